@@ -1,0 +1,57 @@
+# A list of entry points. The work is done by CMake's presets and by scripts/.
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e lint format install clean
+.DEFAULT_GOAL := help
+
+PREFIX ?= /opt/nomad/plugins
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}' | sed 's/^    /  /'
+
+setup: ## install what is missing to build, run and test
+	@scripts/setup
+
+build: ## build the plugin: build/release/bin/nomad-driver-container
+	@scripts/setup
+	@scripts/build release
+
+debug: ## build with debug information and without optimisation
+	@scripts/setup
+	@scripts/build debug
+
+demo: ## run a real job through a real Nomad agent and show what happens
+	@scripts/demo
+
+test: ## run every test suite and lint; ends with the count of test cases
+	@scripts/test
+
+test-unit: ## C++ tests of all layers, real containers included
+	@scripts/test unit
+
+test-asan: ## C++ tests below RPC under AddressSanitizer and UBSan
+	@scripts/test asan
+
+test-tsan: ## C++ tests below RPC under ThreadSanitizer
+	@scripts/test tsan
+
+test-portable: ## C++ tests of the build without Linux-only files
+	@scripts/test portable
+
+test-wire: ## Nomad's own client packages drive the binary
+	@scripts/test wire
+
+test-e2e: ## a real Nomad agent runs real jobs
+	@scripts/test e2e
+
+lint: ## formatting, layer rules, clang-tidy
+	@scripts/lint
+
+format: ## put the sources into the project's format
+	@find src tests -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
+
+install: build ## copy the plugin to PREFIX (default /opt/nomad/plugins)
+	@install -d "$(DESTDIR)$(PREFIX)"
+	@install -s -m 0755 build/release/bin/nomad-driver-container "$(DESTDIR)$(PREFIX)/"
+	@echo "installed to $(DESTDIR)$(PREFIX)"
+
+clean: ## remove what was built (not the cache in ~/.cache)
+	@rm -rf build
