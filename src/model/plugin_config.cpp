@@ -1,0 +1,136 @@
+#include "model/plugin_config.hpp"
+
+#include <algorithm>
+
+#include "model/labels.hpp"
+#include "model/settings_reader.hpp"
+
+namespace ndc {
+namespace {
+
+using T = SettingType;
+
+Expected<RuntimeKind> read_runtime(std::string_view key, const Value& value) {
+  auto text = read_string(key, value);
+  if (!text) return fail(std::move(text.error()));
+  if (*text == "auto") return RuntimeKind::kAuto;
+  if (*text == "apple") return RuntimeKind::kApple;
+  if (*text == "podman") return RuntimeKind::kPodman;
+  return fail(invalid_setting(key, "unknown runtime " + quoted(*text),
+                              "write \"auto\", \"podman\" or \"apple\""));
+}
+
+Expected<std::string> read_absolute_path(std::string_view key, const Value& value) {
+  auto text = read_string(key, value);
+  if (!text || text->empty() || text->front() == '/') return text;
+  return fail(invalid_setting(key, "expected an absolute path, found " + quoted(*text),
+                              "write for example \"/var/lib/nomad-driver-container\""));
+}
+
+Expected<std::vector<std::string>> read_absolute_paths(std::string_view key, const Value& value) {
+  auto paths = read_strings(key, value);
+  if (!paths) return paths;
+  for (const std::string& path : *paths) {
+    if (path.empty() || path.front() != '/') {
+      return fail(invalid_setting(key, "expected absolute paths, found " + quoted(path),
+                                  "write for example [\"/srv\"]"));
+    }
+  }
+  return paths;
+}
+
+Expected<std::vector<std::string>> read_label_globs(std::string_view key, const Value& value) {
+  auto globs = read_strings(key, value);
+  if (!globs) return globs;
+  for (const std::string& glob : *globs) {
+    const auto& names = extra_label_names();
+    if (std::none_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return glob_match(glob, name); })) {
+      std::string list;
+      for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+      return fail(invalid_setting(key, quoted(glob) + " matches no label",
+                                  "the names are " + list + "; write for example [\"job_*\"]"));
+    }
+  }
+  return globs;
+}
+
+Expected<std::int64_t> read_positive(std::string_view key, const Value& value) {
+  auto number = read_integer(key, value);
+  if (!number || *number > 0) return number;
+  return fail(invalid_setting(key, "expected a number above zero", "write for example 3"));
+}
+
+const SettingsTable<PluginConfig::Gc>& gc_table() {
+  using C = PluginConfig::Gc;
+  static const SettingsTable<C> table{
+      setting("container", T::kBool, read_bool, &C::container),
+      not_yet<C>("image", T::kBool),
+      not_yet<C>("image_delay", T::kString),
+      not_yet<C>("dangling_containers", T::kBlock,
+                 {{"enabled", T::kBool, false, true, {}},
+                  {"dry_run", T::kBool, false, true, {}},
+                  {"period", T::kString, false, true, {}},
+                  {"creation_grace", T::kString, false, true, {}}}),
+  };
+  return table;
+}
+
+const SettingsTable<PluginConfig::Volumes>& volumes_table() {
+  using C = PluginConfig::Volumes;
+  static const SettingsTable<C> table{
+      setting("enabled", T::kBool, read_bool, &C::enabled),
+      setting("allowed_paths", T::kStringList, read_absolute_paths, &C::allowed_paths),
+  };
+  return table;
+}
+
+const SettingsTable<PluginConfig>& plugin_table() {
+  using C = PluginConfig;
+  static const SettingsTable<C> table{
+      setting("enabled", T::kBool, read_bool, &C::enabled),
+      setting("runtime", T::kString, read_runtime, &C::runtime),
+      not_yet<C>("container_path", T::kString),
+      setting("podman_path", T::kString, read_absolute_path, &C::podman_path),
+      setting("oci_runtime", T::kString, read_string, &C::oci_runtime),
+      setting("state_dir", T::kString, read_absolute_path, &C::state_dir),
+      block("gc", gc_table(), &C::gc),
+      block("volumes", volumes_table(), &C::volumes),
+      setting("extra_labels", T::kStringList, read_label_globs, &C::extra_labels),
+      setting("image_pull_timeout", T::kString, read_duration, &C::image_pull_timeout),
+      not_yet<C>("image_pull_stall_timeout", T::kString),
+      setting("max_concurrent_pulls", T::kNumber, read_positive, &C::max_concurrent_pulls),
+      setting("pull_activity_interval", T::kString, read_duration, &C::pull_activity_interval),
+      setting("disable_log_collection", T::kBool, read_bool, &C::disable_log_collection),
+      not_yet<C>("auth", T::kBlock,
+                 {{"username", T::kString, false, true, {}},
+                  {"password", T::kString, false, true, {}},
+                  {"server_address", T::kString, false, true, {}}}),
+      not_yet<C>("auth_soft_fail", T::kBool),
+      not_yet<C>("allow_caps", T::kStringList),
+      not_yet<C>("allow_privileged", T::kBool),
+      not_yet<C>("allow_ssh_agent", T::kBool),
+      not_yet<C>("allow_virtualization", T::kBool),
+      not_yet<C>("allowed_images", T::kStringList),
+      setting("command_timeout", T::kString, read_duration, &C::command_timeout),
+      not_yet<C>("metrics_address", T::kString),
+  };
+  return table;
+}
+
+}  // namespace
+
+const Schema& plugin_schema() {
+  static const Schema schema = plugin_table().schema();
+  return schema;
+}
+
+Expected<PluginConfig> decode_plugin_config(const Value& value) {
+  PluginConfig config;
+  std::vector<Error> errors;
+  plugin_table().read(config, "", value, errors);
+  if (!errors.empty()) return fail(combine("read the plugin's config", "", errors));
+  return config;
+}
+
+}  // namespace ndc
