@@ -1,0 +1,159 @@
+// The narrow slice of CAF that this project uses, spelled once for 0.17.6 (Debian 12) and 1.x
+// (Homebrew). No other file names an API that differs between the two generations.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include <caf/all.hpp>
+
+#if __has_include(<caf/anon_mail.hpp>)  // CAF_VERSION cannot be compared: it is 0100 in 1.1.0
+#define ACT_CAF_V1 1
+#else
+#define ACT_CAF_V1 0
+#endif
+
+// For use between CAF_BEGIN_TYPE_ID_BLOCK and CAF_END_TYPE_ID_BLOCK. T must be copyable,
+// default-constructible and fully qualified without a leading "::".
+#define ACT_MESSAGE(block, T) \
+  CAF_ADD_TYPE_ID(block, (T)) \
+  CAF_ALLOW_UNSAFE_MESSAGE_TYPE(T)
+
+namespace ndc::act {
+
+using Self = caf::event_based_actor*;
+
+// Where actors report what CAF would print to stdout, which is the handshake channel. Set before
+// the first system starts.
+using Fault = std::function<void(const char* actor, const char* what)>;
+inline Fault& fault_hook() {
+  static Fault hook = [](const char*, const char*) {};
+  return hook;
+}
+
+// Once, before the first actor system.
+template <class Block>
+void init() {
+#if ACT_CAF_V1
+  caf::init_global_meta_objects<Block>();
+  caf::core::init_global_meta_objects();
+#endif
+}
+
+struct Config : caf::actor_system_config {  // parse() is never called: no argv, no files
+  explicit Config(std::size_t workers = 4, std::size_t messages_per_run = 64) {
+#if ACT_CAF_V1
+    const std::string group = "caf.scheduler.";
+    set(group + "policy", "sharing");  // the default, "stealing", polls while idle
+#else
+    const std::string group = "scheduler.";
+    set(group + "policy", caf::atom("sharing"));
+#endif
+    set(group + "max-threads", workers);
+    set(group + "max-throughput", messages_per_run);
+  }
+};
+
+// Asynchronous messages are anonymous and may be sent from any thread. A named sender would get the
+// receiver's errors back as messages and, by default, die of them.
+#define ACT_FWD(xs) std::forward<decltype(xs)>(xs)
+#if ACT_CAF_V1
+void tell(const caf::actor& to, auto&&... xs) {
+  if (to) caf::anon_mail(ACT_FWD(xs)...).send(to);
+}
+void tell_after(const caf::actor& to, auto delay, auto&&... xs) {
+  if (!to) return;
+  auto due = caf::actor_cast<caf::abstract_actor*>(to)->home_system().clock().now() + delay;
+  static_cast<void>(caf::anon_mail(ACT_FWD(xs)...).schedule(due).send(to));
+}
+#else
+void tell(const caf::actor& to, auto&&... xs) {
+  if (to) caf::anon_send(to, ACT_FWD(xs)...);
+}
+void tell_after(const caf::actor& to, auto delay, auto&&... xs) {
+  if (to) caf::delayed_anon_send(to, delay, ACT_FWD(xs)...);
+}
+#endif
+
+inline bool failed(const caf::error& e) { return e != caf::none; }
+
+// Runs State{self, args...} with `behavior make_behavior()` as an actor. State is built on the
+// actor's own worker and destroyed when the actor exits, which cuts handle cycles.
+template <class State>
+class Host final : public caf::event_based_actor {
+ public:
+  template <class... Ts>
+  explicit Host(caf::actor_config& cfg, Ts&&... xs) : event_based_actor(cfg) {
+    auto args = std::make_shared<std::tuple<std::decay_t<Ts>...>>(std::forward<Ts>(xs)...);
+    build_ = [this, args] {
+      std::apply([this](auto&... ys) { state_.emplace(this, std::move(ys)...); }, *args);
+    };
+    set_exception_handler([](std::exception_ptr& e) {
+      std::string what = "unknown exception";
+      try {
+        std::rethrow_exception(e);
+      } catch (const std::exception& x) {
+        what = x.what();
+      } catch (...) {  // a non-standard exception has no text; `what` says so
+      }
+      fault_hook()(State::name, what.c_str());
+      return caf::make_error(caf::sec::runtime_error, std::move(what));
+    });
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    set_default_handler([](auto*, auto& m) {
+      fault_hook()(State::name, "unknown message");
+      return caf::drop(nullptr, m);
+    });
+#pragma GCC diagnostic pop
+  }
+  const char* name() const override { return State::name; }
+  caf::behavior make_behavior() override {
+    std::exchange(build_, nullptr)();
+    return state_->make_behavior();
+  }
+  void on_exit() override {
+    build_ = nullptr;
+    state_.reset();
+  }
+
+ private:
+  std::function<void()> build_;
+  std::optional<State> state_;
+};
+
+// Exit callbacks per watched actor, run inside the watcher. One Watch per State.
+class Watch {
+ public:
+  using Callback = std::function<void(const caf::error&)>;
+#if ACT_CAF_V1
+  explicit Watch(Self self) : self_{self} {}
+  void operator()(const caf::actor& who, Callback fn) {
+    self_->monitor(who, [fn = std::move(fn)](const caf::error& why) { fn(why); });
+  }
+#else
+  explicit Watch(Self self) : self_{self} {
+    self->set_down_handler([this](caf::down_msg& m) {
+      if (auto n = calls_.extract(m.source)) n.mapped()(m.reason);
+    });
+  }
+  void operator()(const caf::actor& who, Callback fn) {
+    calls_[who.address()] = std::move(fn);
+    self_->monitor(who);
+  }
+#endif
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+ private:
+  Self self_;
+  std::unordered_map<caf::actor_addr, Callback> calls_;  // 0.17 only
+};
+
+}  // namespace ndc::act

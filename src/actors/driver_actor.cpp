@@ -1,0 +1,394 @@
+// The root: the only actor that calls from outside reach. Keeps the table of tasks, supervises
+// their actors, and holds everything that Nomad is waiting for, so that it outlives a crash of a
+// task actor.
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/spawn.hpp"
+
+namespace ndc::actors {
+namespace {
+
+class DriverActor {
+ public:
+  static constexpr const char* name = "driver_actor";
+
+  DriverActor(act::Self self, DriverOptions options)
+      : self_{self},
+        watch_{self},
+        options_{std::move(options)},
+        limits_{options_.max_restarts, options_.restart_window},
+        config_{std::make_shared<const PluginConfig>()} {}
+
+  ~DriverActor() {
+    for (auto& [id, entry] : tasks_) act::tell(entry.actor, Stop{});
+    act::tell(helpers_.images, Stop{});
+    act::tell(helpers_.sampler, Stop{});
+    act::tell(helpers_.events, Stop{});
+    act::tell(fingerprint_, Stop{});
+    for (auto& [id, entry] : tasks_) end_streams(entry, {});
+  }
+  DriverActor(const DriverActor&) = delete;
+  DriverActor& operator=(const DriverActor&) = delete;
+
+  caf::behavior make_behavior() {
+    start_events();
+    start_images();
+    start_sampler();
+    start_fingerprint();
+    return {
+        [this](const SetConfig& m) { set_config(m); },
+        [this](const GetCapabilities& m) {
+          m.reply(DriverCapabilities{true, true, config_->disable_log_collection});
+        },
+        [this](const WatchFingerprint& m) { act::tell(fingerprint_, m); },
+        [this](const WatchEvents& m) { watch_events(m); },
+        [this](const StartTask& m) { start(m); },
+        [this](const RecoverTask& m) { recover(m); },
+        [this](const WaitTask& m) { wait(m); },
+        [this](const StopTask& m) { pass_on(m); },
+        [this](const DestroyTask& m) { pass_on(m); },
+        [this](const InspectTask& m) { pass_on(m); },
+        [this](const SignalTask& m) { pass_on(m); },
+        [this](const ExecTask& m) { pass_on(m); },
+        [this](const ExecTaskStreaming& m) { pass_on(m); },
+        [this](const WatchUsage& m) { watch_usage(m); },
+        [this](const TaskRunning& m) { running(m); },
+        [this](const TaskStartFailed& m) { start_failed(m); },
+        [this](const TaskEnded& m) { ended(m); },
+        [this](const TaskDestroyed& m) { tasks_.erase(m.task_id); },
+        [this](const Shutdown& m) { shutdown(m); },
+    };
+  }
+
+ private:
+  struct Entry {
+    TaskSeed seed;
+    caf::actor actor;
+    RestartBudget budget;
+    std::optional<Reply<Expected<TaskStarted>>> starting;
+    std::optional<Reply<Expected<void>>> recovering;
+    std::vector<Reply<Expected<TaskExit>>> waiting;
+    std::optional<TaskExit> exit;
+  };
+
+  static Error not_found(const std::string& task_id) {
+    return {.code = ErrorCode::kTaskNotFound,
+            .what = "find task",
+            .on = task_id,
+            .cause = "no such task"};
+  }
+
+  // --- configuration and helpers ---
+
+  void set_config(const SetConfig& m) {
+    if (m.node) node_ = *m.node;
+    if (runtime_ && m.config == *config_) {
+      m.reply(Expected<void>{});
+      return;
+    }
+    auto made = options_.make_runtime(m.config);
+    if (!made) {
+      m.reply(fail(std::move(made.error())));
+      return;
+    }
+    // Tasks that run keep the runtime they were started with.
+    runtime_ = std::move(*made);
+    config_ = std::make_shared<const PluginConfig>(m.config);
+    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_}) {
+      act::tell(helper, UseRuntime{runtime_, config_});
+    }
+    m.reply(Expected<void>{});
+  }
+
+  void start_events() {
+    helpers_.events = spawn_events(self_);
+    supervise(helpers_.events, "event actor", &DriverActor::start_events);
+    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
+    for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
+  }
+  void start_images() {
+    helpers_.images = spawn_images(self_, helpers_.events);
+    supervise(helpers_.images, "image actor", &DriverActor::start_images);
+    if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
+  }
+  void start_sampler() {
+    helpers_.sampler = spawn_stats_sampler(self_);
+    supervise(helpers_.sampler, "stats sampler", &DriverActor::start_sampler);
+    if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
+  }
+  void start_fingerprint() {
+    fingerprint_ = spawn_fingerprint(self_, options_.fingerprint_interval);
+    supervise(fingerprint_, "fingerprint actor", &DriverActor::start_fingerprint);
+    if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
+  }
+
+  void supervise(const caf::actor& helper, const char* what, void (DriverActor::*restart)()) {
+    watch_(helper, [this, what, restart](const caf::error& why) {
+      if (!act::failed(why) || stopping_) return;
+      if (!helper_restarts_.spend()) {
+        spdlog::error("the {} failed too often and stays off until the plugin is restarted", what);
+        return;
+      }
+      spdlog::error("the {} failed and is restarted", what);
+      (this->*restart)();
+    });
+  }
+
+  void watch_events(const WatchEvents& m) {
+    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
+    event_streams_.push_back(m.stream);
+    act::tell(helpers_.events, m);
+  }
+
+  // --- tasks ---
+
+  TaskSeed seed_for(TaskIdentity identity) {
+    TaskSeed seed;
+    seed.identity = std::move(identity);
+    seed.runtime = runtime_;
+    seed.config = config_;
+    seed.node = node_;
+    seed.helpers = helpers_;
+    seed.limits = limits_;
+    seed.driver = caf::actor{self_};
+    return seed;
+  }
+
+  // Why no task can be started now, if so.
+  std::optional<Error> refusal() const {
+    if (stopping_) {
+      return Error{.code = ErrorCode::kRuntimeUnavailable,
+                   .what = "start task",
+                   .cause = "the plugin is shutting down"};
+    }
+    if (!config_->enabled) {
+      return Error{.code = ErrorCode::kInvalidConfig,
+                   .what = "start task",
+                   .cause = "the driver is disabled on this node",
+                   .hint = "the operator can set enabled = true in the plugin's config"};
+    }
+    return std::nullopt;
+  }
+
+  // Nomad configures a plugin before it uses it; an embedding program may not.
+  Expected<void> ensure_runtime() {
+    if (runtime_) return {};
+    Expected<void> result;
+    set_config({*config_, std::nullopt,
+                Reply<Expected<void>>{[&result](auto answer) { result = std::move(*answer); }}});
+    return result;
+  }
+
+  void start(const StartTask& m) {
+    const std::string& id = m.spec->id;
+    if (auto error = refusal()) {
+      m.reply(fail(std::move(*error)));
+      return;
+    }
+    if (auto ready = ensure_runtime(); !ready) {
+      m.reply(fail(std::move(ready.error())));
+      return;
+    }
+    if (id.empty() || tasks_.contains(id)) {
+      m.reply(fail({.code = ErrorCode::kAlreadyExists,
+                    .what = "start task",
+                    .on = id,
+                    .cause = id.empty() ? "it has no id" : "a task with this id exists already"}));
+      return;
+    }
+    Entry& entry = tasks_[id];
+    entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
+    entry.seed.spec = m.spec;
+    entry.budget = limits_.budget();
+    entry.starting = m.reply;
+    launch(entry);
+  }
+
+  void recover(const RecoverTask& m) {
+    if (tasks_.contains(m.task_id)) {  // re-attached to a living plugin
+      m.reply(Expected<void>{});
+      return;
+    }
+    if (auto ready = ensure_runtime(); !ready) {
+      m.reply(fail(std::move(ready.error())));
+      return;
+    }
+    auto handle = decode_handle(m.driver_state);
+    if (!handle) {
+      m.reply(fail(std::move(handle.error())));
+      return;
+    }
+    if (handle->task_id != m.task_id) {
+      m.reply(fail({.code = ErrorCode::kInvalidConfig,
+                    .what = "recover task",
+                    .on = m.task_id,
+                    .cause = "its handle belongs to task " + ndc::quoted(handle->task_id)}));
+      return;
+    }
+    if (handle->runtime != runtime_->name()) {
+      m.reply(fail({.code = ErrorCode::kInvalidConfig,
+                    .what = "recover task",
+                    .on = m.task_id,
+                    .cause = "it was started with runtime " + ndc::quoted(handle->runtime) +
+                             ", and the plugin now uses " + ndc::quoted(runtime_->name()),
+                    .hint = "set runtime back until the task has ended"}));
+      return;
+    }
+    Entry& entry = tasks_[m.task_id];
+    entry.seed = seed_for({m.task_id, handle->alloc_id, handle->task_name});
+    entry.seed.handle = std::move(*handle);
+    entry.budget = limits_.budget();
+    entry.recovering = m.reply;
+    launch(entry);
+  }
+
+  void launch(Entry& entry) {
+    entry.seed.helpers = helpers_;
+    entry.actor = spawn_task(self_, entry.seed);
+    watch_(entry.actor, [this, id = entry.seed.identity.task_id](const caf::error& why) {
+      task_actor_down(id, why);
+    });
+  }
+
+  void task_actor_down(const std::string& id, const caf::error& why) {
+    auto it = tasks_.find(id);
+    if (it == tasks_.end() || !act::failed(why) || stopping_) return;
+    Entry& entry = it->second;
+    if (entry.budget.spend()) {
+      spdlog::error("task {}: its actor failed and is restarted", id);
+      launch(entry);
+      act::tell(helpers_.events,
+                EmitEvent{{id,
+                           entry.seed.identity.alloc_id,
+                           entry.seed.identity.task_name,
+                           std::chrono::system_clock::now(),
+                           "The driver's supervision of the task was restarted; the task runs on",
+                           {}}});
+      return;
+    }
+    spdlog::error("task {}: its actor failed too often", id);
+    const std::string reason = "the driver's actor for the task failed too often";
+    if (entry.starting || entry.recovering) {
+      start_failed(
+          {id, {.code = ErrorCode::kInternal, .what = "run task", .on = id, .cause = reason}});
+      return;
+    }
+    ended({id, TaskExit{UnknownExit{reason}, false, std::chrono::system_clock::now()}});
+    // A later call, DestroyTask first of all, gets a fresh actor.
+    entry.actor = nullptr;
+    entry.budget = limits_.budget();
+  }
+
+  void running(const TaskRunning& m) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end()) return;
+    Entry& entry = it->second;
+    entry.seed.handle = m.handle;
+    if (entry.starting) {
+      (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
+      entry.starting.reset();
+      entry.seed.spec.reset();  // with its environment: the handle is enough from here on
+    }
+    if (entry.recovering) {
+      (*entry.recovering)(Expected<void>{});
+      entry.recovering.reset();
+    }
+  }
+
+  void start_failed(const TaskStartFailed& m) {
+    auto node = tasks_.extract(m.task_id);
+    if (!node) return;
+    Entry& entry = node.mapped();
+    if (entry.starting) (*entry.starting)(fail(m.error));
+    if (entry.recovering) (*entry.recovering)(fail(m.error));
+    for (const auto& reply : entry.waiting) reply(fail(m.error));
+    end_streams(entry, m.error);
+  }
+
+  void wait(const WaitTask& m) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end()) {
+      m.reply(fail(not_found(m.task_id)));
+    } else if (it->second.exit) {
+      m.reply(*it->second.exit);
+    } else {
+      std::erase_if(it->second.waiting, [](const auto& reply) { return reply.settled(); });
+      it->second.waiting.push_back(m.reply);
+    }
+  }
+
+  void ended(const TaskEnded& m) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end()) return;
+    Entry& entry = it->second;
+    if (!entry.exit) entry.exit = m.exit;
+    for (const auto& reply : std::exchange(entry.waiting, {})) reply(*entry.exit);
+    end_streams(entry, {});
+  }
+
+  void watch_usage(const WatchUsage& m) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end()) {
+      m.stream->end(not_found(m.task_id));
+      return;
+    }
+    if (it->second.exit) {
+      m.stream->end(std::nullopt);
+      return;
+    }
+    auto& usage = it->second.seed.usage;
+    std::erase_if(usage, [](const WatchUsage& watch) { return watch.stream->closed(); });
+    usage.push_back(m);
+    act::tell(it->second.actor, m);
+  }
+
+  template <class Command>
+  void pass_on(const Command& m) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end()) {
+      m.reply(fail(not_found(m.task_id)));
+      return;
+    }
+    if (!it->second.actor) launch(it->second);
+    act::tell(it->second.actor, m);
+  }
+
+  static void end_streams(Entry& entry, const std::optional<Error>& error) {
+    for (const auto& watch : std::exchange(entry.seed.usage, {})) watch.stream->end(error);
+  }
+
+  // --- the end ---
+
+  void shutdown(const Shutdown& m) {
+    stopping_ = true;
+    m.reply(true);
+    self_->quit();  // the destructor stops everything below; open replies answer by themselves
+  }
+
+  act::Self self_;
+  act::Watch watch_;
+  DriverOptions options_;
+  SupervisionLimits limits_;
+  RuntimePtr runtime_;
+  std::shared_ptr<const PluginConfig> config_;
+  NodeCompute node_;
+  Helpers helpers_;
+  caf::actor fingerprint_;
+  RestartBudget helper_restarts_;
+  std::vector<Stream<TaskEvent>> event_streams_;
+  std::map<std::string, Entry> tasks_;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+caf::actor spawn_driver(caf::actor_system& system, DriverOptions options) {
+  return system.spawn<act::Host<DriverActor>>(std::move(options));
+}
+
+}  // namespace ndc::actors

@@ -1,0 +1,33 @@
+// Starts the actor system: the driver actor and everything it supervises, over any runtime. The
+// public entry for main, tests and embedding programs.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "actors/driver.hpp"
+#include "model/plugin_config.hpp"
+#include "runtime/container_runtime.hpp"
+
+namespace ndc::actors {
+
+struct DriverOptions {
+  // Makes the runtime that a configuration names. Cheap and without side effects: it also runs for
+  // configurations that Nomad only validates.
+  std::function<Expected<std::shared_ptr<runtime::ContainerRuntime>>(const PluginConfig&)>
+      make_runtime;
+
+  std::size_t workers = 4;
+
+  // Supervision: so many restarts of one actor within the window; one more and its task fails.
+  int max_restarts = 3;
+  std::chrono::seconds restart_window{60};
+
+  std::chrono::nanoseconds fingerprint_interval = std::chrono::seconds{30};
+};
+
+std::unique_ptr<Driver> make_driver(DriverOptions options);
+
+}  // namespace ndc::actors

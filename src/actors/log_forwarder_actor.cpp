@@ -1,0 +1,69 @@
+// Owns one task's log route: opens Nomad's FIFOs, hands the route to the task actor, follows a
+// pumped one and drains it at the end. Killing it loses no byte: the kernel's pipe, or the engine's
+// log file, is the queue, and its successor continues from there.
+
+#include <utility>
+
+#include "actors/spawn.hpp"
+
+namespace ndc::actors {
+namespace {
+
+class LogForwarderActor {
+ public:
+  static constexpr const char* name = "log_forwarder_actor";
+  LogForwarderActor(act::Self self, RuntimePtr runtime, runtime::LogPaths paths, bool tty,
+                    caf::actor task)
+      : self_{self},
+        runtime_{std::move(runtime)},
+        paths_{std::move(paths)},
+        tty_{tty},
+        task_{std::move(task)} {}
+
+  caf::behavior make_behavior() {
+    return {
+        [this](const OpenLogs&) { open(); },
+        [this](const FollowLogs& m) { follow(m.container); },
+        [this](const FinishLogs&) { finish(); },
+        [this](const Stop&) { self_->quit(); },
+    };
+  }
+
+ private:
+  void open() {
+    auto opened = runtime_->open_logs(paths_, tty_);
+    if (opened) route_ = *opened;
+    act::tell(task_, LogsOpened{std::move(opened)});
+  }
+
+  void follow(const ContainerRef& container) {
+    if (!route_) return;
+    route_->follow(container,
+                   [task = task_](Error error) { act::tell(task, LogsBroken{std::move(error)}); });
+  }
+
+  void finish() {
+    if (!route_) {
+      act::tell(task_, LogsDrained{});
+      return;
+    }
+    route_->finish([task = task_] { act::tell(task, LogsDrained{}); });
+  }
+
+  act::Self self_;
+  RuntimePtr runtime_;
+  runtime::LogPaths paths_;
+  bool tty_;
+  caf::actor task_;
+  std::shared_ptr<runtime::LogRoute> route_;
+};
+
+}  // namespace
+
+caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
+                               bool tty, caf::actor task) {
+  return parent->spawn<act::Host<LogForwarderActor>>(std::move(runtime), std::move(paths), tty,
+                                                     std::move(task));
+}
+
+}  // namespace ndc::actors

@@ -1,0 +1,282 @@
+// Every message that actors exchange: commands in the imperative, facts in the past tense. Values
+// of model and runtime types only; large data behind shared_ptr<const T>.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/compat.hpp"
+#include "actors/driver.hpp"
+#include "model/error.hpp"
+#include "model/plugin_config.hpp"
+#include "model/reply.hpp"
+#include "model/stream.hpp"
+#include "model/task_config.hpp"
+#include "model/task_handle.hpp"
+#include "runtime/container_runtime.hpp"
+
+namespace ndc::actors {
+
+using RuntimePtr = std::shared_ptr<runtime::ContainerRuntime>;
+
+// --- from outside, to the driver actor; those with a task id are passed on to its task actor -----
+
+struct SetConfig {
+  PluginConfig config;
+  std::optional<NodeCompute> node;
+  Reply<Expected<void>> reply;
+};
+struct GetCapabilities {
+  Reply<DriverCapabilities> reply;
+};
+struct WatchFingerprint {
+  Stream<Fingerprint> stream;
+};
+struct WatchEvents {
+  Stream<TaskEvent> stream;
+};
+struct StartTask {
+  std::shared_ptr<const TaskSpec> spec;
+  Reply<Expected<TaskStarted>> reply;
+};
+struct RecoverTask {
+  std::string task_id;
+  std::string driver_state;
+  Reply<Expected<void>> reply;
+};
+struct WaitTask {
+  std::string task_id;
+  Reply<Expected<TaskExit>> reply;
+};
+struct StopTask {
+  std::string task_id;
+  std::chrono::nanoseconds timeout{};
+  std::string signal;
+  Reply<Expected<void>> reply;
+};
+struct DestroyTask {
+  std::string task_id;
+  bool force = false;
+  Reply<Expected<void>> reply;
+};
+struct InspectTask {
+  std::string task_id;
+  Reply<Expected<TaskStatus>> reply;
+};
+struct WatchUsage {
+  std::string task_id;
+  std::chrono::nanoseconds interval{};
+  Stream<ResourceUsage> stream;
+};
+struct SignalTask {
+  std::string task_id;
+  std::string signal;
+  Reply<Expected<void>> reply;
+};
+struct ExecTask {
+  std::string task_id;
+  ExecRequest request;
+  Reply<Expected<ExecResult>> reply;
+};
+struct ExecTaskStreaming {
+  std::string task_id;
+  ExecRequest request;
+  std::shared_ptr<ExecClient> client;
+  Reply<Expected<std::shared_ptr<ExecSession>>> reply;
+};
+struct Shutdown {
+  Reply<bool> reply;
+};
+
+// --- from a task actor to the driver actor -------------------------------------------------------
+
+struct TaskRunning {
+  std::string task_id;
+  TaskHandle handle;
+};
+struct TaskStartFailed {
+  std::string task_id;
+  Error error;
+};
+struct TaskEnded {
+  std::string task_id;
+  TaskExit exit;
+};
+struct TaskDestroyed {
+  std::string task_id;
+};
+
+// --- within a task actor: what its runtime calls and timers report
+// --------------------------------
+
+struct Begin {};
+struct JobChecked {
+  Expected<void> result;
+};
+struct ImageReady {
+  Expected<runtime::Image> result;
+};
+struct LogsOpened {
+  Expected<std::shared_ptr<runtime::LogRoute>> result;
+};
+struct ContainerStarted {
+  Expected<runtime::StartedContainer> result;
+};
+struct ContainerAttached {
+  Expected<runtime::Attached> result;
+};
+struct ContainerExited {
+  TaskExit exit;
+};
+struct LogsDrained {};
+struct StopTimer {
+  std::uint64_t generation = 0;
+};
+struct DrainTimer {};
+struct ContainerRemoved {
+  Expected<void> result;
+};
+
+// --- to a log forwarder actor
+// -----------------------------------------------------------------------
+
+struct OpenLogs {};
+struct FollowLogs {
+  ContainerRef container;
+};
+struct FinishLogs {};
+struct LogsBroken {
+  Error error;
+};
+
+// --- statistics
+// --------------------------------------------------------------------------------------
+
+struct SampleContainer {  // to a stats actor: this is what there is to measure
+  ContainerRef container;
+};
+struct Subscribe {  // to the sampler
+  ContainerRef container;
+  std::chrono::nanoseconds interval{};
+  caf::actor stats;
+};
+struct Unsubscribe {
+  std::string container_name;
+};
+struct UsageSampled {
+  Expected<UsageSample> sample;
+};
+struct SamplesTaken {
+  std::vector<runtime::UsageReading> readings;
+};
+
+// --- images
+// --------------------------------------------------------------------------------------------
+
+struct TaskIdentity {
+  std::string task_id;
+  std::string alloc_id;
+  std::string task_name;
+};
+struct EnsureImage {
+  std::string reference;
+  PullPolicy policy = PullPolicy::kMissing;
+  std::chrono::nanoseconds timeout{};
+  TaskIdentity task;  // whose events tell of the pull
+  Reply<Expected<runtime::Image>> reply;
+};
+struct ForgetImage {  // it turned out not to be there any more
+  std::string reference;
+};
+struct ImageFound {
+  std::string reference;
+  Expected<std::optional<runtime::Image>> result;
+};
+struct ImagePulled {
+  std::string reference;
+  Expected<runtime::Image> result;
+};
+struct PullTick {
+  std::string reference;
+  std::uint64_t generation = 0;
+};
+
+// --- fingerprint, events, life cycle of the helpers
+// ------------------------------------------------------
+
+struct UseRuntime {  // to every helper, when a configuration is taken into use
+  RuntimePtr runtime;
+  std::shared_ptr<const PluginConfig> config;
+};
+struct Probed {
+  std::uint64_t generation = 0;
+  Fingerprint fingerprint;
+};
+struct Tick {
+  std::uint64_t generation = 0;
+};
+struct FirstAnswerDue {};
+struct EmitEvent {
+  TaskEvent event;
+};
+struct Stop {};
+
+}  // namespace ndc::actors
+
+// The one type-id block of the program.
+CAF_BEGIN_TYPE_ID_BLOCK(ndc_actors, caf::first_custom_type_id)
+ACT_MESSAGE(ndc_actors, ndc::actors::SetConfig)
+ACT_MESSAGE(ndc_actors, ndc::actors::GetCapabilities)
+ACT_MESSAGE(ndc_actors, ndc::actors::WatchFingerprint)
+ACT_MESSAGE(ndc_actors, ndc::actors::WatchEvents)
+ACT_MESSAGE(ndc_actors, ndc::actors::StartTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::RecoverTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::WaitTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::StopTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::DestroyTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::InspectTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::WatchUsage)
+ACT_MESSAGE(ndc_actors, ndc::actors::SignalTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::ExecTask)
+ACT_MESSAGE(ndc_actors, ndc::actors::ExecTaskStreaming)
+ACT_MESSAGE(ndc_actors, ndc::actors::Shutdown)
+ACT_MESSAGE(ndc_actors, ndc::actors::TaskRunning)
+ACT_MESSAGE(ndc_actors, ndc::actors::TaskStartFailed)
+ACT_MESSAGE(ndc_actors, ndc::actors::TaskEnded)
+ACT_MESSAGE(ndc_actors, ndc::actors::TaskDestroyed)
+ACT_MESSAGE(ndc_actors, ndc::actors::Begin)
+ACT_MESSAGE(ndc_actors, ndc::actors::JobChecked)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageReady)
+ACT_MESSAGE(ndc_actors, ndc::actors::LogsOpened)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainerStarted)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainerAttached)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainerExited)
+ACT_MESSAGE(ndc_actors, ndc::actors::LogsDrained)
+ACT_MESSAGE(ndc_actors, ndc::actors::StopTimer)
+ACT_MESSAGE(ndc_actors, ndc::actors::DrainTimer)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainerRemoved)
+ACT_MESSAGE(ndc_actors, ndc::actors::OpenLogs)
+ACT_MESSAGE(ndc_actors, ndc::actors::FollowLogs)
+ACT_MESSAGE(ndc_actors, ndc::actors::FinishLogs)
+ACT_MESSAGE(ndc_actors, ndc::actors::LogsBroken)
+ACT_MESSAGE(ndc_actors, ndc::actors::SampleContainer)
+ACT_MESSAGE(ndc_actors, ndc::actors::Subscribe)
+ACT_MESSAGE(ndc_actors, ndc::actors::Unsubscribe)
+ACT_MESSAGE(ndc_actors, ndc::actors::UsageSampled)
+ACT_MESSAGE(ndc_actors, ndc::actors::SamplesTaken)
+ACT_MESSAGE(ndc_actors, ndc::actors::EnsureImage)
+ACT_MESSAGE(ndc_actors, ndc::actors::ForgetImage)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
+ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
+ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
+ACT_MESSAGE(ndc_actors, ndc::actors::Probed)
+ACT_MESSAGE(ndc_actors, ndc::actors::Tick)
+ACT_MESSAGE(ndc_actors, ndc::actors::FirstAnswerDue)
+ACT_MESSAGE(ndc_actors, ndc::actors::EmitEvent)
+ACT_MESSAGE(ndc_actors, ndc::actors::Stop)
+CAF_END_TYPE_ID_BLOCK(ndc_actors)

@@ -1,0 +1,55 @@
+// How each actor is started, and what it is given. Actors know each other by handle and message
+// only: none includes another's class.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/compat.hpp"
+#include "actors/driver_system.hpp"
+#include "actors/messages.hpp"
+#include "actors/restart_budget.hpp"
+
+namespace ndc::actors {
+
+// The actors that serve all tasks.
+struct Helpers {
+  caf::actor events;
+  caf::actor images;
+  caf::actor sampler;
+};
+
+struct SupervisionLimits {
+  int max_restarts = 3;
+  std::chrono::seconds window{60};
+  RestartBudget budget() const { return RestartBudget{max_restarts, window}; }
+};
+
+// All that a task actor needs to begin, or to go on where a crashed predecessor was.
+struct TaskSeed {
+  TaskIdentity identity;
+  std::shared_ptr<const TaskSpec> spec;  // null when recovered: the handle has what is needed
+  std::optional<TaskHandle> handle;      // set once the container runs
+  std::vector<WatchUsage> usage;         // the streams that Nomad has opened
+  RuntimePtr runtime;
+  std::shared_ptr<const PluginConfig> config;
+  NodeCompute node;
+  Helpers helpers;
+  SupervisionLimits limits;
+  caf::actor driver;
+};
+
+caf::actor spawn_driver(caf::actor_system& system, DriverOptions options);
+caf::actor spawn_task(act::Self parent, TaskSeed seed);
+caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
+                               bool tty, caf::actor task);
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler);
+caf::actor spawn_stats_sampler(act::Self parent);
+caf::actor spawn_images(act::Self parent, caf::actor events);
+caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);
+caf::actor spawn_events(act::Self parent);
+
+}  // namespace ndc::actors

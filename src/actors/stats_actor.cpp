@@ -1,0 +1,100 @@
+// One task's usage: turns the sampler's readings into rates and serves the streams that Nomad
+// opened on the task, each at its own interval.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/spawn.hpp"
+#include "actors/usage_rates.hpp"
+
+namespace ndc::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::nanoseconds kShortestInterval = 100ms;
+
+class StatsActor {
+ public:
+  static constexpr const char* name = "stats_actor";
+  StatsActor(act::Self self, NodeCompute node, caf::actor sampler)
+      : self_{self}, node_{node}, sampler_{std::move(sampler)} {}
+  ~StatsActor() {
+    if (container_) act::tell(sampler_, Unsubscribe{container_->name});
+  }
+  StatsActor(const StatsActor&) = delete;
+  StatsActor& operator=(const StatsActor&) = delete;
+
+  caf::behavior make_behavior() {
+    return {
+        [this](const SampleContainer& m) { measure(m.container); },
+        [this](const WatchUsage& m) { watch(m); },
+        [this](const UsageSampled& m) { sampled(m.sample); },
+        [this](const Stop&) { self_->quit(); },
+    };
+  }
+
+ private:
+  struct Reader {
+    Stream<ResourceUsage> stream;
+    std::chrono::nanoseconds interval;
+    Clock::time_point due{};
+    std::optional<UsageSample> last;  // each reader's rates cover its own interval
+  };
+
+  void measure(const ContainerRef& container) {
+    container_ = container;
+    subscribe();
+  }
+
+  void watch(const WatchUsage& m) {
+    readers_.push_back({m.stream, std::max(m.interval, kShortestInterval), {}, {}});
+    subscribe();
+  }
+
+  void subscribe() {
+    if (!container_ || readers_.empty()) return;
+    const auto shortest =
+        std::min_element(readers_.begin(), readers_.end(),
+                         [](const Reader& a, const Reader& b) { return a.interval < b.interval; });
+    act::tell(sampler_, Subscribe{*container_, shortest->interval, caf::actor{self_}});
+  }
+
+  void sampled(const Expected<UsageSample>& sample) {
+    std::erase_if(readers_, [](const Reader& reader) { return reader.stream->closed(); });
+    if (readers_.empty()) {
+      if (container_) act::tell(sampler_, Unsubscribe{container_->name});
+      return;
+    }
+    if (!sample) {
+      // Missing numbers stay missing; the stream stays open and silent.
+      spdlog::debug("no usage sample: {}", sample.error().message());
+      return;
+    }
+    for (Reader& reader : readers_) {
+      // A tick that comes a little early still counts for its interval.
+      if (sample->taken + reader.interval / 10 < reader.due) continue;
+      reader.stream->next(usage_between(reader.last, *sample, node_));
+      reader.last = *sample;
+      reader.due = sample->taken + reader.interval;
+    }
+  }
+
+  act::Self self_;
+  NodeCompute node_;
+  caf::actor sampler_;
+  std::optional<ContainerRef> container_;
+  std::vector<Reader> readers_;
+};
+
+}  // namespace
+
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler) {
+  return parent->spawn<act::Host<StatsActor>>(node, std::move(sampler));
+}
+
+}  // namespace ndc::actors

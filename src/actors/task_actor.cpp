@@ -1,0 +1,498 @@
+#include "actors/task_actor.hpp"
+
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/exec_collector.hpp"
+#include "model/container_name.hpp"
+#include "model/labels.hpp"
+#include "model/signals.hpp"
+
+namespace ndc::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A killed process is gone within milliseconds; past this something is wrong with it (stuck in the
+// kernel) or with the engine, and the next step follows.
+constexpr std::chrono::nanoseconds kKillPatience = 5s;
+
+// Longest that a task's end waits for the last bytes of a pumped log.
+constexpr std::chrono::nanoseconds kDrainPatience = 6s;
+
+}  // namespace
+
+TaskActor::TaskActor(act::Self self, TaskSeed seed)
+    : self_{self}, watch_{self}, seed_{std::move(seed)}, child_restarts_{seed_.limits.budget()} {}
+
+TaskActor::~TaskActor() {
+  act::tell(log_forwarder_, Stop{});
+  act::tell(stats_, Stop{});
+}
+
+caf::behavior TaskActor::make_behavior() {
+  act::tell(caf::actor{self_}, Begin{});
+  return {
+      [this](const Begin&) { begin(); },
+      [this](const JobChecked& m) { job_checked(m.result); },
+      [this](const ImageReady& m) { image_ready(m.result); },
+      [this](const LogsOpened& m) { logs_opened(m); },
+      [this](const ContainerStarted& m) { container_started(m.result); },
+      [this](const ContainerAttached& m) { container_attached(m.result); },
+      [this](const ContainerExited& m) { container_exited(m.exit); },
+      [this](const LogsDrained&) { logs_drained(); },
+      [this](const DrainTimer&) { logs_drained(); },
+      [this](const LogsBroken& m) { emit("Task log interrupted: " + m.error.message()); },
+      [this](const StopTimer& m) { stop_timer(m.generation); },
+      [this](const ContainerRemoved& m) { container_removed(m.result); },
+      [this](const StopTask& m) { stop(m); },
+      [this](const DestroyTask& m) { destroy(m); },
+      [this](const SignalTask& m) { signal(m); },
+      [this](const ExecTask& m) { exec(m); },
+      [this](const ExecTaskStreaming& m) { exec_streaming(m); },
+      [this](const InspectTask& m) { inspect(m); },
+      [this](const WatchUsage& m) { watch_usage(m); },
+      [this](const Stop&) { self_->quit(); },
+  };
+}
+
+const char* TaskActor::to_string(State state) {
+  switch (state) {
+    case State::kPreparing:
+      return "preparing";
+    case State::kCreating:
+      return "creating";
+    case State::kRecovering:
+      return "recovering";
+    case State::kRunning:
+      return "running";
+    case State::kStopping:
+      return "stopping";
+    case State::kExited:
+      return "exited";
+    case State::kDestroying:
+      return "being destroyed";
+  }
+  return "?";
+}
+
+void TaskActor::enter(State next, const std::string& why) {
+  spdlog::debug("task {}: {} -> {} ({})", seed_.identity.task_id, to_string(state_),
+                to_string(next), why);
+  state_ = next;
+}
+
+// --- start ---------------------------------------------------------------------------------------
+
+void TaskActor::begin() {
+  const auto me = caf::actor{self_};
+  if (seed_.handle) {
+    enter(State::kRecovering, "handle of container " + seed_.handle->container.name);
+    start_log_forwarder();
+    seed_.runtime->attach(
+        seed_.handle->container, [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
+        [me](auto result) { act::tell(me, ContainerAttached{std::move(result)}); });
+    return;
+  }
+  auto config = decode_task_config(seed_.spec->config);
+  if (!config) {
+    start_failed(std::move(config.error()));
+    return;
+  }
+  config_ = std::make_shared<const TaskConfig>(std::move(*config));
+  seed_.runtime->check(seed_.spec, config_,
+                       [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });
+}
+
+void TaskActor::job_checked(const Expected<void>& result) {
+  if (state_ != State::kPreparing) return;
+  if (!result) {
+    start_failed(result.error());
+    return;
+  }
+  request_image();
+}
+
+void TaskActor::request_image() {
+  const auto timeout = config_->image_pull_timeout.value_or(seed_.config->image_pull_timeout);
+  Reply<Expected<runtime::Image>> reply{[me = caf::actor{self_}](auto result) {
+    act::tell(me, ImageReady{result ? std::move(*result)
+                                    : fail({.code = ErrorCode::kRuntimeUnavailable,
+                                            .what = "find image",
+                                            .cause = "the image actor did not answer"})});
+  }};
+  act::tell(seed_.helpers.images,
+            EnsureImage{config_->image, config_->pull_policy, timeout, seed_.identity, reply});
+}
+
+void TaskActor::image_ready(const Expected<runtime::Image>& result) {
+  if (state_ != State::kPreparing) return;
+  if (!result) {
+    start_failed(result.error());
+    return;
+  }
+  image_ = *result;
+  start_log_forwarder();
+}
+
+void TaskActor::logs_opened(const LogsOpened& m) {
+  if (m.result) {
+    logs_ = *m.result;
+  } else if (state_ != State::kPreparing) {
+    // The workload holds the FIFOs itself: it does not need this route to go on writing.
+    spdlog::warn("task {}: {}", seed_.identity.task_id, m.result.error().message());
+  }
+  if (state_ == State::kPreparing) {
+    if (!m.result) {
+      start_failed(m.result.error());
+      return;
+    }
+    create_container();
+  } else if (seed_.handle && !exit_) {
+    act::tell(log_forwarder_, FollowLogs{container()});
+  }
+}
+
+void TaskActor::create_container() {
+  enter(State::kCreating, "image " + image_.reference + " is there");
+  runtime::StartRequest request;
+  request.spec = seed_.spec;
+  request.config = config_;
+  request.image = image_;
+  request.container_name = container_name(seed_.spec->name, seed_.spec->alloc_id);
+  request.labels = config_->labels;
+  for (auto& [key, value] : driver_labels(*seed_.spec, seed_.config->extra_labels)) {
+    request.labels[key] = value;
+  }
+  request.logs = logs_;
+  const auto me = caf::actor{self_};
+  seed_.runtime->start(
+      std::move(request), [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
+      [me](auto result) { act::tell(me, ContainerStarted{std::move(result)}); });
+}
+
+void TaskActor::container_started(const Expected<runtime::StartedContainer>& result) {
+  if (state_ != State::kCreating) return;
+  if (!result) {
+    // What we believed to be there was removed behind our back: look, and pull, once more.
+    if (result.error().code == ErrorCode::kImageNotFound && !image_retried_) {
+      image_retried_ = true;
+      enter(State::kPreparing, "the image is gone");
+      act::tell(log_forwarder_, Stop{});
+      act::tell(seed_.helpers.images, ForgetImage{config_->image});
+      request_image();
+      return;
+    }
+    start_failed(result.error());
+    return;
+  }
+  TaskHandle handle;
+  handle.task_id = seed_.identity.task_id;
+  handle.task_name = seed_.identity.task_name;
+  handle.alloc_id = seed_.identity.alloc_id;
+  handle.runtime = std::string{seed_.runtime->name()};
+  handle.container = result->container;
+  handle.image = config_->image;
+  handle.image_id = image_.id;
+  const auto signal_text = config_->stop_signal ? config_->stop_signal : image_.stop_signal;
+  handle.stop_signal = signal_text ? signal_number(*signal_text).value_or(kSigTerm) : kSigTerm;
+  handle.tty = config_->tty;
+  handle.stdout_path = seed_.spec->stdout_path;
+  handle.stderr_path = seed_.spec->stderr_path;
+  handle.started_at = result->started_at;
+  handle.network = result->network;
+  seed_.handle = handle;
+  enter(State::kRunning, "container " + handle.container.name);
+  emit("Started container " + handle.container.name,
+       {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
+  act::tell(log_forwarder_, FollowLogs{container()});
+  start_stats();
+  act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, std::move(handle)});
+  if (exit_) container_exited(*exit_);  // it was faster than the news of its start
+}
+
+void TaskActor::start_failed(Error error) {
+  spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error)});
+  self_->quit();
+}
+
+// --- recover -------------------------------------------------------------------------------------
+
+void TaskActor::container_attached(const Expected<runtime::Attached>& result) {
+  if (state_ != State::kRecovering) return;
+  if (!result) {
+    start_failed(result.error());
+    return;
+  }
+  enter(State::kRunning, "found again");
+  start_stats();
+  act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, *seed_.handle});
+  if (const auto* exit = std::get_if<TaskExit>(&*result)) {
+    container_exited(*exit);
+  } else if (exit_) {
+    container_exited(*exit_);
+  }
+}
+
+// --- end -----------------------------------------------------------------------------------------
+
+void TaskActor::container_exited(const TaskExit& exit) {
+  exit_ = exit;
+  if (!alive()) return;  // remembered until the start or the recovery is complete
+  enter(State::kExited, describe(exit));
+  if (exit.oom_killed) emit("Killed by the kernel: out of memory");
+  ++stopping_.generation;
+  act::tell(stats_, Stop{});
+  act::tell(log_forwarder_, FinishLogs{});
+  if (logs_ && logs_->pumped()) {
+    act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
+  } else {
+    logs_drained();  // nothing of ours is between the workload and the collector
+  }
+}
+
+void TaskActor::logs_drained() {
+  if (state_ != State::kExited || drained_) return;
+  drained_ = true;
+  act::tell(seed_.driver, TaskEnded{seed_.identity.task_id, *exit_});
+  for (const auto& reply : std::exchange(stopping_.replies, {})) reply(Expected<void>{});
+  if (!destroying_.empty()) remove_container();
+}
+
+void TaskActor::stop(const StopTask& m) {
+  if (state_ == State::kExited) {
+    m.reply(Expected<void>{});
+    return;
+  }
+  if (!alive()) {
+    m.reply(fail(wrong_state("stop task")));
+    return;
+  }
+  int number = seed_.handle->stop_signal;
+  if (!m.signal.empty()) {
+    auto parsed = signal_number(m.signal);
+    if (!parsed) {
+      m.reply(fail(std::move(parsed.error())));
+      return;
+    }
+    number = *parsed;
+  }
+  stopping_.replies.push_back(m.reply);
+  if (state_ == State::kStopping) return;
+  enter(State::kStopping, "StopTask");
+  begin_stop(StopStep::kSignalled, number, m.timeout);
+}
+
+void TaskActor::begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience) {
+  const auto report = [id = seed_.identity.task_id](const Expected<void>& done) {
+    if (!done) spdlog::warn("task {}: {}", id, done.error().message());
+  };
+  stopping_.step = step;
+  switch (step) {
+    case StopStep::kSignalled:
+    case StopStep::kKilled:
+      emit("Sent " + signal_name(signal));
+      seed_.runtime->signal(container(), signal, report);
+      break;
+    case StopStep::kForced:
+      emit("Still alive after SIGKILL: asking " + std::string{seed_.runtime->name()} +
+           " to stop it");
+      seed_.runtime->stop(container(), report);
+      break;
+    case StopStep::kRemoved:
+      emit("Still alive: removing the container by force");
+      seed_.runtime->remove(container(), false, report);
+      break;
+  }
+  act::tell_after(caf::actor{self_}, patience, StopTimer{++stopping_.generation});
+}
+
+void TaskActor::stop_timer(std::uint64_t generation) {
+  if (state_ != State::kStopping || generation != stopping_.generation) return;
+  switch (stopping_.step) {
+    case StopStep::kSignalled:
+      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      return;
+    case StopStep::kKilled:
+      begin_stop(StopStep::kForced, kSigKill, seed_.config->command_timeout + kKillPatience);
+      return;
+    case StopStep::kForced:
+      begin_stop(StopStep::kRemoved, kSigKill, seed_.config->command_timeout + kKillPatience);
+      return;
+    case StopStep::kRemoved:
+      break;
+  }
+  const Error error{.code = ErrorCode::kTimeout,
+                    .what = "stop container",
+                    .on = container().name,
+                    .cause = "it outlived SIGKILL and a forced removal",
+                    .hint = "look at it on the node; the stop will be tried again"};
+  enter(State::kRunning, "the stop failed");
+  for (const auto& reply : std::exchange(stopping_.replies, {})) reply(fail(error));
+  for (const auto& reply : std::exchange(destroying_, {})) reply(fail(error));
+}
+
+void TaskActor::destroy(const DestroyTask& m) {
+  switch (state_) {
+    case State::kPreparing:
+    case State::kCreating:
+    case State::kRecovering:
+      m.reply(fail(wrong_state("destroy task")));
+      return;
+    case State::kRunning:
+    case State::kStopping:
+      if (!m.force) {
+        m.reply(fail(wrong_state("destroy task")));
+        return;
+      }
+      destroying_.push_back(m.reply);
+      if (state_ == State::kRunning) enter(State::kStopping, "forced DestroyTask");
+      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      return;
+    case State::kExited:
+      destroying_.push_back(m.reply);
+      if (drained_) remove_container();
+      return;
+    case State::kDestroying:
+      destroying_.push_back(m.reply);
+      return;
+  }
+}
+
+void TaskActor::remove_container() {
+  enter(State::kDestroying, "DestroyTask");
+  seed_.runtime->remove(container(), !seed_.config->gc.container,
+                        [me = caf::actor{self_}](auto result) {
+                          act::tell(me, ContainerRemoved{std::move(result)});
+                        });
+}
+
+void TaskActor::container_removed(const Expected<void>& result) {
+  if (state_ != State::kDestroying) return;
+  for (const auto& reply : std::exchange(destroying_, {})) reply(result);
+  if (!result) {
+    enter(State::kExited, "the removal failed");  // DestroyTask may be tried again
+    return;
+  }
+  act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});
+  self_->quit();
+}
+
+// --- while running -------------------------------------------------------------------------------
+
+void TaskActor::signal(const SignalTask& m) {
+  auto number = signal_number(m.signal);
+  if (!number) {
+    m.reply(fail(std::move(number.error())));
+  } else if (!alive()) {
+    m.reply(fail(wrong_state("signal task")));
+  } else {
+    seed_.runtime->signal(container(), *number, [reply = m.reply](auto done) { reply(done); });
+  }
+}
+
+void TaskActor::exec(const ExecTask& m) {
+  if (!alive()) {
+    m.reply(fail(wrong_state("exec in task")));
+    return;
+  }
+  seed_.runtime->exec(container(), m.request, std::make_shared<ExecCollector>(m.reply),
+                      [reply = m.reply](Expected<std::shared_ptr<ExecSession>> session) {
+                        if (!session) {
+                          reply(fail(std::move(session.error())));
+                          return;
+                        }
+                        (*session)->close_stdin();
+                      });
+}
+
+void TaskActor::exec_streaming(const ExecTaskStreaming& m) {
+  if (!alive()) {
+    m.reply(fail(wrong_state("exec in task")));
+    return;
+  }
+  seed_.runtime->exec(container(), m.request, m.client,
+                      [reply = m.reply](auto session) { reply(std::move(session)); });
+}
+
+void TaskActor::inspect(const InspectTask& m) {
+  TaskStatus status;
+  status.id = seed_.identity.task_id;
+  status.name = seed_.identity.task_name;
+  status.exit = exit_;
+  status.state = exit_     ? ndc::TaskState::kExited
+                 : alive() ? ndc::TaskState::kRunning
+                           : ndc::TaskState::kUnknown;
+  if (seed_.handle) {
+    const TaskHandle& handle = *seed_.handle;
+    status.started_at = handle.started_at;
+    status.network = handle.network;
+    status.attributes = {{"container_name", handle.container.name},
+                         {"container_id", handle.container.id},
+                         {"image", handle.image},
+                         {"image_id", handle.image_id},
+                         {"runtime", handle.runtime}};
+    if (handle.network) status.attributes["address"] = handle.network->address;
+  }
+  m.reply(std::move(status));
+}
+
+void TaskActor::watch_usage(const WatchUsage& m) {
+  std::erase_if(seed_.usage, [](const WatchUsage& watch) { return watch.stream->closed(); });
+  seed_.usage.push_back(m);
+  act::tell(stats_, m);
+}
+
+// --- children ------------------------------------------------------------------------------------
+
+void TaskActor::start_log_forwarder() {
+  const bool recovered = seed_.handle.has_value();
+  const runtime::LogPaths paths{recovered ? seed_.handle->stdout_path : seed_.spec->stdout_path,
+                                recovered ? seed_.handle->stderr_path : seed_.spec->stderr_path};
+  const bool tty = recovered ? seed_.handle->tty : config_->tty;
+  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, paths, tty, caf::actor{self_});
+  watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
+  act::tell(log_forwarder_, OpenLogs{});
+}
+
+void TaskActor::start_stats() {
+  stats_ = spawn_stats(self_, seed_.node, seed_.helpers.sampler);
+  watch_child(stats_, "stats", &TaskActor::start_stats);
+  act::tell(stats_, SampleContainer{container()});
+  for (const WatchUsage& watch : seed_.usage) act::tell(stats_, watch);
+}
+
+void TaskActor::watch_child(const caf::actor& child, const char* what,
+                            void (TaskActor::*restart)()) {
+  watch_(child, [this, what, restart](const caf::error& why) {
+    if (!act::failed(why) || exit_) return;
+    if (!child_restarts_.spend()) {
+      emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
+      return;
+    }
+    emit(std::string{"Restarted the task's "} + what + " after a failure");
+    (this->*restart)();
+  });
+}
+
+Error TaskActor::wrong_state(const char* what) const {
+  return {.code = ErrorCode::kWrongState,
+          .what = what,
+          .on = seed_.identity.task_id,
+          .cause = std::string{"the task is "} + to_string(state_)};
+}
+
+void TaskActor::emit(std::string message, std::map<std::string, std::string> annotations) {
+  act::tell(
+      seed_.helpers.events,
+      EmitEvent{{seed_.identity.task_id, seed_.identity.alloc_id, seed_.identity.task_name,
+                 std::chrono::system_clock::now(), std::move(message), std::move(annotations)}});
+}
+
+caf::actor spawn_task(act::Self parent, TaskSeed seed) {
+  return parent->spawn<act::Host<TaskActor>>(std::move(seed));
+}
+
+}  // namespace ndc::actors

@@ -1,0 +1,123 @@
+// One task: its life cycle from StartTask (or RecoverTask) to DestroyTask.
+//
+//             │ kPreparing     kCreating       kRecovering    kRunning      kStopping      kExited
+// ────────────┼──────────────────────────────────────────────────────────────────────────────────
+// JobChecked  │ find image     –               –              –             –              –
+// ImageReady  │ open logs      –               –              –             –              –
+// LogsOpened  │ → kCreating    –               keep route     keep route    keep route     –
+// C.Started   │ –              → kRunning      –              –             –              –
+// C.Attached  │ –              –               → kRunning,    –             –              –
+//             │                                  kExited
+// C.Exited    │ –              remember        → kExited      → kExited     → kExited      –
+// a failure   │ → failed       → failed        → failed       –             –              –
+// StopTask    │ refuse         refuse          wait           → kStopping   join           ok
+// SignalTask  │ refuse         refuse          refuse         signal        signal         refuse
+// ExecTask    │ refuse         refuse          refuse         exec          exec           refuse
+// DestroyTask │ refuse         refuse          wait           forced only:  join, then     remove
+//             │                                               → kStopping   destroy
+// Inspect     │ answered in every state
+//
+// "failed" tells the driver actor and ends the actor. Removal ends in kDestroying, then the end.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/spawn.hpp"
+
+namespace ndc::actors {
+
+class TaskActor {
+ public:
+  static constexpr const char* name = "task_actor";
+  TaskActor(act::Self self, TaskSeed seed);
+  ~TaskActor();
+  TaskActor(const TaskActor&) = delete;
+  TaskActor& operator=(const TaskActor&) = delete;
+
+  caf::behavior make_behavior();
+
+ private:
+  enum class State {
+    kPreparing,
+    kCreating,
+    kRecovering,
+    kRunning,
+    kStopping,
+    kExited,
+    kDestroying
+  };
+
+  // How far a stop has gone. Each step is bounded and is a task event.
+  enum class StopStep { kSignalled, kKilled, kForced, kRemoved };
+
+  struct Stopping {
+    StopStep step = StopStep::kSignalled;
+    std::uint64_t generation = 0;  // of the timer under way
+    std::vector<Reply<Expected<void>>> replies;
+  };
+
+  static const char* to_string(State state);
+  void enter(State next, const std::string& why);
+
+  // start
+  void begin();
+  void job_checked(const Expected<void>& result);
+  void request_image();
+  void image_ready(const Expected<runtime::Image>& result);
+  void logs_opened(const LogsOpened& m);
+  void create_container();
+  void container_started(const Expected<runtime::StartedContainer>& result);
+  void start_failed(Error error);
+
+  // recover
+  void container_attached(const Expected<runtime::Attached>& result);
+
+  // end
+  void container_exited(const TaskExit& exit);
+  void logs_drained();
+  void stop(const StopTask& m);
+  void begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience);
+  void stop_timer(std::uint64_t generation);
+  void destroy(const DestroyTask& m);
+  void remove_container();
+  void container_removed(const Expected<void>& result);
+
+  // while running
+  void signal(const SignalTask& m);
+  void exec(const ExecTask& m);
+  void exec_streaming(const ExecTaskStreaming& m);
+  void inspect(const InspectTask& m);
+  void watch_usage(const WatchUsage& m);
+
+  // children
+  void start_log_forwarder();
+  void start_stats();
+  void watch_child(const caf::actor& child, const char* what, void (TaskActor::*restart)());
+
+  bool alive() const { return state_ == State::kRunning || state_ == State::kStopping; }
+  const ContainerRef& container() const { return seed_.handle->container; }
+  Error wrong_state(const char* what) const;
+  void emit(std::string message, std::map<std::string, std::string> annotations = {});
+
+  act::Self self_;
+  act::Watch watch_;
+  TaskSeed seed_;
+  State state_ = State::kPreparing;
+  std::shared_ptr<const TaskConfig> config_;
+  runtime::Image image_;
+  bool image_retried_ = false;
+  std::shared_ptr<runtime::LogRoute> logs_;
+  std::optional<TaskExit> exit_;
+  bool drained_ = false;
+  Stopping stopping_;
+  std::vector<Reply<Expected<void>>> destroying_;
+  caf::actor log_forwarder_;
+  caf::actor stats_;
+  RestartBudget child_restarts_;
+};
+
+}  // namespace ndc::actors

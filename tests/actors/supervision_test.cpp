@@ -1,0 +1,144 @@
+// Actors crash here; tasks, waiters and streams do not notice.
+
+#include "actors/fixture.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST_CASE("a crashed task actor is restarted, finds its container and keeps its waiters") {
+  Fixture f;
+  f.run_task();
+  auto waiter = f.wait();
+  f.runtime->throw_on_signal = true;
+  auto signalled = f.signal("SIGHUP");
+  CHECK(signalled.dropped());
+  CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
+  CHECK_FALSE(waiter.arrived());
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  f.kit.run();
+  f.exit(5);
+  REQUIRE(waiter.arrived());
+  CHECK(std::get<Exited>(waiter.value()->status).code == 5);
+}
+
+TEST_CASE("past the restart limit the task ends as unknown, never with an invented code") {
+  Fixture f;
+  f.run_task();
+  auto waiter = f.wait();
+  for (int i = 0; i < 4; ++i) {
+    f.runtime->throw_on_signal = true;
+    f.signal("SIGHUP");
+    if (f.runtime->attaches.empty()) break;
+    ScriptedRuntime::answer(f.runtime->attaches,
+                            Expected<runtime::Attached>{runtime::StillRunning{}});
+    f.kit.run();
+  }
+  REQUIRE(waiter.arrived());
+  CHECK(std::holds_alternative<UnknownExit>(waiter.value()->status));
+}
+
+TEST_CASE("one task's crash does not touch another") {
+  Fixture f;
+  f.run_task();
+  auto other = Fixture::spec("db");
+  f.run_task(other);
+  const auto other_exit = f.runtime->exits.back();
+  auto waiter = f.wait(other.id);
+  f.runtime->throw_on_signal = true;
+  f.signal("SIGHUP");
+  CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
+  CHECK(f.runtime->count("attach") == 1);
+  other_exit(TaskExit{Exited{1}, false, {}});
+  f.kit.run();
+  CHECK(waiter.arrived());
+}
+
+TEST_CASE("waiting tasks share one pull of an image and each tells its user") {
+  Fixture f;
+  auto one = f.start(Fixture::spec("one"));
+  auto two = f.start(Fixture::spec("two"));
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+  f.kit.run();
+  ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{std::nullopt});
+  f.kit.run();
+  CHECK(f.runtime->count("find") == 1);
+  CHECK(f.runtime->count("pull") == 1);
+  ScriptedRuntime::answer(
+      f.runtime->pulls, Expected<runtime::Image>{
+                            fail({.code = ErrorCode::kRegistryUnreachable, .what = "pull image"})});
+  f.kit.run();
+  CHECK(one.value().error().recoverable());
+  CHECK(two.value().error().recoverable());
+  CHECK(f.events->values.size() == 2);
+}
+
+TEST_CASE("usage is sampled once for all tasks, only while somebody watches") {
+  Fixture f;
+  f.run_task();
+  f.kit.advance(3s, 100ms);
+  CHECK(f.runtime->count("sample") == 0);
+  auto stream = std::make_shared<Collected<ResourceUsage>>();
+  act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, stream});
+  f.kit.advance(100ms, 10ms);
+  REQUIRE(f.runtime->samples.size() == 1);
+  UsageSample sample;
+  sample.taken = std::chrono::steady_clock::time_point{10s};
+  sample.cpu_total = 1s;
+  const auto give = [&] {
+    ScriptedRuntime::answer(f.runtime->samples, std::vector<runtime::UsageReading>{
+                                                    {f.runtime->sampled.front(), sample}});
+    f.kit.run();
+  };
+  give();
+  sample.taken += 1s;
+  sample.cpu_total = 1s + 500ms;
+  f.kit.advance(1s, 100ms);
+  give();
+  REQUIRE(stream->values.size() == 2);
+  CHECK(stream->values[0].cpu_percent == 0.0);
+  CHECK(stream->values[1].cpu_percent == 50.0);
+  f.exit(0);
+  CHECK(stream->ended);
+  CHECK_FALSE(stream->error.has_value());
+}
+
+TEST_CASE("a fingerprint is told at once, on change, and never twice") {
+  Fixture f;
+  Answer<Expected<void>> configured;
+  act::tell(f.driver, actors::SetConfig{{}, {}, configured.reply()});
+  f.kit.run();
+  CHECK(f.runtime->transcript.empty());  // validation touches nothing
+  auto stream = std::make_shared<Collected<Fingerprint>>();
+  act::tell(f.driver, actors::WatchFingerprint{stream});
+  f.kit.run();
+  ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kHealthy, "Healthy", {}});
+  f.kit.run();
+  REQUIRE(stream->values.size() == 1);
+  f.kit.advance(31s, 1s);
+  ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kHealthy, "Healthy", {}});
+  f.kit.advance(31s, 1s);
+  CHECK(stream->values.size() == 1);
+  ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kUnhealthy, "podman is gone", {}});
+  f.kit.run();
+  REQUIRE(stream->values.size() == 2);
+  CHECK(stream->values[1].health == Health::kUnhealthy);
+}
+
+TEST_CASE("a runtime that does not answer is reported as unhealthy within a second") {
+  Fixture f;
+  Answer<Expected<void>> configured;
+  act::tell(f.driver, actors::SetConfig{{}, {}, configured.reply()});
+  auto stream = std::make_shared<Collected<Fingerprint>>();
+  act::tell(f.driver, actors::WatchFingerprint{stream});
+  f.kit.advance(1s, 100ms);
+  REQUIRE(stream->values.size() == 1);
+  CHECK(stream->values[0].health == Health::kUnhealthy);
+}
+
+}  // namespace
+}  // namespace ndc::test

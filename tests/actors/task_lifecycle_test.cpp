@@ -1,0 +1,253 @@
+// A task's life through the driver actor, over a scripted runtime in virtual time.
+
+#include "actors/fixture.hpp"
+#include "model/signals.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST_CASE("a start checks the job, finds the image, opens the logs and then starts the container") {
+  Fixture f;
+  auto started = f.run_task();
+  REQUIRE(started.arrived());
+  REQUIRE(started.value().has_value());
+  CHECK(f.runtime->transcript == std::vector<std::string>{"check web", "find busybox", "open logs",
+                                                          "start nomad-web-0a1b2c3d",
+                                                          "follow nomad-web-0a1b2c3d"});
+  auto handle = decode_handle(started.value()->driver_state);
+  REQUIRE(handle.has_value());
+  CHECK(handle->container.id == "c0ffee");
+  CHECK(handle->image_id == "sha256:1");
+  CHECK(handle->stop_signal == kSigTerm);
+}
+
+TEST_CASE("a start is answered only once the container runs") {
+  Fixture f;
+  auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  CHECK_FALSE(started.arrived());
+  f.started();
+  CHECK(started.arrived());
+}
+
+TEST_CASE("a job with a wrong setting fails before the runtime is asked anything") {
+  Fixture f;
+  auto task = Fixture::spec();
+  task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}}, {"rosetta", Value{true}}};
+  auto started = f.start(task);
+  REQUIRE(started.arrived());
+  REQUIRE_FALSE(started.value().has_value());
+  CHECK(started.value().error().message().find("\"rosetta\"") != std::string::npos);
+  CHECK_FALSE(started.value().error().recoverable());
+  CHECK(f.runtime->transcript.empty());
+}
+
+TEST_CASE("after a failed start the same id can be started again") {
+  Fixture f;
+  auto first = f.start(Fixture::spec());
+  ScriptedRuntime::answer(f.runtime->checks,
+                          Expected<void>{fail({.code = ErrorCode::kInvalidConfig, .what = "no"})});
+  f.kit.run();
+  REQUIRE(first.arrived());
+  CHECK_FALSE(first.value().has_value());
+  CHECK(f.run_task().value().has_value());
+}
+
+TEST_CASE("a second start with the same id is refused and the first goes on") {
+  Fixture f;
+  auto first = f.start(Fixture::spec());
+  auto second = f.start(Fixture::spec());
+  REQUIRE(second.arrived());
+  CHECK(second.value().error().code == ErrorCode::kAlreadyExists);
+  f.pass_checks();
+  f.started();
+  CHECK(first.value().has_value());
+}
+
+TEST_CASE("every waiter gets the exit, those who ask later too") {
+  Fixture f;
+  f.run_task();
+  auto one = f.wait();
+  auto two = f.wait();
+  CHECK_FALSE(one.arrived());
+  f.exit(42);
+  for (const auto& waiter : {one, two, f.wait()}) {
+    REQUIRE(waiter.arrived());
+    CHECK(std::get<Exited>(waiter.value()->status).code == 42);
+  }
+}
+
+TEST_CASE("an exit that overtakes the news of the start is not lost") {
+  Fixture f;
+  auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  auto waiter = f.wait();
+  f.exit(3);
+  CHECK_FALSE(waiter.arrived());
+  f.started();
+  CHECK(started.value().has_value());
+  REQUIRE(waiter.arrived());
+  CHECK(std::get<Exited>(waiter.value()->status).code == 3);
+}
+
+TEST_CASE("a pumped log is drained before the exit is reported, but not for ever") {
+  Fixture f;
+  auto task = Fixture::spec();
+  std::get<Value::Map>(task.config.data)["tty"] = Value{true};
+  f.run_task(task);
+  auto waiter = f.wait();
+  f.exit(0);
+  SECTION("drained") {
+    CHECK_FALSE(waiter.arrived());
+    f.runtime->routes.back()->drain();
+    f.kit.run();
+    CHECK(waiter.arrived());
+  }
+  SECTION("nobody reads") {
+    f.kit.advance(5s, 1s);
+    CHECK_FALSE(waiter.arrived());
+    f.kit.advance(2s, 1s);
+    CHECK(waiter.arrived());
+  }
+}
+
+TEST_CASE("a stop sends the stop signal and answers at the exit") {
+  Fixture f;
+  f.run_task();
+  auto stopped = f.stop(5s);
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 15");
+  CHECK_FALSE(stopped.arrived());
+  f.exit(143);
+  REQUIRE(stopped.arrived());
+  CHECK(stopped.value().has_value());
+  f.kit.advance(30s, 1s);
+  CHECK(f.runtime->count("signal") == 1);
+}
+
+TEST_CASE("a stop escalates step by step, each an event, and says so when nothing helps") {
+  Fixture f;
+  f.run_task();
+  auto stopped = f.stop(5s, "SIGUSR1");
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 10");
+  f.kit.advance(5s, 1s);
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 9");
+  f.kit.advance(5s, 1s);
+  CHECK(f.runtime->transcript.back() == "stop nomad-web-0a1b2c3d");
+  f.kit.advance(35s, 1s);
+  CHECK(f.runtime->transcript.back() == "remove nomad-web-0a1b2c3d");
+  CHECK_FALSE(stopped.arrived());
+  f.kit.advance(35s, 1s);
+  REQUIRE(stopped.arrived());
+  CHECK(stopped.value().error().code == ErrorCode::kTimeout);
+  CHECK(f.has_event("SIGUSR1"));
+  CHECK(f.has_event("SIGKILL"));
+  CHECK(f.has_event("removing the container by force"));
+  auto waiter = f.wait();
+  f.exit(137);  // at last
+  CHECK(waiter.arrived());
+}
+
+TEST_CASE("a stop with an unknown signal is refused and leaves the task alone") {
+  Fixture f;
+  f.run_task();
+  auto stopped = f.stop(5s, "USR1");
+  REQUIRE(stopped.arrived());
+  CHECK(stopped.value().error().message().find("SIGUSR1") != std::string::npos);
+  CHECK(f.runtime->count("signal") == 0);
+}
+
+TEST_CASE("destroying a running task needs force; forced, it is killed first") {
+  Fixture f;
+  f.run_task();
+  CHECK(f.destroy(false).value().error().code == ErrorCode::kWrongState);
+  auto waiter = f.wait();
+  auto destroyed = f.destroy(true);
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 9");
+  f.exit(137);
+  CHECK(waiter.arrived());
+  CHECK(f.runtime->count("remove nomad-web-0a1b2c3d") == 1);
+  ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+  f.kit.run();
+  REQUIRE(destroyed.arrived());
+  CHECK(destroyed.value().has_value());
+  CHECK(f.destroy(true).value().error().code == ErrorCode::kTaskNotFound);
+}
+
+TEST_CASE("a destroy that the runtime fails can be tried again") {
+  Fixture f;
+  f.run_task();
+  f.exit(0);
+  auto first = f.destroy(false);
+  ScriptedRuntime::answer(f.runtime->removes,
+                          Expected<void>{fail({.code = ErrorCode::kTimeout, .what = "remove"})});
+  f.kit.run();
+  CHECK(first.value().error().code == ErrorCode::kTimeout);
+  auto second = f.destroy(false);
+  ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+  f.kit.run();
+  CHECK(second.value().has_value());
+}
+
+TEST_CASE("a recovered task that ended meanwhile reports its real exit") {
+  Fixture f;
+  TaskHandle handle;
+  handle.task_id = Fixture::spec().id;
+  handle.runtime = "scripted";
+  handle.container = {"nomad-web-0a1b2c3d", "c0ffee", {}};
+  Answer<Expected<void>> recovered;
+  act::tell(f.driver,
+            actors::RecoverTask{handle.task_id, encode_handle(handle), recovered.reply()});
+  f.kit.run();
+  auto waiter = f.wait();
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{TaskExit{Exited{7}, false, {}}});
+  f.kit.run();
+  CHECK(recovered.value().has_value());
+  REQUIRE(waiter.arrived());
+  CHECK(std::get<Exited>(waiter.value()->status).code == 7);
+}
+
+TEST_CASE("a handle of another task, of another runtime or of garbage is refused") {
+  Fixture f;
+  TaskHandle handle;
+  handle.task_id = "other";
+  handle.runtime = "scripted";
+  handle.container = {"n", "i", {}};
+  const auto recover = [&](const std::string& bytes) {
+    Answer<Expected<void>> answer;
+    act::tell(f.driver, actors::RecoverTask{Fixture::spec().id, bytes, answer.reply()});
+    f.kit.run();
+    return answer;
+  };
+  CHECK_FALSE(recover(encode_handle(handle)).value().has_value());
+  handle.task_id = Fixture::spec().id;
+  handle.runtime = "apple";
+  CHECK_FALSE(recover(encode_handle(handle)).value().has_value());
+  CHECK_FALSE(recover("{").value().has_value());
+  CHECK(f.runtime->transcript.empty());
+}
+
+TEST_CASE("commands for an unknown task are answered with that") {
+  Fixture f;
+  CHECK(f.wait("nobody").value().error().code == ErrorCode::kTaskNotFound);
+  CHECK(f.stop(1s).value().error().code == ErrorCode::kTaskNotFound);
+  CHECK(f.signal("SIGHUP").value().error().code == ErrorCode::kTaskNotFound);
+}
+
+TEST_CASE("a shutdown leaves the container alone and answers whoever waits") {
+  Fixture f;
+  f.run_task();
+  auto waiter = f.wait();
+  act::tell(f.driver, actors::Shutdown{});
+  f.kit.run();
+  CHECK(waiter.dropped());
+  CHECK(f.events->ended);
+  CHECK(f.runtime->count("signal") == 0);
+  CHECK(f.runtime->count("remove") == 0);
+}
+
+}  // namespace
+}  // namespace ndc::test
