@@ -1,0 +1,157 @@
+// The one interface between decisions (actors) and the machine. An implementation drives one
+// container engine; it knows no actor and no wire format.
+//
+// Every call returns at once. `Done` callbacks and exit notices run exactly once, later, on the
+// runtime's event loop thread; they must be short and must not block. Every call is bounded by a
+// deadline of its own (command_timeout, or the one given), so a hung engine is an error
+// (kTimeout), never a call without an answer. All methods may be called from any thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "model/error.hpp"
+#include "model/exec.hpp"
+#include "model/fingerprint.hpp"
+#include "model/task_config.hpp"
+#include "model/task_exit.hpp"
+#include "model/task_handle.hpp"
+#include "model/task_spec.hpp"
+#include "model/usage.hpp"
+
+namespace ndc::runtime {
+
+template <class T>
+using Done = std::function<void(Expected<T>)>;
+
+// An image that is present on this host.
+struct Image {
+  std::string reference;                   // as asked for
+  std::string id;                          // what it resolves to
+  std::optional<std::string> stop_signal;  // a signal name, where the image sets one
+};
+
+struct PullRequest {
+  std::string reference;
+  std::chrono::nanoseconds timeout{};
+};
+
+struct LogPaths {
+  std::string stdout_path;
+  std::string stderr_path;
+};
+
+// The way of one task's output to Nomad's log collector. Direct: the workload holds the FIFOs
+// itself and nothing of ours is in between. Pumped (TTY): the engine's log is copied into the FIFO.
+// Destroying it closes our ends and stops a pump; the workload is not touched.
+class LogRoute {
+ public:
+  LogRoute() = default;
+  LogRoute(const LogRoute&) = delete;
+  LogRoute& operator=(const LogRoute&) = delete;
+  virtual ~LogRoute() = default;
+
+  virtual bool pumped() const = 0;
+
+  // Pumped routes: begins to copy, or goes on where an earlier route of the same container
+  // stopped. `failed` is called at most once, if copying cannot go on. No-op on a direct route.
+  virtual void follow(const ContainerRef& container, std::function<void(Error)> failed) = 0;
+
+  // The container has ended: hands over what is still in flight, closes our ends so that the
+  // collector sees the end of the stream, then calls `drained`.
+  virtual void finish(std::function<void()> drained) = 0;
+};
+
+struct StartRequest {
+  std::shared_ptr<const TaskSpec> spec;
+  std::shared_ptr<const TaskConfig> config;
+  Image image;
+  std::string container_name;
+  std::map<std::string, std::string> labels;
+  std::shared_ptr<LogRoute> logs;
+};
+
+struct StartedContainer {
+  ContainerRef container;
+  WallTime started_at{};
+  std::optional<DriverNetwork> network;
+};
+
+// What was found when asking for a container that may have gone on without us.
+struct StillRunning {};
+using Attached = std::variant<StillRunning, TaskExit>;
+
+using ExitSink = std::function<void(TaskExit)>;
+
+struct UsageReading {
+  ContainerRef container;
+  Expected<UsageSample> sample;
+};
+
+class ContainerRuntime {
+ public:
+  ContainerRuntime() = default;
+  ContainerRuntime(const ContainerRuntime&) = delete;
+  ContainerRuntime& operator=(const ContainerRuntime&) = delete;
+  virtual ~ContainerRuntime() = default;
+
+  // "podman", "apple": what handles and attributes say.
+  virtual std::string_view name() const = 0;
+
+  // The engine's health. Never an error: what is wrong is in the fingerprint, with its cure.
+  // Attributes that depend on the engine are filled in.
+  virtual void probe(std::function<void(Fingerprint)> done) = 0;
+
+  // Everything in the job that this engine or this node's policy refuses, all at once
+  // (kInvalidConfig, kUnsupported). Looks at host paths, starts nothing.
+  virtual void check(std::shared_ptr<const TaskSpec> spec,
+                     std::shared_ptr<const TaskConfig> config, Done<void> done) = 0;
+
+  // nullopt: not present.
+  virtual void find_image(std::string reference, Done<std::optional<Image>> done) = 0;
+
+  // kImageNotFound, kAuthFailed, kRegistryUnreachable, kTimeout, kRuntimeUnavailable.
+  virtual void pull_image(PullRequest request, Done<Image> done) = 0;
+
+  // Opens the collector's FIFOs; never blocks on an absent reader. "/dev/null" is honoured.
+  virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;
+
+  // Creates and starts the container; done once its process runs. On failure nothing is left
+  // behind. A container of the same name is adopted if it belongs to the same task id, replaced if
+  // it is an earlier attempt of the same allocation, refused (kAlreadyExists) if it is not ours.
+  // `exited` is called once, after `done`, unless forget() comes first.
+  virtual void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) = 0;
+
+  // Finds a container again after a restart of the plugin or of a task actor. kContainerGone if it
+  // is no more. When it still runs, `exited` is called later as for start(); several callers may
+  // attach, each gets its notice.
+  virtual void attach(ContainerRef container, ExitSink exited, Done<Attached> done) = 0;
+
+  // Signal (Linux number) to the container's first process. OK if it has already ended.
+  virtual void signal(ContainerRef container, int signal, Done<void> done) = 0;
+
+  // The engine's own forced stop, for when signals were not enough.
+  virtual void stop(ContainerRef container, Done<void> done) = 0;
+
+  // Removes the container, running or not, and every file that belongs to it. OK if it is gone
+  // already. With `keep_container` only our own files go (gc.container = false).
+  virtual void remove(ContainerRef container, bool keep_container, Done<void> done) = 0;
+
+  // One reading for each container, in the order given; one engine call or none for all of them.
+  virtual void sample(std::vector<ContainerRef> containers,
+                      std::function<void(std::vector<UsageReading>)> done) = 0;
+
+  // Runs a command in the container. `client` hears nothing before `done` succeeded.
+  virtual void exec(ContainerRef container, ExecRequest request,
+                    std::shared_ptr<ExecClient> client,
+                    Done<std::shared_ptr<ExecSession>> done) = 0;
+};
+
+}  // namespace ndc::runtime

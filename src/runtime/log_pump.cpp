@@ -1,0 +1,281 @@
+#include "runtime/log_pump.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+namespace ndc::runtime {
+namespace {
+
+constexpr std::size_t kChunk = 64 * 1024;
+constexpr std::size_t kLongestRecord = 1024 * 1024;  // conmon's are at most 8 KiB of text
+constexpr int kChunksInOneGo = 16;                   // then others on the loop get their turn
+constexpr std::chrono::seconds kPatience{5};
+
+ssize_t retry_read(int fd, char* to, std::size_t size, std::uint64_t offset) {
+  ssize_t count = 0;
+  do {
+    count = ::pread(fd, to, size, static_cast<off_t>(offset));
+  } while (count < 0 && errno == EINTR);
+  return count;
+}
+
+}  // namespace
+
+// ---- following
+// -----------------------------------------------------------------------------------
+
+void LogPump::follow(std::string log_path, std::function<void(Error)> failed) {
+  if (state_ != State::kIdle) return;
+  state_ = State::kFollowing;
+  log_path_ = std::move(log_path);
+  failed_ = std::move(failed);
+  position_ = UniqueFd{
+      ::open((log_path_ + ".delivered").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!position_) return give_up("open " + quoted(log_path_ + ".delivered"), std::strerror(errno));
+  if (!open_log() && errno != ENOENT) {
+    return give_up("open " + quoted(log_path_), std::strerror(errno));
+  }
+  watch();
+  if (!log_ && state_ == State::kFollowing && open_log()) watch();  // made before we watched
+  pump();
+}
+
+bool LogPump::open_log() {
+  log_ = UniqueFd{::open(log_path_.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!log_) return false;
+  struct stat info {};
+  if (::fstat(log_.get(), &info) != 0) return false;
+  inode_ = static_cast<std::uint64_t>(info.st_ino);
+  restore_position(inode_, static_cast<std::uint64_t>(info.st_size));
+  return true;
+}
+
+// Of another file (rotated) or past the end (truncated): from the start.
+void LogPump::restore_position(std::uint64_t inode, std::uint64_t size) {
+  base_ = 0;
+  skip_ = 0;
+  chunk_ = {};
+  written_ = 0;
+  next_record_ = 0;
+  char text[96] = {};
+  if (retry_read(position_.get(), text, sizeof text - 1, 0) <= 0) return;
+  std::uint64_t saved_inode = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t skip = 0;
+  if (std::sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &saved_inode, &offset, &skip) != 3) {
+    return;
+  }
+  if (saved_inode != inode || offset > size) return;
+  base_ = offset;
+  skip_ = static_cast<std::size_t>(skip);
+}
+
+// Fixed width, one write: a reader never sees half of an old and half of a new position.
+void LogPump::save_position() {
+  const bool in_record = next_record_ < chunk_.records.size();
+  const LogRecordEnd done = next_record_ == 0 ? LogRecordEnd{} : chunk_.records[next_record_ - 1];
+  const std::uint64_t skip = in_record ? written_ - done.text : 0;
+  char text[96];
+  const int size =
+      std::snprintf(text, sizeof text, "%020" PRIu64 " %020" PRIu64 " %020" PRIu64 "\n", inode_,
+                    base_ + done.log, skip);
+  // A failure costs repeated output after a crash, nothing now.
+  [[maybe_unused]] const ssize_t written =
+      ::pwrite(position_.get(), text, static_cast<std::size_t>(size), 0);
+}
+
+// The log, or its directory as long as there is no log.
+void LogPump::watch() {
+  const std::string path =
+      log_ ? log_path_ : log_path_.substr(0, std::max<std::size_t>(log_path_.rfind('/'), 1));
+  int error = watch_.open(loop_.uv(), shared_from_this(), uv_fs_event_init);
+  if (error == 0) {
+    error = uv_fs_event_start(
+        watch_.get(),
+        [](uv_fs_event_t* handle, const char*, int, int status) {
+          const auto pump = owner_of<LogPump>(handle);
+          if (!pump || pump->state_ == State::kStopped) return;
+          if (status < 0) return pump->give_up("watch the log", uv_strerror(status));
+          if (!pump->log_ && pump->open_log()) pump->watch();
+          pump->pump();
+        },
+        path.c_str(), 0);
+  }
+  if (error == 0) return;
+  watch_.close();
+  give_up("watch " + quoted(path), uv_strerror(error),
+          "fs.inotify.max_user_watches or max_user_instances may be too low");
+}
+
+// ---- copying
+// -------------------------------------------------------------------------------------
+
+void LogPump::pump() {
+  for (int chunks = 0; chunks < kChunksInOneGo; ++chunks) {
+    if (state_ != State::kFollowing && state_ != State::kFinishing) return;
+    if (!write_chunk()) return;  // called again when there is room
+    if (!read_chunk()) {
+      if (state_ == State::kFinishing) stop();
+      return;  // called again when the log grows
+    }
+  }
+  loop_.post([self = shared_from_this()] { self->pump(); });
+}
+
+// False at the end of the log, for now.
+bool LogPump::read_chunk() {
+  if (!log_) return false;
+  std::size_t size = kChunk;
+  while (true) {
+    buffer_.resize(size);
+    const ssize_t count = retry_read(log_.get(), buffer_.data(), size, base_);
+    if (count < 0) {
+      give_up("read " + quoted(log_path_), std::strerror(errno));
+      return false;
+    }
+    if (count == 0) return reopen_if_replaced();
+    const auto got = static_cast<std::size_t>(count);
+    const bool at_end = got < size;
+    const bool all = (at_end && state_ == State::kFinishing) || size >= kLongestRecord;
+    chunk_ = decode_k8s_log({buffer_.data(), got}, all);
+    if (chunk_.consumed > 0) break;
+    if (at_end) return reopen_if_replaced();
+    size *= 2;
+  }
+  written_ = std::min(std::exchange(skip_, 0), chunk_.text.size());
+  next_record_ = 0;
+  advance(0);
+  return true;
+}
+
+// conmon puts a new file in the log's place, or empties it, when a size limit is reached.
+bool LogPump::reopen_if_replaced() {
+  struct stat info {};
+  if (::stat(log_path_.c_str(), &info) != 0) return false;
+  if (static_cast<std::uint64_t>(info.st_ino) == inode_) {
+    if (static_cast<std::uint64_t>(info.st_size) >= base_) return false;
+    base_ = 0;
+    return read_chunk();
+  }
+  if (!open_log()) return false;
+  if (state_ == State::kFollowing) watch();
+  return read_chunk();
+}
+
+// True once nothing of the chunk is left.
+bool LogPump::write_chunk() {
+  while (written_ < chunk_.text.size()) {
+    const ssize_t count =
+        ::write(sink_.get(), chunk_.text.data() + written_, chunk_.text.size() - written_);
+    if (count > 0) {
+      advance(static_cast<std::size_t>(count));
+    } else if (count < 0 && errno == EINTR) {
+      continue;
+    } else if (count < 0 && errno == EAGAIN) {
+      wait_for_room();
+      return false;
+    } else {
+      give_up("write to the log collector", count < 0 ? std::strerror(errno) : "nothing written");
+      return false;
+    }
+  }
+  if (!chunk_.records.empty()) {
+    base_ += chunk_.consumed;
+    chunk_ = {};
+    written_ = 0;
+    next_record_ = 0;
+  }
+  return true;
+}
+
+void LogPump::advance(std::size_t written) {
+  written_ += written;
+  progressed_ = true;
+  while (next_record_ < chunk_.records.size() && chunk_.records[next_record_].text <= written_) {
+    ++next_record_;
+  }
+  save_position();
+}
+
+void LogPump::wait_for_room() {
+  int error = 0;
+  if (!room_) {
+    error = room_.open(loop_.uv(), shared_from_this(), [this](uv_loop_t* loop, uv_poll_t* poll) {
+      return uv_poll_init(loop, poll, sink_.get());
+    });
+  }
+  if (error == 0) {
+    error = uv_poll_start(room_.get(), UV_WRITABLE, [](uv_poll_t* handle, int, int) {
+      uv_poll_stop(handle);
+      if (const auto pump = owner_of<LogPump>(handle)) pump->pump();
+    });
+  }
+  if (error != 0) give_up("wait for the log collector", uv_strerror(error));
+}
+
+// ---- ending
+// --------------------------------------------------------------------------------------
+
+void LogPump::finish(std::function<void()> drained) {
+  if (state_ == State::kStopped || state_ == State::kFinishing) {
+    if (drained) drained();
+    return;
+  }
+  const auto self = shared_from_this();
+  drained_ = std::move(drained);
+  if (!position_) return stop();  // nothing was ever followed
+  state_ = State::kFinishing;
+  watch_.close();
+  if (!log_) open_log();
+  expect_progress();
+  pump();
+}
+
+void LogPump::expect_progress() {
+  progressed_ = false;
+  patience_ = loop_.after(kPatience, [self = shared_from_this()] {
+    if (!self->progressed_) return self->stop();
+    self->expect_progress();
+  });
+}
+
+void LogPump::stop() {
+  if (state_ == State::kStopped) return;
+  const auto self = shared_from_this();  // the handles below may hold the last references
+  state_ = State::kStopped;
+  watch_.close();
+  room_.close();
+  patience_.reset();
+  sink_.reset();
+  held_.reset();
+  log_.reset();
+  position_.reset();
+  failed_ = nullptr;
+  if (const auto drained = std::exchange(drained_, nullptr)) drained();
+}
+
+// Copying stops, but our ends of the FIFOs stay until finish(): the collector sees no early end.
+void LogPump::give_up(const std::string& step, const std::string& cause, std::string hint) {
+  watch_.close();
+  room_.close();
+  const auto failed = std::exchange(failed_, nullptr);
+  if (state_ == State::kFinishing) {
+    stop();
+  } else {
+    state_ = State::kIdle;
+  }
+  if (failed) {
+    failed({ErrorCode::kInternal, "copy the log", log_path_, step + ": " + cause, std::move(hint)});
+  }
+}
+
+}  // namespace ndc::runtime

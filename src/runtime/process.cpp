@@ -1,0 +1,226 @@
+#include "runtime/process.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <uv.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "model/duration.hpp"
+#include "runtime/child.hpp"
+#include "runtime/uv_handle.hpp"
+
+extern char** environ;
+
+namespace ndc::runtime {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLinger{200};         // for streams that descendants keep open
+constexpr milliseconds kKillPatience{1000};  // a killed child that does not end is not waited for
+
+class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
+ public:
+  RunningCommand(EventLoop& loop, Command command,
+                 std::function<void(Expected<CommandResult>)> done)
+      : loop_{loop}, command_{std::move(command)}, done_{std::move(done)} {}
+
+  void start();
+
+ private:
+  struct Capture {
+    UvHandle<uv_pipe_t> pipe;
+    std::string bytes;
+    bool truncated = false;
+  };
+
+  Expected<UniqueFd> connect(const Stdio& stdio, Capture& capture, int& child_fd);
+  void read(uv_stream_t* stream, ssize_t count, const char* bytes);
+  void exited(ExitStatus status);
+  void past_deadline();
+  void finish_if_complete();
+  void finish(Expected<CommandResult> result);
+  Error timeout_error() const;
+
+  EventLoop& loop_;
+  Command command_;
+  std::function<void(Expected<CommandResult>)> done_;
+  Capture out_;
+  Capture err_;
+  std::array<char, 64 * 1024> buffer_;
+  std::weak_ptr<Child> child_;  // the child holds us
+  std::optional<ExitStatus> status_;
+  bool timed_out_ = false;
+  std::shared_ptr<EventLoop::Timer> deadline_;
+  std::shared_ptr<EventLoop::Timer> linger_;
+};
+
+// Connects one output stream and returns the end to close after the spawn, if there is one.
+Expected<UniqueFd> RunningCommand::connect(const Stdio& stdio, Capture& capture, int& child_fd) {
+  if (stdio.kind == Stdio::Kind::kNull) return UniqueFd{};
+  if (stdio.kind == Stdio::Kind::kFd) {
+    child_fd = stdio.fd ? stdio.fd->get() : -1;
+    return UniqueFd{};
+  }
+  uv_file fds[2];
+  // A real pipe, not libuv's socket pair: a child can open /dev/stdout only on a pipe.
+  int error = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
+  if (error == 0) {
+    UniqueFd ours{fds[0]};
+    UniqueFd theirs{fds[1]};
+    error = capture.pipe.open(loop_.uv(), shared_from_this(), [](uv_loop_t* loop, uv_pipe_t* pipe) {
+      return uv_pipe_init(loop, pipe, 0);
+    });
+    if (error == 0) error = uv_pipe_open(capture.pipe.get(), ours.get());
+    if (error == 0) {
+      ours.release();
+      child_fd = theirs.get();
+      return theirs;
+    }
+  }
+  return fail({ErrorCode::kInternal,
+               "run",
+               command_name(command_.argv),
+               std::string{"pipe: "} + uv_strerror(error),
+               {}});
+}
+
+void RunningCommand::start() {
+  SpawnPlan plan;
+  plan.argv = command_.argv;
+  plan.environment = std::move(command_.environment);
+  plan.directory = command_.directory;
+  if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
+
+  auto out_end = connect(command_.out, out_, plan.fds[1]);
+  if (!out_end) return finish(fail(std::move(out_end.error())));
+  auto err_end = connect(command_.err, err_, plan.fds[2]);
+  if (!err_end) return finish(fail(std::move(err_end.error())));
+
+  auto child = Child::spawn(loop_, plan, [self = shared_from_this()](ExitStatus status) {
+    self->exited(std::move(status));
+  });
+  command_.out.fd.reset();
+  command_.err.fd.reset();
+  command_.extra_fd.reset();
+  if (!child) return finish(fail(std::move(child.error())));
+  child_ = *child;
+
+  for (Capture* capture : {&out_, &err_}) {
+    if (!capture->pipe) continue;
+    uv_read_start(
+        capture->pipe.stream(),
+        [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+          const auto self = owner_of<RunningCommand>(handle);
+          *buffer = uv_buf_init(self->buffer_.data(), static_cast<unsigned>(self->buffer_.size()));
+        },
+        [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
+          if (const auto self = owner_of<RunningCommand>(stream)) {
+            self->read(stream, count, buffer->base);
+          }
+        });
+  }
+  if (command_.timeout > std::chrono::nanoseconds::zero()) {
+    deadline_ =
+        loop_.after(command_.timeout, [self = shared_from_this()] { self->past_deadline(); });
+  }
+}
+
+void RunningCommand::read(uv_stream_t* stream, ssize_t count, const char* bytes) {
+  Capture& capture = stream == out_.pipe.stream() ? out_ : err_;
+  if (count > 0) {
+    const auto size = static_cast<std::size_t>(count);
+    const std::size_t room = command_.capture_limit - capture.bytes.size();
+    capture.bytes.append(bytes, std::min(size, room));
+    if (size > room) capture.truncated = true;
+  } else if (count < 0) {
+    capture.pipe.close();
+    finish_if_complete();
+  }
+}
+
+void RunningCommand::exited(ExitStatus status) {
+  if (!done_) return;  // answered already, and the killed child has ended at last
+  status_ = std::move(status);
+  if (timed_out_) return finish(fail(timeout_error()));
+  deadline_.reset();
+  linger_ = loop_.after(kLinger, [self = shared_from_this()] {
+    self->out_.pipe.close();
+    self->err_.pipe.close();
+    self->finish_if_complete();
+  });
+  finish_if_complete();
+}
+
+void RunningCommand::past_deadline() {
+  timed_out_ = true;
+  if (const auto child = child_.lock()) child->kill_group();
+  linger_ = loop_.after(kKillPatience,
+                        [self = shared_from_this()] { self->finish(fail(self->timeout_error())); });
+}
+
+void RunningCommand::finish_if_complete() {
+  if (!status_ || timed_out_ || out_.pipe || err_.pipe) return;
+  CommandResult result{std::move(*status_), std::move(out_.bytes), std::move(err_.bytes),
+                       out_.truncated || err_.truncated};
+  finish(std::move(result));
+}
+
+void RunningCommand::finish(Expected<CommandResult> result) {
+  const auto self = shared_from_this();  // timers and pipes below may hold the last references
+  deadline_.reset();
+  linger_.reset();
+  out_.pipe.close();
+  err_.pipe.close();
+  if (const auto done = std::exchange(done_, nullptr)) done(std::move(result));
+}
+
+Error RunningCommand::timeout_error() const {
+  return {ErrorCode::kTimeout,
+          "run",
+          command_name(command_.argv),
+          "no answer within " + format_duration(command_.timeout) + "; killed",
+          {}};
+}
+
+}  // namespace
+
+void run_command(EventLoop& loop, Command command,
+                 std::function<void(Expected<CommandResult>)> done) {
+  auto running = std::make_shared<RunningCommand>(loop, std::move(command), std::move(done));
+  loop.post([running = std::move(running)] { running->start(); });
+}
+
+std::vector<std::string> child_environment() {
+  std::vector<std::string> out;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view variable{*entry};
+    if (variable.starts_with("PLUGIN_") || variable.starts_with("NOMAD_PLUGIN_MAGIC_COOKIE=")) {
+      continue;
+    }
+    out.emplace_back(variable);
+  }
+  return out;
+}
+
+void keep_descriptors_from_children() {
+  DIR* directory = ::opendir("/dev/fd");
+  if (directory == nullptr) return;
+  while (const dirent* entry = ::readdir(directory)) {
+    const int fd = std::atoi(entry->d_name);  // 0 for "." and ".."
+    if (fd < 3) continue;
+    if (const int flags = ::fcntl(fd, F_GETFD); flags >= 0) {
+      ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+    }
+  }
+  ::closedir(directory);
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,64 @@
+// Child processes: owned from spawn to reap. Arguments are vectors, never a shell; each child runs
+// in a session of its own, inherits exactly the descriptors named here and neither the plugin's
+// stdout nor its stderr (Nomad would take the plugin for alive as long as one of them is open).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/error.hpp"
+#include "model/task_exit.hpp"
+#include "runtime/event_loop.hpp"
+#include "runtime/unique_fd.hpp"
+
+namespace ndc::runtime {
+
+// What one of a child's standard streams is connected to.
+struct Stdio {
+  enum class Kind { kNull, kCapture, kFd };
+  Kind kind = Kind::kNull;
+  std::shared_ptr<UniqueFd> fd;  // kFd; shared because the log route keeps it too
+
+  static Stdio null() { return {}; }
+  static Stdio capture() { return {Kind::kCapture, nullptr}; }
+  static Stdio descriptor(std::shared_ptr<UniqueFd> fd) { return {Kind::kFd, std::move(fd)}; }
+};
+
+struct Command {
+  std::vector<std::string> argv;         // argv[0]: path, or a name to look up on PATH
+  std::vector<std::string> environment;  // complete, "NAME=value"; see child_environment()
+  std::string directory;                 // empty: "/"
+  Stdio out = Stdio::capture();
+  Stdio err = Stdio::capture();
+  std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set
+  std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
+  std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
+};
+
+struct CommandResult {
+  ExitStatus status;
+  std::string out;
+  std::string err;
+  bool truncated = false;  // a stream exceeded capture_limit
+};
+
+// Runs a command to its end. The error is kRuntimeUnavailable where it could not be spawned
+// (missing, not executable) and kTimeout past the deadline; an exit code other than 0 is a result,
+// not an error. Any thread; `done` runs once on the loop thread. Streams that descendants keep open
+// after the child's end are read for at most 200 ms more.
+void run_command(EventLoop& loop, Command command,
+                 std::function<void(Expected<CommandResult>)> done);
+
+// This process's environment without Nomad's plugin variables (magic cookie, PLUGIN_*).
+std::vector<std::string> child_environment();
+
+// Marks every descriptor from 3 on close-on-exec, so that children get none of what this process
+// was started with. For main(), before any thread.
+void keep_descriptors_from_children();
+
+}  // namespace ndc::runtime

@@ -1,0 +1,141 @@
+// What the tests against real processes share: waiting with a deadline, and a check that a case
+// leaves no descriptor and no child behind.
+#pragma once
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/event_loop.hpp"
+#include "runtime/process.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::test {
+
+inline constexpr std::chrono::seconds kDeadline{10};
+
+// A value that another thread delivers.
+template <class T>
+class Awaited {
+ public:
+  void set(T value) const {
+    const std::lock_guard lock{state_->mutex};
+    ++state_->times;
+    state_->value = std::move(value);
+    state_->changed.notify_all();
+  }
+  T get(std::chrono::milliseconds deadline = kDeadline) const {
+    std::unique_lock lock{state_->mutex};
+    const bool in_time =
+        state_->changed.wait_for(lock, deadline, [this] { return state_->value.has_value(); });
+    REQUIRE(in_time);
+    return *state_->value;
+  }
+  bool is_set() const { return times() > 0; }
+  int times() const {
+    const std::lock_guard lock{state_->mutex};
+    return state_->times;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<T> value;
+    int times = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+inline std::set<std::string> open_descriptors() {
+  std::set<std::string> out;
+  DIR* directory = ::opendir("/dev/fd");
+  const std::string own = std::to_string(::dirfd(directory));
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name != own) out.insert(entry->d_name);
+  }
+  ::closedir(directory);
+  return out;
+}
+
+// Declared first in a case, so that it looks when everything else is gone.
+class LeakCheck {
+ public:
+  LeakCheck() {
+    ::signal(SIGPIPE, SIG_IGN);
+    runtime::keep_descriptors_from_children();
+    runtime::EventLoop{};  // libuv keeps a signal pipe for the process from its first loop on
+    before_ = open_descriptors();
+  }
+  LeakCheck(const LeakCheck&) = delete;
+  LeakCheck& operator=(const LeakCheck&) = delete;
+  ~LeakCheck() {
+    CHECK(open_descriptors() == before_);
+    CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);
+    CHECK(errno == ECHILD);
+  }
+
+ private:
+  std::set<std::string> before_;
+};
+
+// Waits until the loop has done what was posted, and closed what was closing.
+inline void settle(runtime::EventLoop& loop) {
+  for (int i = 0; i < 2; ++i) {
+    const Awaited<bool> done;
+    REQUIRE(loop.post([done] { done.set(true); }));
+    done.get();
+  }
+}
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "ndc-test-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline runtime::Command shell(const std::string& script) {
+  runtime::Command command;
+  command.argv = {"/bin/sh", "-c", script};
+  command.environment = {"PATH=/usr/bin:/bin"};
+  command.timeout = kDeadline;
+  return command;
+}
+
+inline Expected<runtime::CommandResult> run(runtime::EventLoop& loop, runtime::Command command) {
+  const Awaited<Expected<runtime::CommandResult>> result;
+  runtime::run_command(loop, std::move(command), [result](Expected<runtime::CommandResult> got) {
+    result.set(std::move(got));
+  });
+  auto got = result.get(std::chrono::seconds{20});
+  CHECK(result.times() == 1);
+  return got;
+}
+
+}  // namespace ndc::test
