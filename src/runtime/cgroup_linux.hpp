@@ -1,0 +1,47 @@
+// A container's resource usage from the kernel's own files: cgroup v2, or v1 and hybrid. Starts no
+// process. The functions that read text are pure.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/error.hpp"
+#include "model/usage.hpp"
+
+namespace ndc::runtime {
+
+// Mount points of /proc/self/mountinfo: key "" for cgroup v2, else a v1 controller.
+struct CgroupMount {
+  std::string point;
+  std::string root;  // what of the hierarchy is mounted there; "/" as a rule
+};
+std::map<std::string, CgroupMount> parse_cgroup_mounts(std::string_view mountinfo);
+
+// /proc/<pid>/cgroup: path by controller, key "" for v2.
+std::map<std::string, std::string> parse_cgroup_paths(std::string_view text);
+
+// "key value\n" lines; what is no number is left out.
+std::map<std::string, std::uint64_t> parse_flat_keyed(std::string_view text);
+
+// Where one container's files are; empty: no such controller.
+struct CgroupFiles {
+  std::string unified;
+  std::string cpu;
+  std::string cpuacct;
+  std::string memory;
+};
+
+CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
+                         const std::map<std::string, std::string>& paths);
+
+// The cgroup of `pid`, if it belongs to the container; kContainerGone otherwise.
+Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id);
+
+// kContainerGone where the cgroup is no more.
+Expected<UsageSample> read_usage(const CgroupFiles& files);
+
+}  // namespace ndc::runtime

@@ -1,0 +1,134 @@
+#include "runtime/mount_policy.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+namespace ndc::runtime {
+namespace {
+
+std::optional<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> found{::realpath(path.c_str(), nullptr),
+                                                          &std::free};
+  if (!found) return std::nullopt;
+  return std::string{found.get()};
+}
+
+Error refused(const Volume& volume, std::string cause, std::string hint = {}) {
+  return {ErrorCode::kInvalidConfig, "mount volume", volume.source, std::move(cause),
+          std::move(hint)};
+}
+
+std::string variable(const TaskSpec& spec, const char* name, const char* otherwise) {
+  const auto found = spec.env.find(name);
+  return found == spec.env.end() || !found->second.starts_with('/') ? otherwise : found->second;
+}
+
+std::string propagation_option(const std::string& propagation) {
+  if (propagation == "host-to-task") return "rslave";
+  if (propagation == "bidirectional") return "rshared";
+  return "rprivate";
+}
+
+bool in_own_directories(const TaskSpec& spec, const std::string& path) {
+  for (const std::string& own : {spec.task_dir(), spec.shared_dir()}) {
+    const auto real = real_path(own);
+    if (real && is_below(path, *real)) return true;
+  }
+  return false;
+}
+
+Expected<std::string> allowed_source(const TaskSpec& spec, const Volume& volume,
+                                     const PluginConfig::Volumes& policy) {
+  const bool absolute = volume.source.starts_with('/');
+  if (!absolute) {
+    const auto directory = real_path(spec.task_dir());
+    if (!directory) return fail(refused(volume, "the task's directory does not exist"));
+    const auto path = real_path(*directory + "/" + volume.source);
+    if (!path) {
+      return fail(refused(volume, "it does not exist in the task's directory",
+                          "make it first, for example with a template or an artifact"));
+    }
+    // The allocation's shared directory is the task's too: "../alloc/data" is a common idiom.
+    if (!is_below(*path, *directory) && !in_own_directories(spec, *path)) {
+      return fail(refused(volume, "it leads out of the task's directory",
+                          "use an absolute path if the operator allows it"));
+    }
+    return *path;
+  }
+  const auto path = real_path(volume.source);
+  if (!path) {
+    return fail(refused(volume, "no such file or directory on this node",
+                        "make it, or use a named volume"));
+  }
+  if (in_own_directories(spec, *path)) return *path;
+  if (!policy.enabled) {
+    return fail(refused(volume, "the operator allows only the task's own directories",
+                        "set volumes.enabled in the plugin's configuration"));
+  }
+  if (policy.allowed_paths.empty()) return *path;
+  const bool allowed = std::any_of(policy.allowed_paths.begin(), policy.allowed_paths.end(),
+                                   [&](const std::string& root) {
+                                     const auto real = real_path(root);
+                                     return real && is_below(*path, *real);
+                                   });
+  if (!allowed) {
+    std::string list;
+    for (const std::string& root : policy.allowed_paths) {
+      list += (list.empty() ? "" : ", ") + ndc::quoted(root);
+    }
+    return fail(refused(volume, "it is not below one of the operator's allowed paths",
+                        "volumes.allowed_paths has " + list));
+  }
+  return *path;
+}
+
+}  // namespace
+
+bool is_below(const std::string& path, const std::string& directory) {
+  if (directory == "/") return path.starts_with('/');
+  return path == directory ||
+         (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
+Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const TaskConfig& config,
+                                                     const PluginConfig::Volumes& policy) {
+  std::vector<ContainerMount> mounts;
+  std::vector<Error> errors;
+  if (!spec.alloc_dir.empty()) {
+    mounts.push_back({spec.shared_dir(), variable(spec, "NOMAD_ALLOC_DIR", "/alloc"), {}});
+    mounts.push_back({spec.task_dir() + "/local", variable(spec, "NOMAD_TASK_DIR", "/local"), {}});
+    mounts.push_back(
+        {spec.task_dir() + "/secrets", variable(spec, "NOMAD_SECRETS_DIR", "/secrets"), {}});
+  }
+  for (const HostMount& mount : spec.mounts) {
+    ContainerMount out{mount.host_path, mount.task_path, {mount.read_only ? "ro" : "rw"}};
+    out.options.push_back(propagation_option(mount.propagation));
+    if (mount.selinux_label == "z" || mount.selinux_label == "Z") {
+      out.options.push_back(mount.selinux_label);
+    }
+    mounts.push_back(std::move(out));
+  }
+  for (const Volume& volume : config.volumes) {
+    if (volume.named()) {
+      if (!policy.enabled) {
+        errors.push_back(refused(volume, "the operator allows no named volumes",
+                                 "set volumes.enabled in the plugin's configuration"));
+      }
+      mounts.push_back({volume.source, volume.target, volume.options});
+      continue;
+    }
+    auto source = allowed_source(spec, volume, policy);
+    if (!source) {
+      errors.push_back(std::move(source.error()));
+      continue;
+    }
+    mounts.push_back({std::move(*source), volume.target, volume.options});
+  }
+  if (!errors.empty()) return fail(combine("prepare volumes of task", spec.name, errors));
+  return mounts;
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,139 @@
+#include "runtime/podman_errors.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <vector>
+
+namespace ndc::runtime {
+namespace {
+
+constexpr std::size_t kMaxReason = 600;
+
+struct Rule {
+  const char* part;  // of the reason, in lower case
+  ErrorCode code;
+  const char* hint;
+};
+
+// The first match counts: what is more specific stands first.
+const std::vector<Rule>& rules() {
+  using enum ErrorCode;
+  static const std::vector<Rule> table{
+      {"no such container", kContainerGone, ""},
+      {"name is already in use", kAlreadyExists, "remove that container or rename the task"},
+      {"can only create exec sessions on running", kWrongState, ""},
+      {"container state improper", kWrongState, ""},
+      {"unauthorized", kAuthFailed, "check the image's name and log in: podman login"},
+      {"authentication required", kAuthFailed, "check the image's name and log in: podman login"},
+      {"invalid username/password", kAuthFailed, "check the registry's credentials"},
+      {"access to the resource is denied", kAuthFailed,
+       "check the image's name and the registry's credentials"},
+      {"denied:", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"toomanyrequests", kRegistryUnreachable, "the registry limits pulls: log in or use a mirror"},
+      {"manifest unknown", kImageNotFound, "check the image's name and tag"},
+      {"name unknown", kImageNotFound, "check the image's name"},
+      {"no image found in manifest list", kImageNotFound,
+       "the image does not exist for this machine's architecture"},
+      {"did not resolve to an alias", kImageNotFound,
+       "write the registry too, for example \"docker.io/library/redis:7\""},
+      {"invalid reference format", kInvalidConfig,
+       "write for example \"docker.io/library/redis:7\""},
+      {"image not known", kImageNotFound, "pull the image or check its name"},
+      {"connection refused", kRegistryUnreachable, "check the registry's address"},
+      {"no such host", kRegistryUnreachable, "check the registry's name and the node's DNS"},
+      {"i/o timeout", kRegistryUnreachable, "check the network"},
+      {"tls handshake timeout", kRegistryUnreachable, "check the network"},
+      {"context deadline exceeded", kRegistryUnreachable, "check the network"},
+      {"network is unreachable", kRegistryUnreachable, "check the node's network"},
+      {"no route to host", kRegistryUnreachable, "check the node's network"},
+      {"connection reset", kRegistryUnreachable, ""},
+      {"unexpected eof", kRegistryUnreachable, ""},
+      {"temporary failure in name resolution", kRegistryUnreachable, "check the node's DNS"},
+      {"server misbehaving", kRegistryUnreachable, "check the node's DNS"},
+      {"x509:", kRegistryUnreachable, "the registry's certificate is not trusted on this node"},
+      {"server gave http response to https client", kRegistryUnreachable,
+       "mark the registry as insecure in registries.conf"},
+      {"invalid status code from registry 5", kRegistryUnreachable, ""},
+      {"received unexpected http status: 5", kRegistryUnreachable, ""},
+      {"requested access", kAuthFailed, "check the registry's credentials"},
+      {"address already in use", kStartFailed, "another process has this port: use another one"},
+      {"executable file not found", kStartFailed, "check the task's command and the image's PATH"},
+      {"invoke a command that was not found", kStartFailed,
+       "check the task's command and the image's PATH"},
+      {"exec format error", kStartFailed, "the image is for another architecture"},
+      {"workdir", kStartFailed, "check working_dir"},
+      {"unable to find user", kStartFailed, "check the task's user: the image does not know it"},
+      {"unable to find group", kStartFailed, "check the task's user: the image does not know it"},
+      {"no matching entries in passwd", kStartFailed, "check the task's user"},
+      {"network not found", kInvalidConfig, "create it: podman network create"},
+      {"statfs", kInvalidConfig, "check the source of the mount"},
+      {"setting memory", kStartFailed, "give the task more memory"},
+      {"memory limit", kInvalidConfig, "check the task's memory"},
+      {"no space left on device", kRuntimeUnavailable, "the node's disk is full"},
+      {"oci permission denied", kStartFailed, "the task's command cannot be executed"},
+      {"oci runtime", kStartFailed, ""},
+      {"invalid argument", kStartFailed, ""},
+  };
+  return table;
+}
+
+std::string lower(std::string_view text) {
+  std::string out{text};
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return lower(text).find(part) != std::string::npos;
+}
+
+}  // namespace
+
+std::string podman_reason(std::string_view err) {
+  std::string_view last;
+  std::string_view last_error;
+  while (!err.empty()) {
+    const std::size_t end = err.find('\n');
+    const std::string_view line = err.substr(0, end);
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) last = line;
+    if (line.starts_with("Error: ")) last_error = line.substr(7);
+    if (end == std::string_view::npos) break;
+    err.remove_prefix(end + 1);
+  }
+  std::string reason = valid_utf8((last_error.empty() ? last : last_error).substr(0, kMaxReason));
+  for (char& c : reason) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return reason;
+}
+
+bool says_no_such_container(std::string_view err) {
+  return contains(err, "no such container") || contains(err, "no such object");
+}
+
+bool says_no_such_image(std::string_view err) {
+  return contains(err, "image not known") || contains(err, "no such image");
+}
+
+bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
+
+Error podman_error(std::string what, std::string on, const ExitStatus& status,
+                   std::string_view err) {
+  Error error{ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), podman_reason(err),
+              {}};
+  const std::string text = lower(error.cause);
+  for (const Rule& rule : rules()) {
+    if (text.find(rule.part) == std::string::npos) continue;
+    error.code = rule.code;
+    error.hint = rule.hint;
+    break;
+  }
+  if (error.cause.empty()) {
+    error.cause = "podman ended with " + describe(TaskExit{status, false, {}}) +
+                  " and gave no reason";
+  }
+  return error;
+}
+
+}  // namespace ndc::runtime

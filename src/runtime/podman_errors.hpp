@@ -1,0 +1,24 @@
+// What podman's exit code and stderr mean: an Error with its code and, where there is one, the
+// cure. Pure. Podman's text is peer text: bounded, one line, valid UTF-8.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "model/error.hpp"
+#include "model/task_exit.hpp"
+
+namespace ndc::runtime {
+
+// `what` and `on` as in Error ("start container", "nomad-web-0a1b2c3d").
+Error podman_error(std::string what, std::string on, const ExitStatus& status,
+                   std::string_view err);
+
+bool says_no_such_container(std::string_view err);
+bool says_no_such_image(std::string_view err);
+bool says_name_in_use(std::string_view err);
+
+// The line that says why: the last "Error: …", else the last line. At most 600 bytes.
+std::string podman_reason(std::string_view err);
+
+}  // namespace ndc::runtime

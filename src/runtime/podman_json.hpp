@@ -1,0 +1,51 @@
+// What podman prints with `--format json`. Pure; untrusted: bounded in size and depth, every field
+// checked for its type.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/error.hpp"
+#include "model/task_exit.hpp"
+
+namespace ndc::runtime {
+
+struct PodmanContainer {
+  std::string id;
+  std::string name;
+  std::string status;  // "created", "running", "exited" …
+  bool running = false;
+  int exit_code = 0;
+  bool oom_killed = false;
+  pid_t pid = 0;
+  pid_t conmon_pid = 0;
+  std::string log_path;
+  std::optional<WallTime> started_at;
+  std::optional<WallTime> finished_at;
+  std::map<std::string, std::string> labels;
+  bool has_run() const { return started_at.has_value(); }
+};
+
+struct PodmanImage {
+  std::string id;
+  std::optional<std::string> stop_signal;
+};
+
+// `podman container inspect`: exactly one container. kRuntimeUnavailable for anything else.
+Expected<PodmanContainer> parse_container(std::string_view json);
+// `podman image inspect`.
+Expected<PodmanImage> parse_image(std::string_view json);
+// `podman version --format json`: the client's version.
+Expected<std::string> parse_version(std::string_view json);
+
+// RFC 3339 with a fraction and "Z" or an offset; nullopt for Go's zero time and for nonsense.
+std::optional<WallTime> parse_rfc3339(std::string_view text);
+
+// "4.3.1" at least major.minor? Text after the numbers is ignored.
+bool version_at_least(std::string_view version, int major, int minor);
+
+}  // namespace ndc::runtime
