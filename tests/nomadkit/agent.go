@@ -1,0 +1,313 @@
+package nomadkit
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+)
+
+// Agent is a real Nomad agent, server and client in one process, with a data directory.
+type Agent struct {
+	Dir    string
+	API    *api.Client
+	cmd    *exec.Cmd
+	exited chan struct{}
+	runs   int
+}
+
+const agentConfig = `
+data_dir   = "%[1]s/data"
+plugin_dir = "%[1]s/plugins"
+bind_addr  = "127.0.0.1"
+name       = "e2e"
+disable_update_check = true
+log_level  = "DEBUG"
+ports {
+  http = %[2]d
+  rpc  = %[3]d
+  serf = %[4]d
+}
+advertise {
+  http = "127.0.0.1"
+  rpc  = "127.0.0.1"
+  serf = "127.0.0.1"
+}
+server {
+  enabled          = true
+  bootstrap_expect = 1
+}
+client {
+  enabled           = true
+  network_interface = "lo"
+  cpu_total_compute = 4000
+  gc_interval       = "1h"
+  options {
+    # No questions to clouds or Consul: this agent is alone.
+    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
+  }
+}
+consul {
+  auto_advertise      = false
+  client_auto_join    = false
+  server_auto_join    = false
+}
+limits {
+  # The tests keep many connections.
+  http_max_conns_per_client = 0
+  rpc_max_conns_per_client  = 0
+}
+telemetry {
+  publish_allocation_metrics = true
+  collection_interval        = "1s"
+}
+plugin "nomad-driver-container" {
+  config {
+    state_dir = "%[1]s/state"
+    extra_labels = ["job_name", "task_name"]
+    %[5]s
+  }
+}
+`
+
+// AgentBinary is the agent of the version that go.mod names, built when it is not there yet.
+func AgentBinary() (string, error) {
+	cmd := exec.Command(filepath.Join(Root(), "scripts", "nomad"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
+func NewAgent(config string) (*Agent, error) {
+	dir, err := os.MkdirTemp("", "ndc-e2e")
+	if err != nil {
+		return nil, err
+	}
+	agent := &Agent{Dir: dir}
+	for _, sub := range []string{"data", "plugins", "state"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Symlink(Binary(), filepath.Join(dir, "plugins", "nomad-driver-container")); err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config)
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
+	return agent, err
+}
+
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for i := 0; i < n; i++ {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close()
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// Start runs the agent and waits until its node is ready with a healthy driver.
+func (a *Agent) Start() error {
+	if err := a.Exec(); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		err := a.ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-a.exited:
+			return fmt.Errorf("the agent ended: %s", a.LogTail())
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the agent is not ready: %w: %s", err, a.LogTail())
+		}
+	}
+}
+
+// Exec runs the agent without waiting for anything.
+func (a *Agent) Exec() error {
+	binary, err := AgentBinary()
+	if err != nil {
+		return err
+	}
+	a.runs++
+	log, err := os.Create(a.logPath())
+	if err != nil {
+		return err
+	}
+	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
+	a.cmd.Stdout, a.cmd.Stderr = log, log
+	// A group of its own: what the test run's terminal gets is not for the agent.
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := a.cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	a.exited = exited
+	cmd := a.cmd
+	go func() {
+		_ = cmd.Wait()
+		log.Close()
+		close(exited)
+	}()
+	return nil
+}
+
+func (a *Agent) logPath() string { return filepath.Join(a.Dir, fmt.Sprintf("agent-%d.log", a.runs)) }
+
+// Log is what the running agent has logged.
+func (a *Agent) Log() string {
+	data, _ := os.ReadFile(a.logPath())
+	return string(data)
+}
+
+// LogTail is the end of it.
+func (a *Agent) LogTail() string { return tail(a.Log(), 4000) }
+
+func (a *Agent) ready() error {
+	nodes, _, err := a.API.Nodes().List(nil)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		driver := node.Drivers["container"]
+		if node.Status == "ready" && driver != nil && driver.Healthy {
+			return nil
+		}
+		if driver != nil {
+			err = fmt.Errorf("node %s, driver %q", node.Status, driver.HealthDescription)
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("no ready node with the driver among %d", len(nodes))
+	}
+	return err
+}
+
+// Alive says whether the agent's process runs.
+func (a *Agent) Alive() bool {
+	select {
+	case <-a.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop ends the agent with SIGTERM, or SIGKILL when `hard`.
+func (a *Agent) Stop(hard bool) error {
+	signal := syscall.SIGTERM
+	if hard {
+		signal = syscall.SIGKILL
+	}
+	if err := a.cmd.Process.Signal(signal); err != nil {
+		return err
+	}
+	select {
+	case <-a.exited:
+		return nil
+	case <-time.After(30 * time.Second):
+		_ = a.cmd.Process.Kill()
+		return fmt.Errorf("the agent did not stop within 30 s: %s", a.LogTail())
+	}
+}
+
+// Plugins lists the pids of this agent's plugin processes.
+func (a *Agent) Plugins() []int {
+	return ProcessesWith(filepath.Join(a.Dir, "plugins", "nomad-driver-container"))
+}
+
+// Remove ends the agent and everything it started, and removes its directory.
+func (a *Agent) Remove() {
+	if a.cmd != nil && a.Alive() {
+		_ = a.Stop(false)
+	}
+	// What outlives an agent by design: plugin, log collectors. All name the agent's directory.
+	for _, pid := range append(a.Plugins(), a.helpers()...) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id"); err == nil {
+		for _, id := range strings.Fields(out) {
+			// Of this agent only: the allocation's directory is mounted into the container.
+			mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
+			if strings.Contains(mounts, a.Dir) {
+				_, _ = Podman("rm", "-f", "-t", "0", id)
+			}
+		}
+	}
+	unmountBelow(a.Dir)
+	_ = os.RemoveAll(a.Dir)
+}
+
+// helpers lists the agent's own children that it leaves behind when it is killed: a process of the
+// agent's binary in the agent's process group.
+func (a *Agent) helpers() []int {
+	var pids []int
+	if a.cmd == nil || a.cmd.Process == nil {
+		return nil
+	}
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "%d", &pid); err != nil {
+			continue
+		}
+		for _, target := range OpenFiles(pid) {
+			if strings.HasPrefix(target, a.Dir+"/data/alloc/") && strings.Contains(target, ".fifo") {
+				if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil && strings.Contains(exe, "nomad") {
+					pids = append(pids, pid)
+				}
+				break
+			}
+		}
+	}
+	return pids
+}
+
+// unmountBelow takes away the small file systems that the agent mounts for secrets.
+func unmountBelow(dir string) {
+	data, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	lines := strings.Split(string(data), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		fields := strings.Fields(lines[i])
+		if len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
+			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)
+		}
+	}
+}
+
+// NodeID is the id of the agent's node.
+func (a *Agent) NodeID(t testing.TB) string {
+	t.Helper()
+	nodes, _, err := a.API.Nodes().List(nil)
+	if err != nil || len(nodes) == 0 {
+		t.Fatalf("nodes: %v", err)
+	}
+	return nodes[0].ID
+}

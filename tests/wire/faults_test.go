@@ -1,0 +1,115 @@
+package wire
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/nomad/structs"
+	"github.com/shoenig/test/must"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// fakePodman writes a script in Podman's place; `"$@"` in it reaches the real one by `exec podman`.
+func fakePodman(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "podman")
+	must.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	return path
+}
+
+func TestWithoutPodmanTheDriverIsUndetectedAndSaysTheCure(t *testing.T) {
+	p := nomadkit.StartPlugin(t, `podman_path = "/no/such/podman"`)
+	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
+	must.NoError(t, err)
+	fingerprint := nomadkit.Receive(t, ch, 2*time.Second, "fingerprint")
+	must.Eq(t, "undetected", string(fingerprint.Health))
+	must.StrContains(t, fingerprint.HealthDescription, "/no/such/podman")
+
+	task := nomadkit.NewTask(t, p, sh("true"))
+	_, _, err = p.StartTask(task.TaskConfig)
+	must.ErrorContains(t, err, "/no/such/podman")
+	nomadkit.NothingLeftOf(t, p, task)
+}
+
+func TestAPodmanThatHangsIsGivenUpInTimeWithARecoverableError(t *testing.T) {
+	hanging := fakePodman(t, "exec sleep 7654")
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\ncommand_timeout = \"2s\"", hanging))
+	task := nomadkit.NewTask(t, p, sh("true"))
+	start := time.Now()
+	_, _, err := p.StartTask(task.TaskConfig)
+	took := time.Since(start)
+	must.Error(t, err)
+	must.True(t, structs.IsRecoverable(err), must.Sprintf("%v", err))
+	must.Less(t, 15*time.Second, took)
+	nomadkit.Eventually(t, 10*time.Second, "the hanging command is ended", func() error {
+		if pids := nomadkit.ProcessesWith("sleep 7654"); len(pids) > 0 {
+			return fmt.Errorf("still there: %v", pids)
+		}
+		return nil
+	})
+	nomadkit.NothingLeftOf(t, p, task)
+	_, err = p.PluginInfo()
+	must.NoError(t, err)
+}
+
+func TestTheFingerprintIsInTimeThoughPodmanHangs(t *testing.T) {
+	hanging := fakePodman(t, "exec sleep 7655")
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\ncommand_timeout = \"2s\"", hanging))
+	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
+	must.NoError(t, err)
+	fingerprint := nomadkit.Receive(t, ch, 5*time.Second, "fingerprint")
+	must.NotEq(t, "healthy", string(fingerprint.Health))
+}
+
+func TestAPodmanThatDiesInTheMiddleOfAStartLeavesNothing(t *testing.T) {
+	dying := fakePodman(t, `case "$*" in *" run "*|"run "*|*" create "*|"create "*|*" start "*|"start "*) kill -9 $$ ;; esac
+exec podman "$@"`)
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", dying))
+	task := nomadkit.NewTask(t, p, sh("sleep 60"))
+	_, _, err := p.StartTask(task.TaskConfig)
+	must.Error(t, err)
+	must.True(t, structs.IsRecoverable(err), must.Sprintf("%v", err))
+	nomadkit.NothingLeftOf(t, p, task)
+}
+
+func TestAPodmanThatStartsTheContainerAndThenDiesLeavesNothing(t *testing.T) {
+	dying := fakePodman(t, `case "$*" in *" run "*|"run "*|*" start "*|"start "*) podman "$@"; kill -9 $$ ;; esac
+exec podman "$@"`)
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", dying))
+	task := nomadkit.NewTask(t, p, sh("sleep 60"))
+	_, _, err := p.StartTask(task.TaskConfig)
+	must.Error(t, err)
+	nomadkit.NothingLeftOf(t, p, task)
+}
+
+func TestAPluginKilledInTheMiddleOfAStartIsFollowedByOneContainer(t *testing.T) {
+	slow := fakePodman(t, `case "$*" in *" run "*|"run "*|*" start "*|"start "*) podman "$@"; sleep 2; exit 0 ;; esac
+exec podman "$@"`)
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", slow))
+	task := nomadkit.NewTask(t, p, sh("sleep 60"))
+	started := make(chan error, 1)
+	go func() {
+		_, _, err := p.StartTask(task.TaskConfig)
+		started <- err
+	}()
+	nomadkit.Eventually(t, 10*time.Second, "the container is there", func() error {
+		if len(nomadkit.ContainersOf(t, task.AllocID)) == 0 {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
+	p.Kill9(t)
+	must.Error(t, nomadkit.Receive(t, started, 10*time.Second, "the cut call"))
+
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	handle, _, err := next.StartTask(task.TaskConfig)
+	must.NoError(t, err)
+	must.NotNil(t, handle)
+	must.Len(t, 1, nomadkit.ContainersOf(t, task.AllocID))
+	must.NoError(t, next.DestroyTask(task.ID, true))
+	nomadkit.NothingLeftOf(t, next, task)
+}

@@ -1,0 +1,99 @@
+package wire
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/shoenig/test/must"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// release lets a task that waits for /local/go end.
+func release(t *testing.T, task *nomadkit.Task) {
+	t.Helper()
+	must.NoError(t, os.WriteFile(filepath.Join(task.Dir, "local", "go"), nil, 0o644))
+}
+
+const untilReleased = "echo first; while [ ! -e /local/go ]; do sleep 0.05; done; echo last; exit 23"
+
+func TestAKilledPluginsSuccessorRecoversARunningTask(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, untilReleased)
+	pid := nomadkit.Inspect(t, task.AllocID).State.Pid
+	p.Kill9(t)
+
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	start := time.Now()
+	must.NoError(t, next.RecoverTask(task.RecoveredHandle()))
+	must.Less(t, 5*time.Second, time.Since(start))
+	must.NoError(t, next.RecoverTask(task.RecoveredHandle()), must.Sprint("a second time"))
+	must.Eq(t, pid, nomadkit.Inspect(t, task.AllocID).State.Pid)
+	status, err := next.InspectTask(task.ID)
+	must.NoError(t, err)
+	must.Eq(t, drivers.TaskStateRunning, status.State)
+	stats, err := next.TaskStats(nomadkit.Context(t, 10*time.Second), task.ID, 200*time.Millisecond)
+	must.NoError(t, err)
+	nomadkit.Receive(t, stats, 5*time.Second, "a sample after the recovery")
+
+	ctx := nomadkit.Context(t, 20*time.Second)
+	ch, err := next.WaitTask(ctx, task.ID)
+	must.NoError(t, err)
+	release(t, task)
+	must.Eq(t, 23, nomadkit.Receive(t, ch, 10*time.Second, "exit").ExitCode)
+	task.WaitLog(t, "stdout", "first\nlast\n")
+	must.NoError(t, next.DestroyTask(task.ID, true))
+	nomadkit.NothingLeftOf(t, next, task)
+}
+
+func TestATaskThatEndedWhileNoPluginWasThereReportsItsRealExit(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, untilReleased)
+	state := nomadkit.Inspect(t, task.AllocID).State
+	p.Kill9(t)
+	release(t, task)
+	nomadkit.Eventually(t, 10*time.Second, "the container ends", func() error {
+		if running(state.Pid) || running(state.ConmonPid) {
+			return fmt.Errorf("still running")
+		}
+		return nil
+	})
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	must.NoError(t, next.RecoverTask(task.RecoveredHandle()))
+	must.Eq(t, 23, task.WaitOn(t, next, 10*time.Second).ExitCode)
+	must.NoError(t, next.DestroyTask(task.ID, true))
+	nomadkit.NothingLeftOf(t, next, task)
+}
+
+func TestAContainerRemovedBehindTheBackCannotBeRecovered(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, "sleep 60")
+	p.Kill9(t)
+	nomadkit.RemoveContainersOf(task.AllocID)
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	must.Error(t, next.RecoverTask(task.RecoveredHandle()))
+	_ = next.DestroyTask(task.ID, true)
+	nomadkit.NothingLeftOf(t, next, task)
+}
+
+func TestARecoveredTaskStopsExecsAndTakesSignals(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, `trap 'echo hup' HUP; echo ready; while true; do sleep 0.05; done`)
+	task.WaitLog(t, "stdout", "ready")
+	p.Kill9(t)
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	must.NoError(t, next.RecoverTask(task.RecoveredHandle()))
+	must.NoError(t, next.SignalTask(task.ID, "SIGHUP"))
+	task.WaitLog(t, "stdout", "hup")
+	result, err := next.ExecTask(task.ID, []string{"echo", "inside"}, 10*time.Second)
+	must.NoError(t, err)
+	must.Eq(t, "inside\n", string(result.Stdout))
+	must.NoError(t, next.StopTask(task.ID, time.Second, "SIGKILL"))
+	must.Eq(t, 137, task.WaitOn(t, next, 5*time.Second).ExitCode)
+	must.NoError(t, next.DestroyTask(task.ID, false))
+	nomadkit.NothingLeftOf(t, next, task)
+}

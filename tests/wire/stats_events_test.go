@@ -1,0 +1,140 @@
+package wire
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/shoenig/test/must"
+
+	dproto "github.com/hashicorp/nomad/plugins/drivers/proto"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+func TestStatsComeAtTheIntervalAndEndWithTheTask(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, "while [ ! -e /local/go ]; do :; done")
+	ctx := nomadkit.Context(t, 40*time.Second)
+	stream, err := p.Raw(t).TaskStats(ctx, taskStats(task.ID, 500*time.Millisecond))
+	must.NoError(t, err)
+	var times []time.Time
+	var cpu float64
+	var memory uint64
+	for len(times) < 6 {
+		sample, err := stream.Recv()
+		must.NoError(t, err)
+		must.NotNil(t, sample.Stats)
+		must.NotNil(t, sample.Stats.Timestamp)
+		must.NotNil(t, sample.Stats.AggResourceUsage)
+		must.NotNil(t, sample.Stats.AggResourceUsage.Cpu)
+		must.NotNil(t, sample.Stats.AggResourceUsage.Memory)
+		times = append(times, time.Now())
+		cpu = sample.Stats.AggResourceUsage.Cpu.Percent
+		memory = max(sample.Stats.AggResourceUsage.Memory.Usage, sample.Stats.AggResourceUsage.Memory.Rss)
+	}
+	mean := times[5].Sub(times[1]) / 4
+	must.Between(t, 350*time.Millisecond, mean, 650*time.Millisecond)
+	must.Between(t, 20.0, cpu, 130.0, must.Sprint("a task that spins, in percent of a core"))
+	must.Positive(t, memory)
+
+	_, err = p.ExecTask(task.ID, []string{"touch", "/local/go"}, 10*time.Second)
+	must.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				close(ended)
+				return
+			}
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the stream is open 10 s after the exit")
+	}
+}
+
+func TestManyStatsStreamsOpenAndCancel(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, "sleep 60")
+	ctx, cancel := context.WithCancel(nomadkit.Context(t, 40*time.Second))
+	raw := p.Raw(t)
+	for i := 0; i < 100; i++ {
+		stream, err := raw.TaskStats(ctx, taskStats(task.ID, time.Second))
+		must.NoError(t, err)
+		_, err = stream.Recv()
+		must.NoError(t, err)
+	}
+	cancel()
+	_, err := p.InspectTask(task.ID)
+	must.NoError(t, err)
+}
+
+func taskStats(id string, interval time.Duration) *dproto.TaskStatsRequest {
+	return &dproto.TaskStatsRequest{TaskId: id, CollectionInterval: durationpb(interval)}
+}
+
+func TestEventsNameTheirAllocationTaskAndTime(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	events, err := p.TaskEvents(nomadkit.Context(t, 40*time.Second))
+	must.NoError(t, err)
+	select {
+	case event := <-events:
+		t.Fatalf("an event before any task: %v", event)
+	case <-time.After(500 * time.Millisecond):
+	}
+	start := time.Now()
+	task := nomadkit.Run(t, p, "exit 0")
+	event := nomadkit.Receive(t, events, 10*time.Second, "a task event")
+	must.Eq(t, task.AllocID, event.AllocID)
+	must.Eq(t, "main", event.TaskName)
+	must.Between(t, -2*time.Second, event.Timestamp.Sub(start), 10*time.Second)
+	must.NotEq(t, "", event.Message)
+}
+
+func TestFingerprintAnswersAtOnceAndStaysOpen(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	ctx, cancel := context.WithCancel(nomadkit.Context(t, 40*time.Second))
+	stream, err := p.Raw(t).Fingerprint(ctx, &dproto.FingerprintRequest{})
+	must.NoError(t, err)
+	start := time.Now()
+	first, err := stream.Recv()
+	must.NoError(t, err)
+	must.Less(t, time.Second, time.Since(start))
+	must.Eq(t, dproto.FingerprintResponse_HEALTHY, first.Health, must.Sprint(first.HealthDescription))
+	must.True(t, first.Attributes["driver.container"].GetBoolVal())
+	must.RegexMatch(t, versionPattern, first.Attributes["driver.container.version"].GetStringVal())
+	must.Eq(t, "podman", first.Attributes["driver.container.runtime"].GetStringVal())
+	must.RegexMatch(t, versionPattern, first.Attributes["driver.container.runtime_version"].GetStringVal())
+	next := make(chan error, 1)
+	go func() {
+		for {
+			again, err := stream.Recv()
+			if err != nil || again.HealthDescription != first.HealthDescription {
+				next <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-next:
+		t.Fatalf("the stream ended or changed: %v", err)
+	case <-time.After(2 * time.Second):
+	}
+	cancel()
+	must.Error(t, nomadkit.Receive(t, next, 5*time.Second, "end of the stream"))
+}
+
+func TestADisabledDriverSaysSoAndRefusesTasks(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "enabled = false")
+	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
+	must.NoError(t, err)
+	fingerprint := nomadkit.Receive(t, ch, 2*time.Second, "fingerprint")
+	must.Eq(t, "undetected", string(fingerprint.Health))
+	must.StrContains(t, fingerprint.HealthDescription, "disabled")
+	task := nomadkit.NewTask(t, p, sh("true"))
+	_, _, err = p.StartTask(task.TaskConfig)
+	must.ErrorContains(t, err, "disabled")
+}
