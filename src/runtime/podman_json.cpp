@@ -203,13 +203,17 @@ Expected<PodmanImage> parse_image(std::string_view json) {
   return out;
 }
 
-Expected<std::string> parse_version(std::string_view json) {
+Expected<PodmanInfo> parse_info(std::string_view json) {
   rapidjson::Document document;
   if (auto ok = parse(json, document); !ok) return fail(std::move(ok.error()));
-  const Value* client = member(document, "Client");
-  std::string version = client != nullptr ? text(*client, "Version") : "";
-  if (version.empty() || version.size() > 64) return fail(malformed("it has no version"));
-  return valid_utf8(version);
+  PodmanInfo out;
+  const Value* version = member(document, "version");
+  if (version != nullptr) out.version = valid_utf8(text(*version, "Version"));
+  if (out.version.empty() || out.version.size() > 64) return fail(malformed("it has no version"));
+  const Value* host = member(document, "host");
+  const Value* oci_runtime = host != nullptr ? member(*host, "ociRuntime") : nullptr;
+  if (oci_runtime != nullptr) out.oci_runtime = valid_utf8(text(*oci_runtime, "name"));
+  return out;
 }
 
 }  // namespace ndc::runtime

@@ -39,8 +39,13 @@ struct PodmanImage {
 Expected<PodmanContainer> parse_container(std::string_view json);
 // `podman image inspect`.
 Expected<PodmanImage> parse_image(std::string_view json);
-// `podman version --format json`: the client's version.
-Expected<std::string> parse_version(std::string_view json);
+
+struct PodmanInfo {
+  std::string version;
+  std::string oci_runtime;  // "crun", "runc"; may be empty
+};
+// `podman info --format json`.
+Expected<PodmanInfo> parse_info(std::string_view json);
 
 // RFC 3339 with a fraction and "Z" or an offset; nullopt for Go's zero time and for nonsense.
 std::optional<WallTime> parse_rfc3339(std::string_view text);

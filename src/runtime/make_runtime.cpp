@@ -1,0 +1,27 @@
+#include "runtime/make_runtime.hpp"
+
+#include <utility>
+
+#include "runtime/make_podman.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+#ifdef __APPLE__
+constexpr RuntimeKind kOfThisPlatform = RuntimeKind::kApple;
+#else
+constexpr RuntimeKind kOfThisPlatform = RuntimeKind::kPodman;
+#endif
+
+}  // namespace
+
+Expected<std::shared_ptr<ContainerRuntime>> make_runtime(const PluginConfig& config,
+                                                         std::shared_ptr<EventLoop> loop) {
+  const RuntimeKind kind =
+      config.runtime == RuntimeKind::kAuto ? kOfThisPlatform : config.runtime;
+  if (kind == RuntimeKind::kPodman) return make_podman(config, std::move(loop));
+  return fail({ErrorCode::kUnsupported, "use runtime", "apple",
+               "Apple's container is not supported yet by this version", "use podman on Linux"});
+}
+
+}  // namespace ndc::runtime

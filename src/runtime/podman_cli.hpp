@@ -1,0 +1,52 @@
+// One podman call: how its command line begins, what environment it gets, how many run at a time.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/error.hpp"
+#include "model/plugin_config.hpp"
+#include "runtime/event_loop.hpp"
+#include "runtime/process.hpp"
+
+namespace ndc::runtime {
+
+class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
+ public:
+  PodmanCli(EventLoop& loop, const PluginConfig& config);
+
+  // `podman <global options> <arguments…>` with the plugin's own environment, command_timeout as
+  // its deadline, both streams captured. Callers change what they need before run().
+  Command command(std::vector<std::string> arguments) const;
+
+  // Runs it when one of the slots is free: a node that gets hundreds of tasks at once would
+  // otherwise run as many podman processes, all waiting for podman's own locks until the deadline.
+  // Only the run counts against the deadline, not the wait. Loop thread only.
+  void run(Command command, std::function<void(Expected<CommandResult>)> done);
+
+  // The same, for calls that are long by nature (pulls): takes no slot.
+  void run_aside(Command command, std::function<void(Expected<CommandResult>)> done);
+
+  // run(), and an exit code other than 0 is an error too: podman_error() with `what` and `on`.
+  void run_ok(std::vector<std::string> arguments, std::string what, std::string on,
+              std::function<void(Expected<std::string>)> done);
+
+ private:
+  struct Waiting {
+    Command command;
+    std::function<void(Expected<CommandResult>)> done;
+  };
+  void next();
+
+  EventLoop& loop_;
+  std::string program_;
+  std::string oci_runtime_;
+  std::chrono::nanoseconds timeout_;
+  std::deque<Waiting> waiting_;
+  int running_ = 0;
+};
+
+}  // namespace ndc::runtime

@@ -1,0 +1,45 @@
+// The files that belong to one container: `<state_dir>/<container name>/`, only for our own user.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+
+#include "model/error.hpp"
+
+namespace ndc::runtime {
+
+class PodmanFiles {
+ public:
+  PodmanFiles(const std::string& state_dir, std::string container_name);
+
+  // Makes the directory, 0700, with what is above it, and takes an earlier call's ids out of it.
+  // Refuses a state directory that is not ours or that others can write to. A console log stays: it
+  // may be that of a container which is about to be adopted. The error is kInternal.
+  Expected<void> make() const;
+  // Everything of this container; nothing where the name is no container name.
+  void remove() const;
+
+  const std::string& directory() const { return directory_; }
+  std::string id_file() const { return directory_ + "/id"; }
+  std::string pid_file() const { return directory_ + "/pid"; }
+  std::string conmon_pid_file() const { return directory_ + "/conmon.pid"; }
+  std::string log_file() const { return directory_ + "/console.log"; }
+
+  // What podman wrote; nullopt while it has not.
+  std::optional<std::string> id() const;
+  pid_t pid() const;         // 0: not written
+  pid_t conmon_pid() const;  // 0: not written
+
+ private:
+  std::string state_dir_;
+  std::string name_;
+  std::string directory_;
+};
+
+// 64 lower-case hex digits: what podman calls containers. Handles come from disk, so an id is
+// checked before it becomes an argument.
+bool is_container_id(std::string_view id);
+
+}  // namespace ndc::runtime

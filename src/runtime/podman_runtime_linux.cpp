@@ -1,0 +1,419 @@
+#include "runtime/podman_runtime_linux.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "runtime/cgroup_linux.hpp"
+#include "runtime/log_route.hpp"
+#include "runtime/mount_policy.hpp"
+#include "runtime/podman_argv.hpp"
+#include "runtime/podman_errors.hpp"
+#include "runtime/podman_exec_linux.hpp"
+#include "runtime/podman_files.hpp"
+#include "runtime/podman_json.hpp"
+#include "runtime/podman_start_linux.hpp"
+#include "runtime/proc_linux.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
+constexpr int kMinMajor = 4;
+constexpr int kMinMinor = 3;
+constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
+constexpr int kKilled = 128 + SIGKILL;
+
+pid_t init_pid(const ContainerRef& container) {
+  const auto found = container.state.find("pid");
+  pid_t pid = 0;
+  if (found != container.state.end()) {
+    std::from_chars(found->second.data(), found->second.data() + found->second.size(), pid);
+  }
+  return pid > 0 ? pid : 0;
+}
+
+bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
+
+Expected<void> check_ref(const ContainerRef& container, const char* what) {
+  if (is_container_id(container.id)) return {};
+  return fail({ErrorCode::kInvalidConfig, what, container.name,
+               "the task's handle holds no container id", {}});
+}
+
+WallTime end_of(const PodmanContainer& container) {
+  return container.finished_at.value_or(std::chrono::system_clock::now());
+}
+
+// What podman recorded. -1 is its word for "nobody saw it".
+TaskExit recorded_exit(const PodmanContainer& container, std::optional<int> from_conmon) {
+  const int code = from_conmon.value_or(container.exit_code);
+  if (code < 0) {
+    return {UnknownExit{"podman did not record it: its watcher conmon was killed"},
+            container.oom_killed, end_of(container)};
+  }
+  return {Exited{code}, container.oom_killed, end_of(container)};
+}
+
+Fingerprint unhealthy(Health health, std::string description) {
+  Fingerprint out;
+  out.health = health;
+  out.description = std::move(description);
+  return out;
+}
+
+}  // namespace
+
+PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop)
+    : config_{std::move(config)},
+      loop_{std::move(loop)},
+      cli_{std::make_shared<PodmanCli>(*loop_, config_)},
+      exits_{std::make_shared<ExitWatch>(*loop_)},
+      state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
+
+// --- the node ---------------------------------------------------------------------------------
+
+void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
+  const bool volumes = config_.volumes.enabled;
+  // `info` looks at storage, conmon and the OCI runtime too: a task needs all of them.
+  cli_->run_aside(
+      cli_->command({"info", "--format=json"}),
+      [volumes, done = std::move(done)](Expected<CommandResult> result) {
+        if (!result) {
+          const bool missing = result.error().code == ErrorCode::kRuntimeUnavailable;
+          if (missing) {
+            return done(unhealthy(Health::kUndetected,
+                                  result.error().message() +
+                                      "; install Podman 4.3 or newer, or set podman_path"));
+          }
+          return done(unhealthy(Health::kUnhealthy,
+                                result.error().message() +
+                                    "; check that podman works on this node: podman info"));
+        }
+        if (!ok(*result)) {
+          return done(unhealthy(
+              Health::kUnhealthy,
+              podman_error("ask podman about this node", {}, result->status, result->err)
+                      .message() +
+                  "; check that podman works on this node: podman info"));
+        }
+        const auto info = parse_info(result->out);
+        if (!info) return done(unhealthy(Health::kUnhealthy, info.error().message()));
+        if (!version_at_least(info->version, kMinMajor, kMinMinor)) {
+          return done(unhealthy(Health::kUnhealthy, "Podman " + info->version +
+                                                        " is too old: install 4.3 or newer"));
+        }
+        Fingerprint out;
+        out.health = Health::kHealthy;
+        out.description = "Healthy";
+        out.attributes = {{"driver.container", true},
+                          {"driver.container.runtime", std::string{"podman"}},
+                          {"driver.container.runtime_version", info->version},
+                          {"driver.container.oci_runtime", info->oci_runtime},
+                          {"driver.container.volumes.enabled", volumes}};
+        for (const char* feature : {"exec", "group_network", "host_network", "init", "named_network",
+                                    "tmpfs", "tty", "user"}) {
+          out.attributes[std::string{"driver.container.feature."} + feature] = true;
+        }
+        for (const char* feature : {"rosetta", "ssh_agent", "virtualization"}) {
+          out.attributes[std::string{"driver.container.feature."} + feature] = false;
+        }
+        done(std::move(out));
+      });
+}
+
+void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
+                          std::shared_ptr<const TaskConfig> config, Done<void> done) {
+  loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
+               done = std::move(done)] {
+    std::vector<Error> errors = podman_refusals(*spec, *config);
+    if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
+      errors.push_back(std::move(mounts.error()));
+    }
+    if (!errors.empty()) return done(fail(combine("check task", spec->name, errors)));
+    done({});
+  });
+}
+
+// --- images -----------------------------------------------------------------------------------
+
+void PodmanRuntime::find_image(std::string reference, Done<std::optional<Image>> done) {
+  loop_->post([self = shared_from_this(), reference = std::move(reference),
+               done = std::move(done)] {
+    self->cli_->run(
+        self->cli_->command({"image", "inspect", "--format=json", "--", reference}),
+        [reference, done](Expected<CommandResult> result) {
+          const char* what = "look up image";
+          if (!result) return done(fail(std::move(result.error()).wrap(what, reference)));
+          if (!ok(*result)) {
+            if (says_no_such_image(result->err)) return done(std::optional<Image>{});
+            return done(fail(podman_error(what, reference, result->status, result->err)));
+          }
+          auto image = parse_image(result->out);
+          if (!image) return done(fail(std::move(image.error()).wrap(what, reference)));
+          done(std::optional{Image{reference, image->id, image->stop_signal}});
+        });
+  });
+}
+
+void PodmanRuntime::pull_image(PullRequest request, Done<Image> done) {
+  loop_->post([self = shared_from_this(), request = std::move(request), done = std::move(done)] {
+    Command pull = self->cli_->command({"pull", "--quiet", "--", request.reference});
+    pull.timeout = request.timeout;
+    self->cli_->run_aside(
+        std::move(pull), [self, request, done](Expected<CommandResult> result) {
+          const char* what = "pull image";
+          if (!result) return done(fail(std::move(result.error()).wrap(what, request.reference)));
+          if (!ok(*result)) {
+            return done(
+                fail(podman_error(what, request.reference, result->status, result->err)));
+          }
+          self->find_image(request.reference, [request, done](Expected<std::optional<Image>> found) {
+            if (!found) return done(fail(std::move(found.error())));
+            if (!*found) {
+              return done(fail({ErrorCode::kImageNotFound, "pull image", request.reference,
+                                "it was pulled, but is not there", "try again"}));
+            }
+            done(std::move(**found));
+          });
+        });
+  });
+}
+
+// --- one task's container -----------------------------------------------------------------------
+
+Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& paths, bool tty) {
+  if (tty) return open_pumped_route(*loop_, paths);
+  return open_direct_route(*loop_, paths);
+}
+
+void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
+  loop_->post([self = shared_from_this(), request = std::move(request),
+               exited = std::move(exited), done = std::move(done)]() mutable {
+    auto started = [self, exited = std::move(exited),
+                    done = std::move(done)](Expected<StartedContainer> result) {
+      if (!result) return done(std::move(result));
+      const ContainerRef container = result->container;
+      done(std::move(result));
+      const Conmon conmon = Conmon::from(container);
+      if (conmon.pid > 0) return self->follow(container, conmon, exited);
+      self->ask_exit({container, std::nullopt, exited, 0});
+    };
+    std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
+                                  std::move(request), std::move(started))
+        ->begin();
+  });
+}
+
+void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               exited = std::move(exited), done = std::move(done)]() mutable {
+    if (auto valid = check_ref(container, "find container again"); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    const Conmon conmon = Conmon::from(container);
+    if (conmon.pid > 0 && conmon.alive()) {
+      done(Attached{StillRunning{}});
+      return self->follow(container, conmon, std::move(exited));
+    }
+    self->inspect(container, [self, container, exited = std::move(exited),
+                              done = std::move(done)](Expected<CommandResult> result) mutable {
+      self->attached(container, std::move(exited), std::move(result), done);
+    });
+  });
+}
+
+void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
+                             Expected<CommandResult> result, const Done<Attached>& done) {
+  const char* what = "find container again";
+  if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
+  if (!ok(*result)) {
+    Error error = podman_error(what, container.name, result->status, result->err);
+    if (says_no_such_container(result->err)) error.code = ErrorCode::kContainerGone;
+    return done(fail(std::move(error)));
+  }
+  const auto found = parse_container(result->out);
+  if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
+  if (found->running) {
+    if (const auto conmon = Conmon::find(found->conmon_pid, container.id)) {
+      done(Attached{StillRunning{}});
+      return follow(container, *conmon, std::move(exited));
+    }
+    if (in_container(found->pid, container.id)) {
+      done(Attached{StillRunning{}});
+      return still_running({container, std::nullopt, std::move(exited), 0}, found->pid);
+    }
+    return done(Attached{TaskExit{
+        UnknownExit{"podman's watcher conmon was killed, and with it the exit status was lost"},
+        false, std::chrono::system_clock::now()}});
+  }
+  if (!found->has_run()) {
+    return done(fail({ErrorCode::kContainerGone, what, container.name,
+                      "it was created but never started", {}}));
+  }
+  done(Attached{recorded_exit(*found, std::nullopt)});
+}
+
+void PodmanRuntime::inspect(const ContainerRef& container,
+                            std::function<void(Expected<CommandResult>)> done) {
+  cli_->run(cli_->command({"container", "inspect", "--format=json", "--", container.id}),
+            std::move(done));
+}
+
+void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
+  exits_->watch(conmon, [self = shared_from_this(), container,
+                         exited = std::move(exited)](std::optional<int> code) {
+    // Whether it was the kernel's OOM killer that sent SIGKILL, podman knows.
+    if (code && *code != kKilled) {
+      return exited({Exited{*code}, false, std::chrono::system_clock::now()});
+    }
+    self->ask_exit({container, code, exited, 0});
+  });
+}
+
+void PodmanRuntime::ask_exit(Question question) {
+  const ContainerRef container = question.container;
+  inspect(container, [self = shared_from_this(),
+                      question = std::move(question)](Expected<CommandResult> result) mutable {
+    self->exit_answered(std::move(question), std::move(result));
+  });
+}
+
+void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> result) {
+  const auto now = std::chrono::system_clock::now();
+  auto found = result && ok(*result)
+                   ? parse_container(result->out)
+                   : Expected<PodmanContainer>{fail(
+                         !result ? result.error()
+                                 : podman_error("read exit of container", question.container.name,
+                                                result->status, result->err))};
+  if (found && found->running && question.code) {
+    found->running = false;  // podman has not taken note yet of what conmon saw
+  }
+  if (found && found->running) return still_running(std::move(question), found->pid);
+  if (found) return question.exited(recorded_exit(*found, question.code));
+  if (question.code) return question.exited({Exited{*question.code}, false, now});
+  const bool gone = result && says_no_such_container(result->err);
+  if (gone) {
+    return question.exited(
+        {UnknownExit{"the container was removed before its exit status was read"}, false, now});
+  }
+  if (++question.tries >= kExitTries) {
+    return question.exited({UnknownExit{found.error().message()}, false, now});
+  }
+  spdlog::warn("{}; asking again", found.error().message());
+  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+  const auto pause = 1s * (1 << (question.tries - 1));
+  *timer = loop_->after(pause, [self = shared_from_this(), timer, question]() mutable {
+    timer->reset();
+    self->ask_exit(std::move(question));
+  });
+}
+
+// conmon is gone, the workload is not: its end is still seen, its exit code is lost.
+void PodmanRuntime::still_running(Question question, pid_t pid) {
+  const auto lost = [exited = question.exited] {
+    exited({UnknownExit{"podman's watcher conmon was killed, and with it the exit status was lost"},
+            false, std::chrono::system_clock::now()});
+  };
+  if (!in_container(pid, question.container.id) || !exits_->watch_process(pid, lost)) lost();
+}
+
+void PodmanRuntime::signal(ContainerRef container, int signal, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container), signal,
+               done = std::move(done)]() mutable {
+    const pid_t pid = init_pid(container);
+    if (pid == 0) return self->kill(container, signal, std::move(done));
+    const UniqueFd process = open_pidfd(pid);
+    if (!process && errno == ESRCH) return done({});
+    // Another process may have this number by now.
+    if (process && !in_container(pid, container.id)) return done({});
+    const int error = process ? signal_pidfd(process, signal) : errno;
+    if (error == 0 || error == ESRCH) return done({});
+    self->kill(container, signal, std::move(done));
+  });
+}
+
+void PodmanRuntime::kill(const ContainerRef& container, int signal, Done<void> done) {
+  const char* what = "send signal to container";
+  if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
+  cli_->run(cli_->command({"kill", "--signal=" + std::to_string(signal), "--", container.id}),
+            [what, container, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
+              if (ok(*result)) return done({});
+              Error error = podman_error(what, container.name, result->status, result->err);
+              const bool over = error.code == ErrorCode::kWrongState ||
+                                error.code == ErrorCode::kContainerGone;
+              if (over) return done({});
+              done(fail(std::move(error)));
+            });
+}
+
+void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               done = std::move(done)]() mutable {
+    self->kill(container, SIGKILL, std::move(done));
+  });
+}
+
+void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
+               done = std::move(done)]() mutable {
+    const PodmanFiles files{self->state_dir_, container.name};
+    if (keep_container) {
+      files.remove();
+      return done({});
+    }
+    const char* what = "remove container";
+    if (auto valid = check_ref(container, what); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    self->cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id},
+                       what, container.name,
+                       [files, done = std::move(done)](Expected<std::string> result) {
+                         if (!result && result.error().code != ErrorCode::kContainerGone) {
+                           return done(fail(std::move(result.error())));
+                         }
+                         files.remove();
+                         done({});
+                       });
+  });
+}
+
+void PodmanRuntime::sample(std::vector<ContainerRef> containers,
+                           std::function<void(std::vector<UsageReading>)> done) {
+  loop_->post([containers = std::move(containers), done = std::move(done)]() mutable {
+    std::vector<UsageReading> readings;
+    readings.reserve(containers.size());
+    for (ContainerRef& container : containers) {
+      auto files = find_cgroup(init_pid(container), container.id);
+      auto usage = files ? read_usage(*files) : Expected<UsageSample>{fail(files.error())};
+      readings.push_back({std::move(container), std::move(usage)});
+    }
+    done(std::move(readings));
+  });
+}
+
+void PodmanRuntime::exec(ContainerRef container, ExecRequest request,
+                         std::shared_ptr<ExecClient> client,
+                         Done<std::shared_ptr<ExecSession>> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               request = std::move(request), client = std::move(client),
+               done = std::move(done)]() mutable {
+    if (auto valid = check_ref(container, "run command in container"); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    done(podman_exec(*self->loop_, *self->cli_, container, request, std::move(client)));
+  });
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,68 @@
+// Containers through Podman 4.3 and newer. Podman runs only to change something: what a running
+// task's exit, usage and signals need comes from conmon and the kernel.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/plugin_config.hpp"
+#include "runtime/conmon_linux.hpp"
+#include "runtime/container_runtime.hpp"
+#include "runtime/podman_cli.hpp"
+
+namespace ndc::runtime {
+
+// Callbacks hold the runtime, and the runtime holds the loop: whoever made the loop keeps it until
+// the runtime is gone, so that the loop never ends on its own thread.
+class PodmanRuntime final : public ContainerRuntime,
+                            public std::enable_shared_from_this<PodmanRuntime> {
+ public:
+  PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop);
+
+  std::string_view name() const override { return "podman"; }
+  void probe(std::function<void(Fingerprint)> done) override;
+  void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
+             Done<void> done) override;
+  void find_image(std::string reference, Done<std::optional<Image>> done) override;
+  void pull_image(PullRequest request, Done<Image> done) override;
+  Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
+  void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;
+  void attach(ContainerRef container, ExitSink exited, Done<Attached> done) override;
+  void signal(ContainerRef container, int signal, Done<void> done) override;
+  void stop(ContainerRef container, Done<void> done) override;
+  void remove(ContainerRef container, bool keep_container, Done<void> done) override;
+  void sample(std::vector<ContainerRef> containers,
+              std::function<void(std::vector<UsageReading>)> done) override;
+  void exec(ContainerRef container, ExecRequest request, std::shared_ptr<ExecClient> client,
+            Done<std::shared_ptr<ExecSession>> done) override;
+
+ private:
+  // How often podman is asked again for an exit that conmon did not tell, and why it is unknown if
+  // podman does not know either.
+  struct Question {
+    ContainerRef container;
+    std::optional<int> code;  // from conmon
+    ExitSink exited;
+    int tries = 0;
+  };
+
+  void follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited);
+  void ask_exit(Question question);
+  void exit_answered(Question question, Expected<CommandResult> result);
+  void still_running(Question question, pid_t pid);
+  void inspect(const ContainerRef& container, std::function<void(Expected<CommandResult>)> done);
+  void attached(const ContainerRef& container, ExitSink exited, Expected<CommandResult> result,
+                const Done<Attached>& done);
+  void kill(const ContainerRef& container, int signal, Done<void> done);
+
+  PluginConfig config_;
+  std::shared_ptr<EventLoop> loop_;
+  std::shared_ptr<PodmanCli> cli_;
+  std::shared_ptr<ExitWatch> exits_;
+  std::string state_dir_;
+};
+
+}  // namespace ndc::runtime

@@ -1,0 +1,244 @@
+#include "runtime/podman_start_linux.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/labels.hpp"
+#include "runtime/anonymous_file.hpp"
+#include "runtime/log_route.hpp"
+#include "runtime/mount_policy.hpp"
+#include "runtime/podman_errors.hpp"
+#include "runtime/proc_linux.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr const char* kStartContainer = "start container";
+
+std::string label(const PodmanContainer& container, const char* name) {
+  const auto found = container.labels.find(name);
+  return found == container.labels.end() ? "" : found->second;
+}
+
+}  // namespace
+
+std::optional<DriverNetwork> driver_network(const TaskSpec& spec, const TaskConfig& config,
+                                            std::string address) {
+  if (!has_own_address(spec, config) || address.empty()) return std::nullopt;
+  DriverNetwork network;
+  network.address = std::move(address);
+  for (const PortMapping& port : spec.ports) {
+    const auto& wanted = config.ports;
+    if (std::find(wanted.begin(), wanted.end(), port.label) != wanted.end()) {
+      network.ports[port.label] = port.task_port;
+    }
+  }
+  // As Nomad's docker driver: the default bridge is reached through the host's ports.
+  network.auto_advertise = config.network_mode.kind == NetworkMode::Kind::kNamed;
+  return network;
+}
+
+PodmanStart::PodmanStart(EventLoop& loop, std::shared_ptr<PodmanCli> cli,
+                         const PluginConfig& config, const std::string& state_dir,
+                         StartRequest request, Done<StartedContainer> done)
+    : loop_{loop},
+      cli_{std::move(cli)},
+      volume_policy_{config.volumes},
+      request_{std::move(request)},
+      done_{std::move(done)},
+      files_{state_dir, request_.container_name} {}
+
+void PodmanStart::begin() {
+  auto mounts = resolve_mounts(*request_.spec, *request_.config, volume_policy_);
+  if (!mounts) return answer(std::move(mounts.error()));
+  PodmanRequest wanted;
+  wanted.spec = request_.spec.get();
+  wanted.config = request_.config.get();
+  wanted.image = request_.image.reference;
+  wanted.name = request_.container_name;
+  wanted.labels.assign(request_.labels.begin(), request_.labels.end());
+  wanted.mounts = std::move(*mounts);
+  wanted.pid_file = files_.pid_file();
+  wanted.conmon_pid_file = files_.conmon_pid_file();
+  wanted.log_file = files_.log_file();
+  auto arguments = podman_arguments(wanted);
+  if (!arguments) return answer(std::move(arguments.error()));
+  arguments_ = std::move(*arguments);
+  launch();
+}
+
+Expected<Command> PodmanStart::command(const std::string& verb,
+                                       std::vector<std::string> options) const {
+  auto environment = anonymous_file(arguments_.environment.file);
+  if (!environment) return fail(std::move(environment.error()));
+  options.insert(options.begin(), verb);
+  options.insert(options.end(), arguments_.options.begin(), arguments_.options.end());
+  options.insert(options.end(), arguments_.tail.begin(), arguments_.tail.end());
+  Command out = cli_->command(std::move(options));
+  const auto& own = arguments_.environment.own_entries;
+  out.environment.insert(out.environment.end(), own.begin(), own.end());
+  out.extra_fd = std::move(*environment);
+  return out;
+}
+
+void PodmanStart::launch() {
+  if (auto made = files_.make(); !made) return answer(std::move(made.error()));
+  auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
+  if (!run) return answer(std::move(run.error()));
+  if (!request_.config->tty) {
+    const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs);
+    if (!route || !route->stdout_fd() || !route->stderr_fd()) {
+      return answer({ErrorCode::kInternal, kStartContainer, request_.container_name,
+                     "the task's log route is closed", {}});
+    }
+    // podman itself prints nothing here, conmon keeps what it got for the workload.
+    run->out = Stdio::descriptor(route->stdout_fd());
+    run->err = Stdio::descriptor(route->stderr_fd());
+  }
+  cli_->run(std::move(*run), [self = shared_from_this()](Expected<CommandResult> result) {
+    self->launched(std::move(result));
+  });
+}
+
+void PodmanStart::launched(Expected<CommandResult> result) {
+  const std::string& name = request_.container_name;
+  if (result && result->status == ExitStatus{Exited{0}}) return started();
+  if (!result) {
+    Error error = std::move(result.error()).wrap(kStartContainer, name);
+    if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
+    return diagnose(std::move(error));
+  }
+  diagnose(podman_error(kStartContainer, name, result->status, result->err));
+}
+
+void PodmanStart::started() {
+  const auto id = files_.id();
+  const pid_t pid = files_.pid();
+  const pid_t conmon_pid = files_.conmon_pid();
+  if (id && pid > 0 && conmon_pid > 0) return answer(*id, pid, conmon_pid);
+  diagnose({ErrorCode::kRuntimeUnavailable, kStartContainer, request_.container_name,
+            "podman said it runs, but wrote no process ids", {}});
+}
+
+void PodmanStart::diagnose(Error first_error) {
+  cli_->run(cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
+            [self = shared_from_this(),
+             first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
+              const std::string& name = self->request_.container_name;
+              if (!result) return self->answer(std::move(first_error));
+              if (result->status == ExitStatus{Exited{0}}) {
+                auto found = parse_container(result->out);
+                if (found) return self->namesake(*found, std::move(first_error));
+                return self->answer(std::move(found.error()).wrap(kStartContainer, name));
+              }
+              if (!says_no_such_container(result->err)) {
+                return self->answer(
+                    podman_error(kStartContainer, name, result->status, result->err));
+              }
+              if (first_error.code == ErrorCode::kTimeout) {
+                return self->answer(std::move(first_error));
+              }
+              self->second_look({}, std::move(first_error));
+            });
+}
+
+void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
+  const std::string& name = request_.container_name;
+  if (label(found, kLabelTaskId) == request_.spec->id) {
+    if (first_error.code == ErrorCode::kTimeout) {
+      return remove_and_answer(found.id, std::move(first_error));
+    }
+    // An earlier call for this very attempt got as far as starting it: this is the task.
+    if (found.has_run()) return adopt(found);
+    return second_look(found.id, std::move(first_error));
+  }
+  const bool of_this_allocation = !request_.spec->alloc_id.empty() &&
+                                  label(found, kLabelAllocId) == request_.spec->alloc_id;
+  if (!of_this_allocation) {
+    return answer({ErrorCode::kAlreadyExists, kStartContainer, name,
+                   "a container of this name exists and is not ours",
+                   "remove it: podman rm --force " + name});
+  }
+  if (replaced_) return remove_and_answer(found.id, std::move(first_error));
+  replace(found.id);
+}
+
+void PodmanStart::replace(const std::string& id) {
+  replaced_ = true;
+  cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
+               "remove an earlier attempt's container", id,
+               [self = shared_from_this()](Expected<std::string> result) {
+                 if (!result) return self->answer(std::move(result.error()));
+                 self->files_.remove();
+                 self->launch();
+               });
+}
+
+void PodmanStart::adopt(const PodmanContainer& found) {
+  answer(found.id, found.pid, found.conmon_pid);
+}
+
+void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
+  const bool created = !existing_id.empty();
+  Command look;
+  if (created) {
+    look = cli_->command({"init", "--", existing_id});
+  } else {
+    auto create = command("create", {});
+    if (!create) return answer(std::move(create.error()));
+    look = std::move(*create);
+  }
+  cli_->run(
+      std::move(look), [self = shared_from_this(), existing_id,
+                        first_error = std::move(first_error)](Expected<CommandResult> result) {
+        const std::string& name = self->request_.container_name;
+        Error error = first_error;
+        std::string leftover = existing_id;
+        if (!result) {
+          error = std::move(result.error()).wrap(kStartContainer, name);
+        } else if (result->status != ExitStatus{Exited{0}}) {
+          error = podman_error(kStartContainer, name, result->status, result->err);
+        } else {
+          // The cause is gone again: worth another try.
+          error.code = ErrorCode::kRuntimeUnavailable;
+          error.cause = "podman failed to start it (its words are in the task's stderr log), but "
+                        "could prepare it a moment later";
+          if (leftover.empty()) {
+            const std::string id = result->out.substr(0, result->out.find('\n'));
+            if (is_container_id(id)) leftover = id;
+          }
+        }
+        if (leftover.empty()) return self->answer(std::move(error));
+        self->remove_and_answer(leftover, std::move(error));
+      });
+}
+
+void PodmanStart::remove_and_answer(const std::string& id, Error error) {
+  cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
+               "remove what was left of container", request_.container_name,
+               [self = shared_from_this(), error](Expected<std::string> result) {
+                 Error told = error;
+                 if (!result) told.cause += "; and " + result.error().message();
+                 self->answer(std::move(told));
+               });
+}
+
+void PodmanStart::answer(Error error) {
+  files_.remove();
+  done_(fail(std::move(error)));
+}
+
+void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
+  StartedContainer out;
+  out.container.name = request_.container_name;
+  out.container.id = id;
+  out.container.state["pid"] = std::to_string(pid);
+  if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
+  // Nothing to find where it has ended already: then attach() learns the rest.
+  if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
+  out.started_at = std::chrono::system_clock::now();
+  out.network = driver_network(*request_.spec, *request_.config, container_address(pid));
+  done_(std::move(out));
+}
+
+}  // namespace ndc::runtime

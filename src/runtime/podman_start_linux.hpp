@@ -1,0 +1,58 @@
+// Starts one container: a single `podman run --detach` where all goes well. Everything else in here
+// is about finding out why it did not, and leaving nothing behind.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/plugin_config.hpp"
+#include "runtime/conmon_linux.hpp"
+#include "runtime/container_runtime.hpp"
+#include "runtime/podman_argv.hpp"
+#include "runtime/podman_cli.hpp"
+#include "runtime/podman_files.hpp"
+#include "runtime/podman_json.hpp"
+
+namespace ndc::runtime {
+
+// Loop thread only; keeps itself until it has answered.
+class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
+ public:
+  PodmanStart(EventLoop& loop, std::shared_ptr<PodmanCli> cli, const PluginConfig& config,
+              const std::string& state_dir, StartRequest request, Done<StartedContainer> done);
+
+  void begin();
+
+ private:
+  void launch();
+  void launched(Expected<CommandResult> result);
+  void started();
+  // A container of this name exists; what is it to us?
+  void diagnose(Error first_error);
+  void namesake(const PodmanContainer& found, Error first_error);
+  void replace(const std::string& id);
+  void adopt(const PodmanContainer& found);
+  // podman told the task's log why it failed. The same again, telling us.
+  void second_look(const std::string& existing_id, Error first_error);
+  void remove_and_answer(const std::string& id, Error error);
+  void answer(Error error);
+  void answer(const std::string& id, pid_t pid, pid_t conmon_pid);
+
+  Expected<Command> command(const std::string& verb, std::vector<std::string> options) const;
+
+  EventLoop& loop_;
+  std::shared_ptr<PodmanCli> cli_;
+  PluginConfig::Volumes volume_policy_;
+  StartRequest request_;
+  Done<StartedContainer> done_;
+  PodmanFiles files_;
+  PodmanArguments arguments_;
+  bool replaced_ = false;
+};
+
+// The address and ports of a task that has a network of its own.
+std::optional<DriverNetwork> driver_network(const TaskSpec& spec, const TaskConfig& config,
+                                            std::string address);
+
+}  // namespace ndc::runtime
