@@ -13,6 +13,7 @@
 #include "rpc/server.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
+#include "runtime/process.hpp"
 
 namespace {
 
@@ -34,6 +35,7 @@ int run_plugin() {
     return 1;
   }
   ndc::rpc::clear_handshake_environment();
+  ndc::runtime::keep_descriptors_from_children();
 
   // The loop outlives the driver, whose runtimes work on it.
   const auto loop = std::make_shared<ndc::runtime::EventLoop>();

@@ -1,10 +1,15 @@
-// Images: found locally, or pulled once however many tasks wait for the same one, at most
-// max_concurrent_pulls at a time. Tells the waiting tasks' users about it.
+// Images: found locally, loaded from a task's archive, or pulled once however many tasks wait for
+// the same one with the same credentials, at most max_concurrent_pulls at a time. Tells the waiting
+// tasks' users about it.
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <utility>
 #include <vector>
+
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
@@ -15,6 +20,10 @@ namespace {
 // Nomad keeps ten events per task: a long pull must not push the others out.
 constexpr int kMaxProgressEvents = 5;
 
+std::string mebibytes(std::uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0));
+}
+
 class ImageActor {
  public:
   static constexpr const char* name = "image_actor";
@@ -24,9 +33,10 @@ class ImageActor {
     return {
         [this](const UseRuntime& m) { use(m); },
         [this](const EnsureImage& m) { ensure(m); },
-        [this](const ForgetImage& m) { known_.erase(m.reference); },
+        [this](const ForgetImage& m) { forget(m.reference); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
+        [this](const PullProgressed& m) { progressed(m); },
         [this](const PullTick& m) { progress(m); },
         [this](const Stop&) { self_->quit(); },
     };
@@ -35,13 +45,15 @@ class ImageActor {
  private:
   enum class Phase { kLooking, kQueued, kPulling };
 
-  // All tasks that wait for one reference.
+  // All tasks that wait for one image.
   struct Job {
     Phase phase = Phase::kLooking;
     std::vector<EnsureImage> waiting;
     std::chrono::steady_clock::time_point begun{};
     std::uint64_t generation = 0;
+    std::uint64_t bytes = 0;
     int progress_events = 0;
+    bool without_auth = false;  // auth_soft_fail: the credentials were refused
   };
 
   void use(const UseRuntime& m) {
@@ -50,32 +62,43 @@ class ImageActor {
     known_.clear();
   }
 
+  void forget(const std::string& reference) {
+    std::erase_if(known_, [&](const auto& entry) { return entry.first.reference == reference; });
+  }
+
+  // What is on the node is there for everybody, whoever's credentials brought it.
+  static ImageKey local(ImageKey key) {
+    key.auth.reset();
+    return key;
+  }
+
   void ensure(const EnsureImage& m) {
-    auto known = known_.find(m.reference);
+    auto known = known_.find(local(m.image));
     if (known != known_.end() && m.policy != PullPolicy::kAlways) {
       m.reply(known->second);
       return;
     }
-    auto [it, is_new] = jobs_.try_emplace(m.reference);
+    auto [it, is_new] = jobs_.try_emplace(m.image);
     it->second.waiting.push_back(m);
     if (!is_new) {
-      if (it->second.phase == Phase::kPulling) tell_user(m, "Pulling image " + m.reference);
+      if (it->second.phase == Phase::kPulling) tell_user(m, "Pulling image " + m.image.reference);
       return;
     }
     if (m.policy == PullPolicy::kAlways) {
-      queue(m.reference);
+      queue(m.image);
     } else {
-      runtime_->find_image(m.reference, [me = caf::actor{self_}, ref = m.reference](auto result) {
-        act::tell(me, ImageFound{ref, std::move(result)});
-      });
+      runtime_->find_image({m.image.reference, m.image.platform},
+                           [me = caf::actor{self_}, key = m.image](auto result) {
+                             act::tell(me, ImageFound{key, std::move(result)});
+                           });
     }
   }
 
   void found(const ImageFound& m) {
-    auto it = jobs_.find(m.reference);
+    auto it = jobs_.find(m.image);
     if (it == jobs_.end() || it->second.phase != Phase::kLooking) return;
     if (!m.result) {
-      finish(m.reference, fail(m.result.error()));
+      finish(m.image, fail(m.result.error()));
       return;
     }
     // Those who asked for a fresh pull while we looked still get one.
@@ -85,87 +108,127 @@ class ImageActor {
     for (const EnsureImage& request : waiting) {
       if (image && request.policy != PullPolicy::kAlways) {
         request.reply(*image);
-      } else if (!image && request.policy == PullPolicy::kNever) {
+      } else if (!image && request.policy == PullPolicy::kNever && !request.load) {
         request.reply(fail({.code = ErrorCode::kImageNotFound,
                             .what = "find image",
-                            .on = request.reference,
+                            .on = request.image.reference,
                             .cause = "it is not on this node and pull_policy is \"never\"",
                             .hint = "load it on the node or change pull_policy"}));
       } else {
         rest.push_back(request);
       }
     }
-    if (image) known_[m.reference] = *image;
+    if (image) known_[local(m.image)] = *image;
     waiting = std::move(rest);
     if (waiting.empty()) {
       jobs_.erase(it);
     } else {
-      queue(m.reference);
+      queue(m.image);
     }
   }
 
-  void queue(const std::string& reference) {
-    jobs_.at(reference).phase = Phase::kQueued;
-    queue_.push_back(reference);
+  void queue(const ImageKey& key) {
+    jobs_.at(key).phase = Phase::kQueued;
+    queue_.push_back(key);
     pull_next();
   }
 
   void pull_next() {
     while (pulling_ < config_->max_concurrent_pulls && !queue_.empty()) {
-      const std::string reference = std::move(queue_.front());
+      const ImageKey key = std::move(queue_.front());
       queue_.pop_front();
-      Job& job = jobs_.at(reference);
+      Job& job = jobs_.at(key);
       job.phase = Phase::kPulling;
       job.begun = std::chrono::steady_clock::now();
       job.generation = ++last_generation_;
       ++pulling_;
       auto timeout = std::chrono::nanoseconds{0};
-      for (const EnsureImage& request : job.waiting) {
-        timeout = std::max(timeout, request.timeout);
-        tell_user(request, "Pulling image " + reference);
-      }
-      act::tell_after(caf::actor{self_}, config_->pull_activity_interval,
-                      PullTick{reference, job.generation});
-      runtime_->pull_image({reference, timeout},
-                           [me = caf::actor{self_}, reference](Expected<runtime::Image> result) {
-                             act::tell(me, ImagePulled{reference, std::move(result)});
-                           });
+      for (const EnsureImage& request : job.waiting) timeout = std::max(timeout, request.timeout);
+      fetch(key, job, timeout);
     }
+  }
+
+  void fetch(const ImageKey& key, const Job& job, std::chrono::nanoseconds timeout) {
+    const auto me = caf::actor{self_};
+    const auto generation = job.generation;
+    auto done = [me, key, generation](Expected<runtime::Image> result) {
+      act::tell(me, ImagePulled{key, generation, std::move(result)});
+    };
+    const EnsureImage& first = job.waiting.front();
+    if (first.load) {
+      tell_all(job, "Loading image " + key.reference + " from " + *first.load);
+      runtime_->load_image({{key.reference, key.platform}, *first.load, first.spec, timeout},
+                           std::move(done));
+      return;
+    }
+    tell_all(job, "Pulling image " + key.reference);
+    act::tell_after(me, config_->pull_activity_interval, PullTick{key, generation});
+    runtime::PullRequest request;
+    request.image = {key.reference, key.platform};
+    if (!job.without_auth) request.auth = key.auth;
+    request.timeout = timeout;
+    request.stall_timeout = config_->image_pull_stall_timeout;
+    request.progress = [me, key, generation](std::uint64_t bytes) {
+      act::tell(me, PullProgressed{key, generation, bytes});
+    };
+    runtime_->pull_image(std::move(request), std::move(done));
   }
 
   void pulled(const ImagePulled& m) {
-    auto it = jobs_.find(m.reference);
-    if (it == jobs_.end() || it->second.phase != Phase::kPulling) return;
+    auto it = jobs_.find(m.image);
+    if (it == jobs_.end() || it->second.generation != m.generation) return;
+    Job& job = it->second;
     --pulling_;
     if (m.result) {
-      known_[m.reference] = *m.result;
-      for (const EnsureImage& request : it->second.waiting) {
-        tell_user(request, "Pulled image " + m.reference);
-      }
+      known_[local(m.image)] = *m.result;
+      tell_all(job,
+               (job.waiting.front().load ? "Loaded image " : "Pulled image ") + m.image.reference);
+    } else if (may_try_without_auth(m, job)) {
+      spdlog::warn("{}; trying without credentials", m.result.error().message());
+      tell_all(job, "The registry refused the credentials: trying without");
+      job.without_auth = true;
+      queue(m.image);
+      return;
     }
-    finish(m.reference, m.result);
+    finish(m.image, m.result);
     pull_next();
   }
 
+  static bool may_try_without_auth(const ImagePulled& m, const Job& job) {
+    return m.result.error().code == ErrorCode::kAuthFailed && m.image.auth && !job.without_auth &&
+           std::any_of(job.waiting.begin(), job.waiting.end(),
+                       [](const EnsureImage& request) { return request.auth_soft_fail; });
+  }
+
+  void progressed(const PullProgressed& m) {
+    auto it = jobs_.find(m.image);
+    if (it == jobs_.end() || it->second.generation != m.generation) return;
+    it->second.bytes = m.bytes;
+  }
+
   void progress(const PullTick& m) {
-    auto it = jobs_.find(m.reference);
+    auto it = jobs_.find(m.image);
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
     if (++job.progress_events > kMaxProgressEvents) return;
     const auto elapsed = std::chrono::duration_cast<std::chrono::seconds>(
         std::chrono::steady_clock::now() - job.begun);
-    for (const EnsureImage& request : job.waiting) {
-      tell_user(request,
-                "Still pulling image " + m.reference + " after " + format_duration(elapsed));
-    }
+    std::string message =
+        "Still pulling image " + m.image.reference + " after " + format_duration(elapsed);
+    if (job.bytes > 0) message += ", " + mebibytes(job.bytes) + " so far";
+    tell_all(job, message);
     // Twice as long between one and the next, so that hours of pulling stay a handful of events.
     act::tell_after(caf::actor{self_}, config_->pull_activity_interval * (1 << job.progress_events),
-                    PullTick{m.reference, m.generation});
+                    PullTick{m.image, m.generation});
   }
 
-  void finish(const std::string& reference, const Expected<runtime::Image>& result) {
-    auto node = jobs_.extract(reference);
+  void finish(const ImageKey& key, const Expected<runtime::Image>& result) {
+    auto node = jobs_.extract(key);
     for (const EnsureImage& request : node.mapped().waiting) request.reply(result);
+  }
+
+  void tell_all(const Job& job, const std::string& message) {
+    for (const EnsureImage& request : job.waiting) tell_user(request, message);
   }
 
   void tell_user(const EnsureImage& request, std::string message) {
@@ -174,16 +237,16 @@ class ImageActor {
                                   request.task.task_name,
                                   std::chrono::system_clock::now(),
                                   std::move(message),
-                                  {{"image", request.reference}}}});
+                                  {{"image", request.image.reference}}}});
   }
 
   act::Self self_;
   caf::actor events_;
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
-  std::map<std::string, runtime::Image> known_;  // by reference
-  std::map<std::string, Job> jobs_;              // by reference
-  std::deque<std::string> queue_;
+  std::map<ImageKey, runtime::Image> known_;  // without credentials
+  std::map<ImageKey, Job> jobs_;
+  std::deque<ImageKey> queue_;
   std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
 };

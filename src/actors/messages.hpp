@@ -110,8 +110,7 @@ struct TaskDestroyed {
   std::string task_id;
 };
 
-// --- within a task actor: what its runtime calls and timers report
-// --------------------------------
+// --- within a task actor: what its runtime calls and timers report -------------------------------
 
 struct Begin {};
 struct JobChecked {
@@ -141,8 +140,7 @@ struct ContainerRemoved {
   Expected<void> result;
 };
 
-// --- to a log forwarder actor
-// -----------------------------------------------------------------------
+// --- to a log forwarder actor --------------------------------------------------------------------
 
 struct OpenLogs {};
 struct FollowLogs {
@@ -153,8 +151,7 @@ struct LogsBroken {
   Error error;
 };
 
-// --- statistics
-// --------------------------------------------------------------------------------------
+// --- statistics ----------------------------------------------------------------------------------
 
 struct SampleContainer {  // to a stats actor: this is what there is to measure
   ContainerRef container;
@@ -174,39 +171,53 @@ struct SamplesTaken {
   std::vector<runtime::UsageReading> readings;
 };
 
-// --- images
-// --------------------------------------------------------------------------------------------
+// --- images --------------------------------------------------------------------------------------
 
 struct TaskIdentity {
   std::string task_id;
   std::string alloc_id;
   std::string task_name;
 };
-struct EnsureImage {
+// What tasks may share one look-up or pull for: the same image with the same credentials.
+struct ImageKey {
   std::string reference;
+  std::optional<std::string> platform;
+  std::optional<RegistryAuth> auth;
+  auto operator<=>(const ImageKey&) const = default;
+};
+struct EnsureImage {
+  ImageKey image;
   PullPolicy policy = PullPolicy::kMissing;
   std::chrono::nanoseconds timeout{};
-  TaskIdentity task;  // whose events tell of the pull
+  bool auth_soft_fail = false;
+  std::optional<std::string> load;       // archive, instead of a registry
+  std::shared_ptr<const TaskSpec> spec;  // whose directory holds the archive
+  TaskIdentity task;                     // whose events tell of the pull
   Reply<Expected<runtime::Image>> reply;
 };
 struct ForgetImage {  // it turned out not to be there any more
   std::string reference;
 };
 struct ImageFound {
-  std::string reference;
+  ImageKey image;
   Expected<std::optional<runtime::Image>> result;
 };
 struct ImagePulled {
-  std::string reference;
+  ImageKey image;
+  std::uint64_t generation = 0;
   Expected<runtime::Image> result;
 };
+struct PullProgressed {
+  ImageKey image;
+  std::uint64_t generation = 0;
+  std::uint64_t bytes = 0;
+};
 struct PullTick {
-  std::string reference;
+  ImageKey image;
   std::uint64_t generation = 0;
 };
 
-// --- fingerprint, events, life cycle of the helpers
-// ------------------------------------------------------
+// --- fingerprint, events, life cycle of the helpers ----------------------------------------------
 
 struct UseRuntime {  // to every helper, when a configuration is taken into use
   RuntimePtr runtime;
@@ -272,6 +283,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::EnsureImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ForgetImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
+ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
 ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
 ACT_MESSAGE(ndc_actors, ndc::actors::Probed)

@@ -7,6 +7,7 @@
 #include "actors/exec_collector.hpp"
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/registry_auth.hpp"
 #include "model/signals.hpp"
 
 namespace ndc::actors {
@@ -91,7 +92,8 @@ void TaskActor::begin() {
     enter(State::kRecovering, "handle of container " + seed_.handle->container.name);
     start_log_forwarder();
     seed_.runtime->attach(
-        seed_.handle->container, [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
+        seed_.handle->container,
+        [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
         [me](auto result) { act::tell(me, ContainerAttached{std::move(result)}); });
     return;
   }
@@ -115,15 +117,26 @@ void TaskActor::job_checked(const Expected<void>& result) {
 }
 
 void TaskActor::request_image() {
-  const auto timeout = config_->image_pull_timeout.value_or(seed_.config->image_pull_timeout);
-  Reply<Expected<runtime::Image>> reply{[me = caf::actor{self_}](auto result) {
+  auto auth = credentials_for(config_->image, config_->auth, seed_.config->auth);
+  if (!auth) {
+    start_failed(std::move(auth.error()));
+    return;
+  }
+  EnsureImage request;
+  request.image = {config_->image, config_->platform, std::move(*auth)};
+  request.policy = config_->pull_policy;
+  request.timeout = config_->image_pull_timeout.value_or(seed_.config->image_pull_timeout);
+  request.auth_soft_fail = config_->auth_soft_fail.value_or(seed_.config->auth_soft_fail);
+  request.load = config_->load;
+  request.spec = seed_.spec;
+  request.task = seed_.identity;
+  request.reply = Reply<Expected<runtime::Image>>{[me = caf::actor{self_}](auto result) {
     act::tell(me, ImageReady{result ? std::move(*result)
                                     : fail({.code = ErrorCode::kRuntimeUnavailable,
                                             .what = "find image",
                                             .cause = "the image actor did not answer"})});
   }};
-  act::tell(seed_.helpers.images,
-            EnsureImage{config_->image, config_->pull_policy, timeout, seed_.identity, reply});
+  act::tell(seed_.helpers.images, std::move(request));
 }
 
 void TaskActor::image_ready(const Expected<runtime::Image>& result) {
@@ -206,6 +219,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   enter(State::kRunning, "container " + handle.container.name);
   emit("Started container " + handle.container.name,
        {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
+  for (const std::string& note : result->notes) emit(note);
   act::tell(log_forwarder_, FollowLogs{container()});
   start_stats();
   act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, std::move(handle)});

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "model/auth_setting.hpp"
 #include "model/labels.hpp"
+#include "model/linux_caps.hpp"
 #include "model/settings_reader.hpp"
 
 namespace ndc {
@@ -61,6 +63,30 @@ Expected<std::int64_t> read_positive(std::string_view key, const Value& value) {
   return fail(invalid_setting(key, "expected a number above zero", "write for example 3"));
 }
 
+Expected<std::optional<std::set<std::string>>> read_allowed_caps(std::string_view key,
+                                                                 const Value& value) {
+  auto texts = read_strings(key, value);
+  if (!texts) return fail(std::move(texts.error()));
+  std::set<std::string> caps;
+  for (const std::string& text : *texts) {
+    auto cap = capability_name(text);
+    if (!cap) return fail(invalid_setting(key, cap.error().message()));
+    caps.insert(std::move(*cap));
+  }
+  return std::optional{std::move(caps)};
+}
+
+Expected<std::vector<std::string>> read_image_globs(std::string_view key, const Value& value) {
+  auto globs = read_strings(key, value);
+  if (!globs) return globs;
+  for (const std::string& glob : *globs) {
+    if (!glob.empty() && glob.find(' ') == std::string::npos) continue;
+    return fail(invalid_setting(key, quoted(glob) + " matches no image",
+                                "write for example [\"docker.io/library/*\"]"));
+  }
+  return globs;
+}
+
 const SettingsTable<PluginConfig::Gc>& gc_table() {
   using C = PluginConfig::Gc;
   static const SettingsTable<C> table{
@@ -90,7 +116,7 @@ const SettingsTable<PluginConfig>& plugin_table() {
   static const SettingsTable<C> table{
       setting("enabled", T::kBool, read_bool, &C::enabled),
       setting("runtime", T::kString, read_runtime, &C::runtime),
-      not_yet<C>("container_path", T::kString),
+      setting("container_path", T::kString, read_absolute_path, &C::container_path),
       setting("podman_path", T::kString, read_absolute_path, &C::podman_path),
       setting("oci_runtime", T::kString, read_string, &C::oci_runtime),
       setting("state_dir", T::kString, read_absolute_path, &C::state_dir),
@@ -98,20 +124,17 @@ const SettingsTable<PluginConfig>& plugin_table() {
       block("volumes", volumes_table(), &C::volumes),
       setting("extra_labels", T::kStringList, read_label_globs, &C::extra_labels),
       setting("image_pull_timeout", T::kString, read_duration, &C::image_pull_timeout),
-      not_yet<C>("image_pull_stall_timeout", T::kString),
+      setting("image_pull_stall_timeout", T::kString, read_duration, &C::image_pull_stall_timeout),
       setting("max_concurrent_pulls", T::kNumber, read_positive, &C::max_concurrent_pulls),
       setting("pull_activity_interval", T::kString, read_duration, &C::pull_activity_interval),
       setting("disable_log_collection", T::kBool, read_bool, &C::disable_log_collection),
-      not_yet<C>("auth", T::kBlock,
-                 {{"username", T::kString, false, true, {}},
-                  {"password", T::kString, false, true, {}},
-                  {"server_address", T::kString, false, true, {}}}),
-      not_yet<C>("auth_soft_fail", T::kBool),
-      not_yet<C>("allow_caps", T::kStringList),
-      not_yet<C>("allow_privileged", T::kBool),
-      not_yet<C>("allow_ssh_agent", T::kBool),
-      not_yet<C>("allow_virtualization", T::kBool),
-      not_yet<C>("allowed_images", T::kStringList),
+      setting("auth", T::kBlock, read_auth, &C::auth, auth_schema()),
+      setting("auth_soft_fail", T::kBool, read_bool, &C::auth_soft_fail),
+      setting("allow_caps", T::kStringList, read_allowed_caps, &C::allow_caps),
+      setting("allow_privileged", T::kBool, read_bool, &C::allow_privileged),
+      setting("allow_ssh_agent", T::kBool, read_bool, &C::allow_ssh_agent),
+      setting("allow_virtualization", T::kBool, read_bool, &C::allow_virtualization),
+      setting("allowed_images", T::kStringList, read_image_globs, &C::allowed_images),
       setting("command_timeout", T::kString, read_duration, &C::command_timeout),
       not_yet<C>("metrics_address", T::kString),
   };

@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "model/error.hpp"
+#include "model/registry_auth.hpp"
 #include "model/settings.hpp"
 #include "model/value.hpp"
 
@@ -17,9 +20,10 @@ enum class RuntimeKind { kAuto, kApple, kPodman };
 struct PluginConfig {
   bool enabled = true;
   RuntimeKind runtime = RuntimeKind::kAuto;
-  std::string podman_path;  // empty: look on PATH
-  std::string oci_runtime;  // empty: Podman's own default
-  std::string state_dir;    // empty: the platform's default
+  std::string container_path;  // of Apple's CLI; empty: the usual places, then PATH
+  std::string podman_path;     // empty: look on PATH
+  std::string oci_runtime;     // empty: Podman's own default
+  std::string state_dir;       // empty: the platform's default
 
   struct Gc {
     bool container = true;  // remove exited containers
@@ -34,9 +38,20 @@ struct PluginConfig {
 
   std::vector<std::string> extra_labels;  // globs over label names
   std::chrono::nanoseconds image_pull_timeout = std::chrono::minutes{5};
+  std::chrono::nanoseconds image_pull_stall_timeout = std::chrono::minutes{2};
   std::chrono::nanoseconds pull_activity_interval = std::chrono::seconds{10};
   std::int64_t max_concurrent_pulls = 3;
   bool disable_log_collection = false;
+  std::optional<RegistryAuth> auth;  // for images whose task names none
+  bool auth_soft_fail = false;       // on a failed login, try without credentials
+
+  // What tasks may ask for; operator_policy.hpp applies it.
+  std::optional<std::set<std::string>> allow_caps;  // "CAP_…" or "ALL"; none: the default set
+  bool allow_privileged = false;
+  bool allow_ssh_agent = true;
+  bool allow_virtualization = true;
+  std::vector<std::string> allowed_images;  // globs over full references; empty: any
+
   std::chrono::nanoseconds command_timeout = std::chrono::seconds{30};
 
   bool operator==(const PluginConfig&) const = default;

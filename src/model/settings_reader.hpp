@@ -93,12 +93,12 @@ class SettingsTable {
 
 // --- rows ---------------------------------------------------------------------------------------
 
-// A setting read by one of the converters above into `member`.
+// A setting read by one of the converters above into `member`; `nested` is the schema of a block.
 template <class Config, class T, class Member>
 typename SettingsTable<Config>::Row setting(std::string key, SettingType type,
                                             Expected<T> (*convert)(std::string_view, const Value&),
-                                            Member Config::*member, bool required = false) {
-  return {Setting{std::move(key), type, required, true, {}},
+                                            Member Config::*member, Schema nested = {}) {
+  return {Setting{std::move(key), type, false, true, std::move(nested)},
           [convert, member](Config& config, const std::string& name, const Value& value,
                             std::vector<Error>& errors) {
             auto read = convert(name, value);
@@ -108,6 +108,12 @@ typename SettingsTable<Config>::Row setting(std::string key, SettingType type,
               errors.push_back(std::move(read.error()));
             }
           }};
+}
+
+template <class Row>
+Row required(Row row) {
+  row.setting.required = true;
+  return row;
 }
 
 // A nested block read by `table` into `member`.

@@ -174,8 +174,11 @@ CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
 }
 
 Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id) {
-  const Error gone{ErrorCode::kContainerGone, "read the usage of container", container_id,
-                   "its process has ended", {}};
+  const Error gone{ErrorCode::kContainerGone,
+                   "read the usage of container",
+                   container_id,
+                   "its process has ended",
+                   {}};
   const auto paths = read_file("/proc/" + std::to_string(pid) + "/cgroup");
   if (!paths || paths->find(container_id) == std::string::npos) return fail(gone);
   const auto mounts = read_file("/proc/self/mountinfo");
@@ -192,7 +195,8 @@ Expected<UsageSample> read_usage(const CgroupFiles& files) {
     read_v1(files, sample);
   }
   if (!sample.cpu_total && !sample.memory_usage) {
-    return fail({ErrorCode::kContainerGone, "read usage", {}, "the container's cgroup is gone", {}});
+    return fail(
+        {ErrorCode::kContainerGone, "read usage", {}, "the container's cgroup is gone", {}});
   }
   return sample;
 }

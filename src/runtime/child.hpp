@@ -35,6 +35,9 @@ class Child : public std::enable_shared_from_this<Child> {
   // SIGKILL to the child's process group; nothing once the child has been reaped.
   void kill_group();
 
+  // 0 once the child has been reaped.
+  pid_t pid() const { return pid_; }
+
  private:
   Expected<void> spawn_plain(EventLoop& loop, const SpawnPlan& plan, const std::string& file);
   Expected<void> spawn_with_terminal(EventLoop& loop, const SpawnPlan& plan,

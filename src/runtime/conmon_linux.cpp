@@ -126,8 +126,9 @@ bool ExitWatch::watch_process(pid_t pid, std::function<void()> gone) {
   if (!end->pidfd) return false;
   const int fd = end->pidfd.get();
   end->gone = std::move(gone);
-  const int error = end->poll.open(
-      loop_.uv(), end, [fd](uv_loop_t* loop, uv_poll_t* poll) { return uv_poll_init(loop, poll, fd); });
+  const int error = end->poll.open(loop_.uv(), end, [fd](uv_loop_t* loop, uv_poll_t* poll) {
+    return uv_poll_init(loop, poll, fd);
+  });
   if (error != 0) return false;
   uv_poll_start(end->poll.get(), UV_READABLE, [](uv_poll_t* poll, int, int) {
     if (const auto owner = owner_of<ProcessEnd>(poll)) owner->fire();

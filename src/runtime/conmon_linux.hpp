@@ -59,7 +59,7 @@ class ExitWatch : public std::enable_shared_from_this<ExitWatch> {
   void settle(const std::string& id, std::optional<int> code);
 
   EventLoop& loop_;
-  std::map<std::string, std::shared_ptr<Watched>> containers_;   // by id
+  std::map<std::string, std::shared_ptr<Watched>> containers_;     // by id
   std::map<std::string, std::shared_ptr<Directory>> directories_;  // by path
 };
 

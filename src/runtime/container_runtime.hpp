@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "model/error.hpp"
 #include "model/exec.hpp"
 #include "model/fingerprint.hpp"
+#include "model/registry_auth.hpp"
 #include "model/task_config.hpp"
 #include "model/task_exit.hpp"
 #include "model/task_handle.hpp"
@@ -38,8 +40,26 @@ struct Image {
   std::optional<std::string> stop_signal;  // a signal name, where the image sets one
 };
 
-struct PullRequest {
+// Which image: a reference, and the platform where it is not the host's own ("linux/amd64").
+struct ImageQuery {
   std::string reference;
+  std::optional<std::string> platform;
+};
+
+struct PullRequest {
+  ImageQuery image;
+  std::optional<RegistryAuth> auth;          // with the server's address
+  std::chrono::nanoseconds timeout{};        // of the whole pull
+  std::chrono::nanoseconds stall_timeout{};  // without any progress; 0: none
+  // How many bytes the engine has moved so far, from time to time; may be empty. Loop thread.
+  std::function<void(std::uint64_t bytes)> progress;
+};
+
+// `load`: an image archive that lies in the task's directory.
+struct LoadRequest {
+  ImageQuery image;  // what it has to bring
+  std::string archive;
+  std::shared_ptr<const TaskSpec> spec;
   std::chrono::nanoseconds timeout{};
 };
 
@@ -82,6 +102,8 @@ struct StartedContainer {
   ContainerRef container;
   WallTime started_at{};
   std::optional<DriverNetwork> network;
+  // What the engine did otherwise than a user may expect; each becomes a task event.
+  std::vector<std::string> notes;
 };
 
 // What was found when asking for a container that may have gone on without us.
@@ -111,14 +133,18 @@ class ContainerRuntime {
 
   // Everything in the job that this engine or this node's policy refuses, all at once
   // (kInvalidConfig, kUnsupported). Looks at host paths, starts nothing.
-  virtual void check(std::shared_ptr<const TaskSpec> spec,
-                     std::shared_ptr<const TaskConfig> config, Done<void> done) = 0;
+  virtual void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
+                     Done<void> done) = 0;
 
   // nullopt: not present.
-  virtual void find_image(std::string reference, Done<std::optional<Image>> done) = 0;
+  virtual void find_image(ImageQuery image, Done<std::optional<Image>> done) = 0;
 
   // kImageNotFound, kAuthFailed, kRegistryUnreachable, kTimeout, kRuntimeUnavailable.
   virtual void pull_image(PullRequest request, Done<Image> done) = 0;
+
+  // kInvalidConfig where the archive is not there, leads out of the task's directories or does not
+  // hold the image.
+  virtual void load_image(LoadRequest request, Done<Image> done) = 0;
 
   // Opens the collector's FIFOs; never blocks on an absent reader. "/dev/null" is honoured.
   virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;
@@ -149,8 +175,7 @@ class ContainerRuntime {
                       std::function<void(std::vector<UsageReading>)> done) = 0;
 
   // Runs a command in the container. `client` hears nothing before `done` succeeded.
-  virtual void exec(ContainerRef container, ExecRequest request,
-                    std::shared_ptr<ExecClient> client,
+  virtual void exec(ContainerRef container, ExecRequest request, std::shared_ptr<ExecClient> client,
                     Done<std::shared_ptr<ExecSession>> done) = 0;
 };
 

@@ -17,8 +17,7 @@ constexpr RuntimeKind kOfThisPlatform = RuntimeKind::kPodman;
 
 Expected<std::shared_ptr<ContainerRuntime>> make_runtime(const PluginConfig& config,
                                                          std::shared_ptr<EventLoop> loop) {
-  const RuntimeKind kind =
-      config.runtime == RuntimeKind::kAuto ? kOfThisPlatform : config.runtime;
+  const RuntimeKind kind = config.runtime == RuntimeKind::kAuto ? kOfThisPlatform : config.runtime;
   if (kind == RuntimeKind::kPodman) return make_podman(config, std::move(loop));
   return fail({ErrorCode::kUnsupported, "use runtime", "apple",
                "Apple's container is not supported yet by this version", "use podman on Linux"});

@@ -87,10 +87,19 @@ Expected<std::string> allowed_source(const TaskSpec& spec, const Volume& volume,
 
 }  // namespace
 
+Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
+  return allowed_source(spec, Volume{path.starts_with("./") ? path : "./" + path, "/", {}},
+                        PluginConfig::Volumes{false, {}});
+}
+
+std::string ssh_agent_socket() {
+  const char* path = std::getenv("SSH_AUTH_SOCK");
+  return path != nullptr && *path == '/' ? path : "";
+}
+
 bool is_below(const std::string& path, const std::string& directory) {
   if (directory == "/") return path.starts_with('/');
-  return path == directory ||
-         (path.starts_with(directory) && path[directory.size()] == '/');
+  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
 Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const TaskConfig& config,

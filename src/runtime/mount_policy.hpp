@@ -19,6 +19,13 @@ namespace ndc::runtime {
 Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const TaskConfig& config,
                                                      const PluginConfig::Volumes& policy);
 
+// The real path of a file that the job names relative to its task's directory, such as an image
+// archive. kInvalidConfig where it is not there or leads out of the task's own directories.
+Expected<std::string> task_file(const TaskSpec& spec, const std::string& path);
+
+// The agent's socket that the Nomad client was started with (SSH_AUTH_SOCK); empty if none.
+std::string ssh_agent_socket();
+
 // `path` is `directory` or below it. Both real and absolute.
 bool is_below(const std::string& path, const std::string& directory);
 

@@ -5,14 +5,19 @@
 #include <map>
 #include <string_view>
 
+#include "model/capabilities.hpp"
+#include "model/container_name.hpp"
+
 namespace ndc::runtime {
 namespace {
 
 using Kind = NetworkMode::Kind;
 
-constexpr std::size_t kMaxLine = 60000;      // podman's env file reader stops at 64 KiB a line
+constexpr std::size_t kMaxLine = 60000;  // podman's env file reader stops at 64 KiB a line
 constexpr std::size_t kMaxEntry = 128 * 1024 - 1;  // the kernel's limit for one string of a process
 constexpr std::int64_t kMaxShares = 262144;
+// Where the agent's socket is in the container, as with Apple's container and Docker on macOS.
+constexpr const char* kSshAgentPath = "/run/host-services/ssh-auth.sock";
 
 bool starts_with_any(std::string_view text, const std::vector<std::string_view>& prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -23,9 +28,9 @@ bool starts_with_any(std::string_view text, const std::vector<std::string_view>&
 bool changes_podman(std::string_view name) {
   static const std::vector<std::string_view> names{"PATH", "HOME", "TMPDIR", "USER", "SHELL"};
   static const std::vector<std::string_view> prefixes{
-      "LD_",      "GO",   "XDG_", "CONTAINER", "REGISTRY_", "STORAGE_", "DBUS_", "NOTIFY_",
-      "LISTEN_",  "PODMAN_", "SSL_CERT_", "_",     "LC_",      "TMP",     "BUILDAH_", "DOCKER_",
-      "LIBPOD_", "NETAVARK_", "GLIBC_", "MALLOC_", "HTTP"};
+      "LD_",      "GO",      "XDG_",    "CONTAINER", "REGISTRY_", "STORAGE_", "DBUS_",
+      "NOTIFY_",  "LISTEN_", "PODMAN_", "SSL_CERT_", "_",         "LC_",      "TMP",
+      "BUILDAH_", "DOCKER_", "LIBPOD_", "NETAVARK_", "GLIBC_",    "MALLOC_",  "HTTP"};
   return std::find(names.begin(), names.end(), name) != names.end() ||
          starts_with_any(name, prefixes) || name.ends_with("_PROXY") || name.ends_with("_proxy");
 }
@@ -94,18 +99,24 @@ std::string mount_option(const ContainerMount& mount) {
   std::string out = "--mount=type=bind," + csv_field("source", mount.source) + "," +
                     csv_field("destination", mount.target);
   for (const std::string& option : mount.options) {
-    if (option == "ro") out += ",ro=true";
-    else if (option == "rw") out += ",ro=false";
-    else if (option == "z") out += ",relabel=shared";
-    else if (option == "Z") out += ",relabel=private";
+    if (option == "ro")
+      out += ",ro=true";
+    else if (option == "rw")
+      out += ",ro=false";
+    else if (option == "z")
+      out += ",relabel=shared";
+    else if (option == "Z")
+      out += ",relabel=private";
     else if (option.ends_with("private") || option.ends_with("shared") || option.ends_with("slave"))
       out += ",bind-propagation=" + option;
-    else out += "," + option;
+    else
+      out += "," + option;
   }
   return out;
 }
 
-// Nomad's dynamic workload users ("nomad-80123") exist in no passwd file: the number is uid and gid.
+// Nomad's dynamic workload users ("nomad-80123") exist in no passwd file: the number is uid and
+// gid.
 std::string user_of(const TaskSpec& spec, const TaskConfig& config) {
   const std::string user = config.user.value_or(spec.user);
   constexpr std::string_view prefix = "nomad-";
@@ -125,6 +136,9 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
   if (mode.kind == Kind::kHost) options.push_back("--network=host");
   if (mode.kind == Kind::kNone) options.push_back("--network=none");
   if (mode.kind == Kind::kNamed) options.push_back("--network=" + mode.name);
+  if (mode.kind == Kind::kTask) {
+    options.push_back("--network=container:" + container_name(mode.name, spec.alloc_id));
+  }
 
   std::string hostname = config.hostname.value_or("");
   if (hostname.empty() && group) hostname = spec.group_network->hostname;
@@ -137,7 +151,12 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
   for (const std::string& port : published_ports(spec, config)) {
     options.push_back("--publish=" + port);
   }
-  if (mode.kind == Kind::kNone) return;
+  if (config.mac_address) options.push_back("--mac-address=" + *config.mac_address);
+  // What belongs to the network's owner is not this task's to say.
+  if (mode.kind == Kind::kNone || mode.kind == Kind::kTask) return;
+  for (const ExtraHost& host : config.extra_hosts) {
+    options.push_back("--add-host=" + host.name + ":" + host.address);
+  }
   const DnsSettings group_dns = spec.dns.value_or(DnsSettings{});
   const auto add = [&options](const char* flag, const std::vector<std::string>& own,
                               const std::vector<std::string>& inherited) {
@@ -146,6 +165,39 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
   add("--dns=", config.dns, group_dns.servers);
   add("--dns-search=", config.dns_search, group_dns.searches);
   add("--dns-option=", config.dns_options, group_dns.options);
+}
+
+void add_security(const TaskConfig& config, std::vector<std::string>& options) {
+  if (config.privileged) options.push_back("--privileged");
+  for (const std::string& cap : config.cap_add) options.push_back("--cap-add=" + cap);
+  for (const std::string& cap : config.cap_drop) options.push_back("--cap-drop=" + cap);
+  for (const std::string& option : config.security_opt) {
+    options.push_back("--security-opt=" + option);
+  }
+  if (config.readonly_rootfs) options.push_back("--read-only");
+  for (const auto& [name, limit] : config.ulimit) {
+    options.push_back("--ulimit=" + name + "=" + std::to_string(limit.soft) + ":" +
+                      std::to_string(limit.hard));
+  }
+  for (const auto& [name, value] : config.sysctl) {
+    options.push_back("--sysctl=" + name + "=" + value);
+  }
+  if (config.pids_limit) options.push_back("--pids-limit=" + std::to_string(*config.pids_limit));
+}
+
+void add_devices(const TaskSpec& spec, const TaskConfig& config,
+                 std::vector<std::string>& options) {
+  const auto add = [&options](const std::string& host, const std::string& task,
+                              const std::string& permissions) {
+    options.push_back("--device=" + host + ":" + (task.empty() ? host : task) +
+                      (permissions.empty() ? "" : ":" + permissions));
+  };
+  for (const HostDevice& device : spec.devices) {
+    add(device.host_path, device.task_path, device.permissions);
+  }
+  for (const Device& device : config.devices) {
+    add(device.host_path, device.container_path, device.permissions);
+  }
 }
 
 void add_resources(const TaskResources& resources, std::vector<std::string>& options) {
@@ -172,6 +224,7 @@ void add_resources(const TaskResources& resources, std::vector<std::string>& opt
 
 Expected<PodmanEnvironment> podman_environment(const TaskSpec& spec, const TaskConfig& config) {
   std::map<std::string, std::string> variables = spec.env;
+  if (config.ssh_agent) variables["SSH_AUTH_SOCK"] = kSshAgentPath;
   for (const auto& [name, value] : config.env) variables[name] = value;
 
   PodmanEnvironment out;
@@ -186,8 +239,8 @@ Expected<PodmanEnvironment> podman_environment(const TaskSpec& spec, const TaskC
           name, "a value with line breaks, or beyond 60000 bytes, is not possible for this name",
           "use another name, or a template with a file"));
     } else if (name.size() + value.size() + 1 > kMaxEntry) {
-      errors.push_back(refused_variable(name, "the value is longer than 128 KiB",
-                                        "use a template with a file"));
+      errors.push_back(
+          refused_variable(name, "the value is longer than 128 KiB", "use a template with a file"));
     } else {
       out.names.push_back(name);
       out.own_entries.push_back(name + "=" + value);
@@ -198,20 +251,30 @@ Expected<PodmanEnvironment> podman_environment(const TaskSpec& spec, const TaskC
 }
 
 std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& config) {
-  std::vector<Error> errors;
+  std::vector<Error> errors =
+      unsupported_settings(config, Engine{Engine::Kind::kPodman, std::nullopt});
+  const auto refuse = [&errors](const char* key, std::string cause, std::string hint) {
+    errors.push_back(
+        {ErrorCode::kInvalidConfig, "use setting", key, std::move(cause), std::move(hint)});
+  };
   const Kind kind = config.network_mode.kind;
-  if (kind == Kind::kTask) {
-    errors.push_back({ErrorCode::kUnsupported, "use setting", "network_mode",
-                      "sharing another task's network is not available yet with podman",
-                      "use a group network with mode = \"bridge\": its tasks share one namespace"});
+  const char* mode = kind == Kind::kNone   ? "a task with network_mode = \"none\""
+                     : kind == Kind::kTask ? "a task that shares another task's network"
+                                           : nullptr;
+  if (kind == Kind::kTask && config.network_mode.name == spec.name) {
+    refuse("network_mode", "a task cannot share its own network", "name another task of the group");
   }
-  if (kind == Kind::kNone && !config.dns.empty()) {
-    errors.push_back({ErrorCode::kInvalidConfig, "use setting", "dns",
-                      "a task with network_mode = \"none\" has no name servers", "remove one"});
+  if (mode != nullptr && !config.dns.empty()) {
+    refuse("dns", std::string{mode} + " has no name servers of its own", "remove one of the two");
   }
-  if (kind == Kind::kNone && !config.ports.empty()) {
-    errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ports",
-                      "a task with network_mode = \"none\" has no ports", "remove one of the two"});
+  if (mode != nullptr && !config.ports.empty()) {
+    refuse("ports", std::string{mode} + " has no ports of its own",
+           kind == Kind::kTask ? "list them in the task whose network it is"
+                               : "remove one of the two");
+  }
+  if (config.mac_address && !has_own_address(spec, config)) {
+    refuse("mac_address", "the task has no network interface of its own",
+           "remove it, or use a network of podman's");
   }
   std::string known;
   for (const PortMapping& port : spec.ports) {
@@ -260,8 +323,8 @@ Expected<PodmanArguments> podman_arguments(const PodmanRequest& request) {
   const TaskConfig& config = *request.config;
   std::vector<Error> refusals = podman_refusals(spec, config);
   if (request.image.empty() || request.image.front() == '-') {
-    refusals.push_back({ErrorCode::kInvalidConfig, "use image", request.image,
-                        "it is no image reference", {}});
+    refusals.push_back(
+        {ErrorCode::kInvalidConfig, "use image", request.image, "it is no image reference", {}});
   }
   if (!refusals.empty()) return fail(combine("start task", spec.name, refusals));
 
@@ -297,18 +360,20 @@ Expected<PodmanArguments> podman_arguments(const PodmanRequest& request) {
     options.push_back("--user=" + user);
   }
   if (config.init) options.push_back("--init");
-  if (config.readonly_rootfs) options.push_back("--read-only");
+  if (config.interactive) options.push_back("--interactive");
+  if (config.healthchecks_disabled) options.push_back("--no-healthcheck");
+  if (config.platform) options.push_back("--platform=" + *config.platform);
   if (config.stop_signal) options.push_back("--stop-signal=" + *config.stop_signal);
   for (const Tmpfs& tmpfs : config.tmpfs) {
     options.push_back("--tmpfs=" + tmpfs.path + (tmpfs.options.empty() ? "" : ":" + tmpfs.options));
   }
   for (const ContainerMount& mount : request.mounts) options.push_back(mount_option(mount));
-  for (const HostDevice& device : spec.devices) {
-    std::string value = device.host_path + ":" +
-                        (device.task_path.empty() ? device.host_path : device.task_path);
-    if (!device.permissions.empty()) value += ":" + device.permissions;
-    options.push_back("--device=" + value);
+  if (!request.ssh_agent_socket.empty()) {
+    options.push_back(mount_option({request.ssh_agent_socket, kSshAgentPath, {}}));
   }
+  if (config.shm_size) options.push_back("--shm-size=" + std::to_string(*config.shm_size) + "b");
+  add_devices(spec, config, options);
+  add_security(config, options);
   add_network(request, options);
   add_resources(spec.resources, options);
 

@@ -23,9 +23,9 @@ struct ContainerMount {
 
 // The environment of the task in the three forms that podman reads.
 struct PodmanEnvironment {
-  std::string file;                       // "NAME=value\n" lines, for --env-file
-  std::vector<std::string> names;         // for --env=NAME: values that are no line of a file
-  std::vector<std::string> own_entries;   // "NAME=value" of those, for podman's own environment
+  std::string file;                      // "NAME=value\n" lines, for --env-file
+  std::vector<std::string> names;        // for --env=NAME: values that are no line of a file
+  std::vector<std::string> own_entries;  // "NAME=value" of those, for podman's own environment
 };
 
 struct PodmanRequest {
@@ -38,6 +38,7 @@ struct PodmanRequest {
   std::string pid_file;
   std::string conmon_pid_file;
   std::string log_file;          // with a TTY
+  std::string ssh_agent_socket;  // on the host; empty unless the job asks for it
 };
 
 struct PodmanArguments {

@@ -44,13 +44,13 @@ void PodmanCli::next() {
     Waiting first = std::move(waiting_.front());
     waiting_.pop_front();
     ++running_;
-    run_command(loop_, std::move(first.command),
-                [self = shared_from_this(),
-                 done = std::move(first.done)](Expected<CommandResult> result) {
-                  --self->running_;
-                  done(std::move(result));
-                  self->next();
-                });
+    run_command(
+        loop_, std::move(first.command),
+        [self = shared_from_this(), done = std::move(first.done)](Expected<CommandResult> result) {
+          --self->running_;
+          done(std::move(result));
+          self->next();
+        });
   }
 }
 

@@ -29,7 +29,8 @@ const std::vector<Rule>& rules() {
       {"access to the resource is denied", kAuthFailed,
        "check the image's name and the registry's credentials"},
       {"denied:", kAuthFailed, "check the image's name and the registry's credentials"},
-      {"toomanyrequests", kRegistryUnreachable, "the registry limits pulls: log in or use a mirror"},
+      {"toomanyrequests", kRegistryUnreachable,
+       "the registry limits pulls: log in or use a mirror"},
       {"manifest unknown", kImageNotFound, "check the image's name and tag"},
       {"name unknown", kImageNotFound, "check the image's name"},
       {"no image found in manifest list", kImageNotFound,
@@ -120,8 +121,8 @@ bool says_name_in_use(std::string_view err) { return contains(err, "name is alre
 
 Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {
-  Error error{ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), podman_reason(err),
-              {}};
+  Error error{
+      ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), podman_reason(err), {}};
   const std::string text = lower(error.cause);
   for (const Rule& rule : rules()) {
     if (text.find(rule.part) == std::string::npos) continue;
@@ -130,8 +131,8 @@ Error podman_error(std::string what, std::string on, const ExitStatus& status,
     break;
   }
   if (error.cause.empty()) {
-    error.cause = "podman ended with " + describe(TaskExit{status, false, {}}) +
-                  " and gave no reason";
+    error.cause =
+        "podman ended with " + describe(TaskExit{status, false, {}}) + " and gave no reason";
   }
   return error;
 }

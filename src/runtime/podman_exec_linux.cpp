@@ -79,8 +79,11 @@ Expected<std::shared_ptr<ExecSession>> podman_exec(EventLoop& loop, const Podman
                                                    const ExecRequest& request,
                                                    std::shared_ptr<ExecClient> client) {
   if (request.command.empty() || request.command.front().empty()) {
-    return fail({ErrorCode::kInvalidConfig, "run command in container", container.name,
-                 "the command is empty", {}});
+    return fail({ErrorCode::kInvalidConfig,
+                 "run command in container",
+                 container.name,
+                 "the command is empty",
+                 {}});
   }
   std::vector<std::string> arguments{"exec", "--interactive"};
   if (request.tty) arguments.emplace_back("--tty");

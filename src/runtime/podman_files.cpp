@@ -20,8 +20,8 @@ namespace {
 bool is_name(std::string_view name) {
   if (name.empty() || name.size() > 128 || name.front() == '.') return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
@@ -53,7 +53,9 @@ bool is_container_id(std::string_view id) {
 }
 
 PodmanFiles::PodmanFiles(const std::string& state_dir, std::string container_name)
-    : state_dir_{state_dir}, name_{std::move(container_name)}, directory_{state_dir + "/" + name_} {}
+    : state_dir_{state_dir},
+      name_{std::move(container_name)},
+      directory_{state_dir + "/" + name_} {}
 
 Expected<void> PodmanFiles::make() const {
   if (!is_name(name_)) return fail(broken(name_, "it is no container name"));
@@ -63,7 +65,8 @@ Expected<void> PodmanFiles::make() const {
     return fail(broken(state_dir_, std::strerror(errno)));
   }
   struct stat info {};
-  if (::lstat(state_dir_.c_str(), &info) != 0) return fail(broken(state_dir_, std::strerror(errno)));
+  if (::lstat(state_dir_.c_str(), &info) != 0)
+    return fail(broken(state_dir_, std::strerror(errno)));
   if (!S_ISDIR(info.st_mode)) return fail(broken(state_dir_, "it is no directory"));
   if (info.st_uid != ::geteuid()) return fail(broken(state_dir_, "it belongs to another user"));
   if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {

@@ -17,7 +17,10 @@ constexpr std::size_t kMaxText = 64 * 1024;
 using rapidjson::Value;
 
 Error malformed(const char* what) {
-  return {ErrorCode::kRuntimeUnavailable, "read podman's answer", {}, what,
+  return {ErrorCode::kRuntimeUnavailable,
+          "read podman's answer",
+          {},
+          what,
           "check that podman works on this node: podman info"};
 }
 
@@ -110,9 +113,8 @@ bool digits(std::string_view text, std::size_t at, std::size_t count, unsigned& 
 std::optional<WallTime> parse_rfc3339(std::string_view text) {
   unsigned year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
   if (!digits(text, 0, 4, year) || !digits(text, 5, 2, month) || !digits(text, 8, 2, day) ||
-      !digits(text, 11, 2, hour) || !digits(text, 14, 2, minute) ||
-      !digits(text, 17, 2, second) || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
-      text[13] != ':' || text[16] != ':') {
+      !digits(text, 11, 2, hour) || !digits(text, 14, 2, minute) || !digits(text, 17, 2, second) ||
+      text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':') {
     return std::nullopt;
   }
   if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
@@ -142,14 +144,10 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
       std::chrono::seconds{seconds} + std::chrono::nanoseconds{nanoseconds})};
 }
 
-bool version_at_least(std::string_view version, int major, int minor) {
-  int have_major = 0;
-  int have_minor = 0;
-  const char* end = version.data() + version.size();
-  const auto first = std::from_chars(version.data(), end, have_major);
-  if (first.ec != std::errc{}) return false;
-  if (first.ptr != end && *first.ptr == '.') std::from_chars(first.ptr + 1, end, have_minor);
-  return have_major > major || (have_major == major && have_minor >= minor);
+bool is_for_platform(const PodmanImage& image, std::string_view platform) {
+  std::string own = image.os + "/" + image.architecture;
+  if (platform == own) return true;
+  return !image.variant.empty() && platform == own + "/" + image.variant;
 }
 
 Expected<PodmanContainer> parse_container(std::string_view json) {
@@ -195,6 +193,9 @@ Expected<PodmanImage> parse_image(std::string_view json) {
   PodmanImage out;
   out.id = text(*object, "Id");
   if (!is_id(out.id)) return fail(malformed("an image without an id"));
+  out.os = text(*object, "Os");
+  out.architecture = text(*object, "Architecture");
+  out.variant = text(*object, "Variant");
   if (const Value* config = member(*object, "Config")) {
     if (std::string signal = text(*config, "StopSignal"); !signal.empty()) {
       out.stop_signal = std::move(signal);

@@ -32,6 +32,9 @@ struct PodmanContainer {
 
 struct PodmanImage {
   std::string id;
+  std::string os;            // "linux"
+  std::string architecture;  // "amd64"
+  std::string variant;       // "v8"; may be empty
   std::optional<std::string> stop_signal;
 };
 
@@ -50,7 +53,7 @@ Expected<PodmanInfo> parse_info(std::string_view json);
 // RFC 3339 with a fraction and "Z" or an offset; nullopt for Go's zero time and for nonsense.
 std::optional<WallTime> parse_rfc3339(std::string_view text);
 
-// "4.3.1" at least major.minor? Text after the numbers is ignored.
-bool version_at_least(std::string_view version, int major, int minor);
+// "linux/amd64", "linux/arm64/v8": is this image for it? Without a variant any will do.
+bool is_for_platform(const PodmanImage& image, std::string_view platform);
 
 }  // namespace ndc::runtime

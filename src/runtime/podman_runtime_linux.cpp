@@ -11,6 +11,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/capabilities.hpp"
+#include "model/operator_policy.hpp"
+#include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
@@ -28,8 +31,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
-constexpr int kMinMajor = 4;
-constexpr int kMinMinor = 3;
+constexpr VersionNumber kOldest{4, 3, 0};
 constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
 constexpr int kKilled = 128 + SIGKILL;
 
@@ -46,8 +48,11 @@ bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited
 
 Expected<void> check_ref(const ContainerRef& container, const char* what) {
   if (is_container_id(container.id)) return {};
-  return fail({ErrorCode::kInvalidConfig, what, container.name,
-               "the task's handle holds no container id", {}});
+  return fail({ErrorCode::kInvalidConfig,
+               what,
+               container.name,
+               "the task's handle holds no container id",
+               {}});
 }
 
 WallTime end_of(const PodmanContainer& container) {
@@ -77,6 +82,7 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
     : config_{std::move(config)},
       loop_{std::move(loop)},
       cli_{std::make_shared<PodmanCli>(*loop_, config_)},
+      images_{std::make_shared<PodmanImages>(cli_)},
       exits_{std::make_shared<ExitWatch>(*loop_)},
       state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
 
@@ -85,50 +91,43 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
 void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
   const bool volumes = config_.volumes.enabled;
   // `info` looks at storage, conmon and the OCI runtime too: a task needs all of them.
-  cli_->run_aside(
-      cli_->command({"info", "--format=json"}),
-      [volumes, done = std::move(done)](Expected<CommandResult> result) {
-        if (!result) {
-          const bool missing = result.error().code == ErrorCode::kRuntimeUnavailable;
-          if (missing) {
-            return done(unhealthy(Health::kUndetected,
-                                  result.error().message() +
-                                      "; install Podman 4.3 or newer, or set podman_path"));
-          }
-          return done(unhealthy(Health::kUnhealthy,
-                                result.error().message() +
-                                    "; check that podman works on this node: podman info"));
-        }
-        if (!ok(*result)) {
-          return done(unhealthy(
-              Health::kUnhealthy,
-              podman_error("ask podman about this node", {}, result->status, result->err)
-                      .message() +
-                  "; check that podman works on this node: podman info"));
-        }
-        const auto info = parse_info(result->out);
-        if (!info) return done(unhealthy(Health::kUnhealthy, info.error().message()));
-        if (!version_at_least(info->version, kMinMajor, kMinMinor)) {
-          return done(unhealthy(Health::kUnhealthy, "Podman " + info->version +
-                                                        " is too old: install 4.3 or newer"));
-        }
-        Fingerprint out;
-        out.health = Health::kHealthy;
-        out.description = "Healthy";
-        out.attributes = {{"driver.container", true},
-                          {"driver.container.runtime", std::string{"podman"}},
-                          {"driver.container.runtime_version", info->version},
-                          {"driver.container.oci_runtime", info->oci_runtime},
-                          {"driver.container.volumes.enabled", volumes}};
-        for (const char* feature : {"exec", "group_network", "host_network", "init", "named_network",
-                                    "tmpfs", "tty", "user"}) {
-          out.attributes[std::string{"driver.container.feature."} + feature] = true;
-        }
-        for (const char* feature : {"rosetta", "ssh_agent", "virtualization"}) {
-          out.attributes[std::string{"driver.container.feature."} + feature] = false;
-        }
-        done(std::move(out));
-      });
+  cli_->run_aside(cli_->command({"info", "--format=json"}), [volumes, done = std::move(done)](
+                                                                Expected<CommandResult> result) {
+    if (!result) {
+      const bool missing = result.error().code == ErrorCode::kRuntimeUnavailable;
+      if (missing) {
+        return done(unhealthy(
+            Health::kUndetected,
+            result.error().message() + "; install Podman 4.3 or newer, or set podman_path"));
+      }
+      return done(unhealthy(
+          Health::kUnhealthy,
+          result.error().message() + "; check that podman works on this node: podman info"));
+    }
+    if (!ok(*result)) {
+      return done(unhealthy(
+          Health::kUnhealthy,
+          podman_error("ask podman about this node", {}, result->status, result->err).message() +
+              "; check that podman works on this node: podman info"));
+    }
+    const auto info = parse_info(result->out);
+    if (!info) return done(unhealthy(Health::kUnhealthy, info.error().message()));
+    const auto version = parse_version(info->version);
+    if (!version || *version < kOldest) {
+      return done(unhealthy(Health::kUnhealthy,
+                            "Podman " + info->version + " is too old: install 4.3 or newer"));
+    }
+    Fingerprint out;
+    out.health = Health::kHealthy;
+    out.description = "Healthy";
+    out.attributes = {{"driver.container", true},
+                      {"driver.container.runtime", std::string{"podman"}},
+                      {"driver.container.runtime_version", info->version},
+                      {"driver.container.oci_runtime", info->oci_runtime},
+                      {"driver.container.volumes.enabled", volumes}};
+    out.attributes.merge(feature_attributes({Engine::Kind::kPodman, *version}));
+    done(std::move(out));
+  });
 }
 
 void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
@@ -136,6 +135,14 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
                done = std::move(done)] {
     std::vector<Error> errors = podman_refusals(*spec, *config);
+    for (Error& error : policy_refusals(*config, self->config_)) {
+      errors.push_back(std::move(error));
+    }
+    if (config->ssh_agent && ssh_agent_socket().empty()) {
+      errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
+                        "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
+                        "start the Nomad client with SSH_AUTH_SOCK set"});
+    }
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }
@@ -146,46 +153,21 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
 
 // --- images -----------------------------------------------------------------------------------
 
-void PodmanRuntime::find_image(std::string reference, Done<std::optional<Image>> done) {
-  loop_->post([self = shared_from_this(), reference = std::move(reference),
-               done = std::move(done)] {
-    self->cli_->run(
-        self->cli_->command({"image", "inspect", "--format=json", "--", reference}),
-        [reference, done](Expected<CommandResult> result) {
-          const char* what = "look up image";
-          if (!result) return done(fail(std::move(result.error()).wrap(what, reference)));
-          if (!ok(*result)) {
-            if (says_no_such_image(result->err)) return done(std::optional<Image>{});
-            return done(fail(podman_error(what, reference, result->status, result->err)));
-          }
-          auto image = parse_image(result->out);
-          if (!image) return done(fail(std::move(image.error()).wrap(what, reference)));
-          done(std::optional{Image{reference, image->id, image->stop_signal}});
-        });
+void PodmanRuntime::find_image(ImageQuery image, Done<std::optional<Image>> done) {
+  loop_->post([images = images_, image = std::move(image), done = std::move(done)]() mutable {
+    images->find(std::move(image), std::move(done));
   });
 }
 
 void PodmanRuntime::pull_image(PullRequest request, Done<Image> done) {
-  loop_->post([self = shared_from_this(), request = std::move(request), done = std::move(done)] {
-    Command pull = self->cli_->command({"pull", "--quiet", "--", request.reference});
-    pull.timeout = request.timeout;
-    self->cli_->run_aside(
-        std::move(pull), [self, request, done](Expected<CommandResult> result) {
-          const char* what = "pull image";
-          if (!result) return done(fail(std::move(result.error()).wrap(what, request.reference)));
-          if (!ok(*result)) {
-            return done(
-                fail(podman_error(what, request.reference, result->status, result->err)));
-          }
-          self->find_image(request.reference, [request, done](Expected<std::optional<Image>> found) {
-            if (!found) return done(fail(std::move(found.error())));
-            if (!*found) {
-              return done(fail({ErrorCode::kImageNotFound, "pull image", request.reference,
-                                "it was pulled, but is not there", "try again"}));
-            }
-            done(std::move(**found));
-          });
-        });
+  loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
+    images->pull(std::move(request), std::move(done));
+  });
+}
+
+void PodmanRuntime::load_image(LoadRequest request, Done<Image> done) {
+  loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
+    images->load(std::move(request), std::move(done));
   });
 }
 
@@ -197,8 +179,8 @@ Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& pat
 }
 
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
-  loop_->post([self = shared_from_this(), request = std::move(request),
-               exited = std::move(exited), done = std::move(done)]() mutable {
+  loop_->post([self = shared_from_this(), request = std::move(request), exited = std::move(exited),
+               done = std::move(done)]() mutable {
     auto started = [self, exited = std::move(exited),
                     done = std::move(done)](Expected<StartedContainer> result) {
       if (!result) return done(std::move(result));
@@ -257,8 +239,8 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
         false, std::chrono::system_clock::now()}});
   }
   if (!found->has_run()) {
-    return done(fail({ErrorCode::kContainerGone, what, container.name,
-                      "it was created but never started", {}}));
+    return done(fail(
+        {ErrorCode::kContainerGone, what, container.name, "it was created but never started", {}}));
   }
   done(Attached{recorded_exit(*found, std::nullopt)});
 }
@@ -351,18 +333,17 @@ void PodmanRuntime::kill(const ContainerRef& container, int signal, Done<void> d
               if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
               if (ok(*result)) return done({});
               Error error = podman_error(what, container.name, result->status, result->err);
-              const bool over = error.code == ErrorCode::kWrongState ||
-                                error.code == ErrorCode::kContainerGone;
+              const bool over =
+                  error.code == ErrorCode::kWrongState || error.code == ErrorCode::kContainerGone;
               if (over) return done({});
               done(fail(std::move(error)));
             });
 }
 
 void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
-  loop_->post([self = shared_from_this(), container = std::move(container),
-               done = std::move(done)]() mutable {
-    self->kill(container, SIGKILL, std::move(done));
-  });
+  loop_->post(
+      [self = shared_from_this(), container = std::move(container),
+       done = std::move(done)]() mutable { self->kill(container, SIGKILL, std::move(done)); });
 }
 
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {

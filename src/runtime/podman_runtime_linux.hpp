@@ -12,6 +12,7 @@
 #include "runtime/conmon_linux.hpp"
 #include "runtime/container_runtime.hpp"
 #include "runtime/podman_cli.hpp"
+#include "runtime/podman_images_linux.hpp"
 
 namespace ndc::runtime {
 
@@ -26,8 +27,9 @@ class PodmanRuntime final : public ContainerRuntime,
   void probe(std::function<void(Fingerprint)> done) override;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
              Done<void> done) override;
-  void find_image(std::string reference, Done<std::optional<Image>> done) override;
+  void find_image(ImageQuery image, Done<std::optional<Image>> done) override;
   void pull_image(PullRequest request, Done<Image> done) override;
+  void load_image(LoadRequest request, Done<Image> done) override;
   Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
   void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;
   void attach(ContainerRef container, ExitSink exited, Done<Attached> done) override;
@@ -61,6 +63,7 @@ class PodmanRuntime final : public ContainerRuntime,
   PluginConfig config_;
   std::shared_ptr<EventLoop> loop_;
   std::shared_ptr<PodmanCli> cli_;
+  std::shared_ptr<PodmanImages> images_;
   std::shared_ptr<ExitWatch> exits_;
   std::string state_dir_;
 };

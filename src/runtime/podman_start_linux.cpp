@@ -61,6 +61,7 @@ void PodmanStart::begin() {
   wanted.pid_file = files_.pid_file();
   wanted.conmon_pid_file = files_.conmon_pid_file();
   wanted.log_file = files_.log_file();
+  if (request_.config->ssh_agent) wanted.ssh_agent_socket = ssh_agent_socket();
   auto arguments = podman_arguments(wanted);
   if (!arguments) return answer(std::move(arguments.error()));
   arguments_ = std::move(*arguments);
@@ -88,8 +89,11 @@ void PodmanStart::launch() {
   if (!request_.config->tty) {
     const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs);
     if (!route || !route->stdout_fd() || !route->stderr_fd()) {
-      return answer({ErrorCode::kInternal, kStartContainer, request_.container_name,
-                     "the task's log route is closed", {}});
+      return answer({ErrorCode::kInternal,
+                     kStartContainer,
+                     request_.container_name,
+                     "the task's log route is closed",
+                     {}});
     }
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
@@ -116,30 +120,33 @@ void PodmanStart::started() {
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
   if (id && pid > 0 && conmon_pid > 0) return answer(*id, pid, conmon_pid);
-  diagnose({ErrorCode::kRuntimeUnavailable, kStartContainer, request_.container_name,
-            "podman said it runs, but wrote no process ids", {}});
+  diagnose({ErrorCode::kRuntimeUnavailable,
+            kStartContainer,
+            request_.container_name,
+            "podman said it runs, but wrote no process ids",
+            {}});
 }
 
 void PodmanStart::diagnose(Error first_error) {
-  cli_->run(cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
-            [self = shared_from_this(),
-             first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
-              const std::string& name = self->request_.container_name;
-              if (!result) return self->answer(std::move(first_error));
-              if (result->status == ExitStatus{Exited{0}}) {
-                auto found = parse_container(result->out);
-                if (found) return self->namesake(*found, std::move(first_error));
-                return self->answer(std::move(found.error()).wrap(kStartContainer, name));
-              }
-              if (!says_no_such_container(result->err)) {
-                return self->answer(
-                    podman_error(kStartContainer, name, result->status, result->err));
-              }
-              if (first_error.code == ErrorCode::kTimeout) {
-                return self->answer(std::move(first_error));
-              }
-              self->second_look({}, std::move(first_error));
-            });
+  cli_->run(
+      cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
+      [self = shared_from_this(),
+       first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
+        const std::string& name = self->request_.container_name;
+        if (!result) return self->answer(std::move(first_error));
+        if (result->status == ExitStatus{Exited{0}}) {
+          auto found = parse_container(result->out);
+          if (found) return self->namesake(*found, std::move(first_error));
+          return self->answer(std::move(found.error()).wrap(kStartContainer, name));
+        }
+        if (!says_no_such_container(result->err)) {
+          return self->answer(podman_error(kStartContainer, name, result->status, result->err));
+        }
+        if (first_error.code == ErrorCode::kTimeout) {
+          return self->answer(std::move(first_error));
+        }
+        self->second_look({}, std::move(first_error));
+      });
 }
 
 void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
@@ -152,8 +159,8 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
     if (found.has_run()) return adopt(found);
     return second_look(found.id, std::move(first_error));
   }
-  const bool of_this_allocation = !request_.spec->alloc_id.empty() &&
-                                  label(found, kLabelAllocId) == request_.spec->alloc_id;
+  const bool of_this_allocation =
+      !request_.spec->alloc_id.empty() && label(found, kLabelAllocId) == request_.spec->alloc_id;
   if (!of_this_allocation) {
     return answer({ErrorCode::kAlreadyExists, kStartContainer, name,
                    "a container of this name exists and is not ours",
@@ -188,29 +195,30 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
     if (!create) return answer(std::move(create.error()));
     look = std::move(*create);
   }
-  cli_->run(
-      std::move(look), [self = shared_from_this(), existing_id,
-                        first_error = std::move(first_error)](Expected<CommandResult> result) {
-        const std::string& name = self->request_.container_name;
-        Error error = first_error;
-        std::string leftover = existing_id;
-        if (!result) {
-          error = std::move(result.error()).wrap(kStartContainer, name);
-        } else if (result->status != ExitStatus{Exited{0}}) {
-          error = podman_error(kStartContainer, name, result->status, result->err);
-        } else {
-          // The cause is gone again: worth another try.
-          error.code = ErrorCode::kRuntimeUnavailable;
-          error.cause = "podman failed to start it (its words are in the task's stderr log), but "
-                        "could prepare it a moment later";
-          if (leftover.empty()) {
-            const std::string id = result->out.substr(0, result->out.find('\n'));
-            if (is_container_id(id)) leftover = id;
-          }
-        }
-        if (leftover.empty()) return self->answer(std::move(error));
-        self->remove_and_answer(leftover, std::move(error));
-      });
+  cli_->run(std::move(look),
+            [self = shared_from_this(), existing_id,
+             first_error = std::move(first_error)](Expected<CommandResult> result) {
+              const std::string& name = self->request_.container_name;
+              Error error = first_error;
+              std::string leftover = existing_id;
+              if (!result) {
+                error = std::move(result.error()).wrap(kStartContainer, name);
+              } else if (result->status != ExitStatus{Exited{0}}) {
+                error = podman_error(kStartContainer, name, result->status, result->err);
+              } else {
+                // The cause is gone again: worth another try.
+                error.code = ErrorCode::kRuntimeUnavailable;
+                error.cause =
+                    "podman failed to start it (its words are in the task's stderr log), but "
+                    "could prepare it a moment later";
+                if (leftover.empty()) {
+                  const std::string id = result->out.substr(0, result->out.find('\n'));
+                  if (is_container_id(id)) leftover = id;
+                }
+              }
+              if (leftover.empty()) return self->answer(std::move(error));
+              self->remove_and_answer(leftover, std::move(error));
+            });
 }
 
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {

@@ -109,6 +109,30 @@ std::string container_address(pid_t pid) {
   return text ? parse_fib_trie(*text) : std::string{};
 }
 
+std::optional<std::uint64_t> parse_io(std::string_view text) {
+  std::uint64_t total = 0;
+  bool found = false;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    for (const std::string_view key : {"rchar: ", "wchar: "}) {
+      std::uint64_t value = 0;
+      if (line.starts_with(key) && to_number(line.substr(key.size()), value)) {
+        total += value;
+        found = true;
+      }
+    }
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return found ? std::optional{total} : std::nullopt;
+}
+
+std::optional<std::uint64_t> bytes_moved(pid_t pid) {
+  const auto text = read_file(proc(pid, "io"));
+  return text ? parse_io(*text) : std::nullopt;
+}
+
 UniqueFd open_pidfd(pid_t pid) {
   if (pid <= 0) {
     errno = ESRCH;

@@ -35,6 +35,10 @@ bool in_container(pid_t pid, const std::string& container_id);
 std::string parse_fib_trie(std::string_view text);
 std::string container_address(pid_t pid);
 
+// Bytes that a process has read and written so far, by any means; nullopt where it is gone.
+std::optional<std::uint64_t> parse_io(std::string_view text);
+std::optional<std::uint64_t> bytes_moved(pid_t pid);
+
 // Invalid where there is no such process (errno tells).
 UniqueFd open_pidfd(pid_t pid);
 // 0 or errno.

@@ -45,6 +45,8 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
   void read(uv_stream_t* stream, ssize_t count, const char* bytes);
   void exited(ExitStatus status);
   void past_deadline();
+  void end_early(Error why);
+  void watch_later();
   void finish_if_complete();
   void finish(Expected<CommandResult> result);
   Error timeout_error() const;
@@ -57,8 +59,9 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
   std::array<char, 64 * 1024> buffer_;
   std::weak_ptr<Child> child_;  // the child holds us
   std::optional<ExitStatus> status_;
-  bool timed_out_ = false;
+  std::optional<Error> ended_early_;
   std::shared_ptr<EventLoop::Timer> deadline_;
+  std::shared_ptr<EventLoop::Timer> watch_timer_;
   std::shared_ptr<EventLoop::Timer> linger_;
 };
 
@@ -131,6 +134,19 @@ void RunningCommand::start() {
     deadline_ =
         loop_.after(command_.timeout, [self = shared_from_this()] { self->past_deadline(); });
   }
+  if (command_.watch) watch_later();
+}
+
+void RunningCommand::watch_later() {
+  watch_timer_ = loop_.after(command_.watch_interval, [self = shared_from_this()] {
+    const auto child = self->child_.lock();
+    if (!child || child->pid() == 0 || self->ended_early_) return;
+    if (auto error = self->command_.watch(child->pid())) {
+      self->end_early(std::move(*error));
+    } else {
+      self->watch_later();
+    }
+  });
 }
 
 void RunningCommand::read(uv_stream_t* stream, ssize_t count, const char* bytes) {
@@ -149,8 +165,9 @@ void RunningCommand::read(uv_stream_t* stream, ssize_t count, const char* bytes)
 void RunningCommand::exited(ExitStatus status) {
   if (!done_) return;  // answered already, and the killed child has ended at last
   status_ = std::move(status);
-  if (timed_out_) return finish(fail(timeout_error()));
+  if (ended_early_) return finish(fail(*ended_early_));
   deadline_.reset();
+  watch_timer_.reset();
   linger_ = loop_.after(kLinger, [self = shared_from_this()] {
     self->out_.pipe.close();
     self->err_.pipe.close();
@@ -159,15 +176,18 @@ void RunningCommand::exited(ExitStatus status) {
   finish_if_complete();
 }
 
-void RunningCommand::past_deadline() {
-  timed_out_ = true;
+void RunningCommand::past_deadline() { end_early(timeout_error()); }
+
+void RunningCommand::end_early(Error why) {
+  if (status_ || ended_early_) return;
+  ended_early_ = std::move(why);
   if (const auto child = child_.lock()) child->kill_group();
   linger_ = loop_.after(kKillPatience,
-                        [self = shared_from_this()] { self->finish(fail(self->timeout_error())); });
+                        [self = shared_from_this()] { self->finish(fail(*self->ended_early_)); });
 }
 
 void RunningCommand::finish_if_complete() {
-  if (!status_ || timed_out_ || out_.pipe || err_.pipe) return;
+  if (!status_ || ended_early_ || out_.pipe || err_.pipe) return;
   CommandResult result{std::move(*status_), std::move(out_.bytes), std::move(err_.bytes),
                        out_.truncated || err_.truncated};
   finish(std::move(result));
@@ -176,6 +196,8 @@ void RunningCommand::finish_if_complete() {
 void RunningCommand::finish(Expected<CommandResult> result) {
   const auto self = shared_from_this();  // timers and pipes below may hold the last references
   deadline_.reset();
+  watch_timer_.reset();
+  command_.watch = nullptr;
   linger_.reset();
   out_.pipe.close();
   err_.pipe.close();

@@ -3,6 +3,8 @@
 // stdout nor its stderr (Nomad would take the plugin for alive as long as one of them is open).
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -38,6 +40,11 @@ struct Command {
   std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
+
+  // Called every `watch_interval` while the child runs (loop thread; may be empty). An error ends
+  // the command: the process group is killed, and the error is the result.
+  std::function<std::optional<Error>(pid_t pid)> watch;
+  std::chrono::nanoseconds watch_interval = std::chrono::seconds{1};
 };
 
 struct CommandResult {

@@ -180,7 +180,10 @@ TEST_CASE("handles of a future version, without id or without state are refused"
 }
 
 TEST_CASE("a running task is not completed, in Go's words") {
-  TaskStatus status{.id = "i", .name = "n", .state = TaskState::kRunning};
+  TaskStatus status;
+  status.id = "i";
+  status.name = "n";
+  status.state = TaskState::kRunning;
   status.started_at = WallTime{1500ms};
   const auto running = to_wire(status);
   CHECK(running.task().started_at().seconds() == 1);

@@ -49,6 +49,7 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   std::vector<ContainerRef> sampled;
   std::vector<runtime::ExitSink> exits;
   std::vector<runtime::StartRequest> start_requests;
+  std::vector<runtime::PullRequest> pull_requests;
   std::vector<std::shared_ptr<ScriptedRoute>> routes;
   bool throw_on_open_logs = false;
   bool throw_on_signal = false;
@@ -63,13 +64,19 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.push_back("check " + spec->name);
     checks.push_back(std::move(done));
   }
-  void find_image(std::string reference,
+  void find_image(runtime::ImageQuery image,
                   runtime::Done<std::optional<runtime::Image>> done) override {
-    transcript.push_back("find " + reference);
+    transcript.push_back("find " + image.reference);
     finds.push_back(std::move(done));
   }
   void pull_image(runtime::PullRequest request, runtime::Done<runtime::Image> done) override {
-    transcript.push_back("pull " + request.reference);
+    transcript.push_back("pull " + request.image.reference +
+                         (request.auth ? " as " + request.auth->username : ""));
+    pull_requests.push_back(std::move(request));
+    pulls.push_back(std::move(done));
+  }
+  void load_image(runtime::LoadRequest request, runtime::Done<runtime::Image> done) override {
+    transcript.push_back("load " + request.archive);
     pulls.push_back(std::move(done));
   }
   Expected<std::shared_ptr<runtime::LogRoute>> open_logs(const runtime::LogPaths&,

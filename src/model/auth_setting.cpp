@@ -1,0 +1,49 @@
+#include "model/auth_setting.hpp"
+
+#include "model/settings_reader.hpp"
+
+namespace ndc {
+namespace {
+
+const SettingsTable<RegistryAuth>& auth_table() {
+  using C = RegistryAuth;
+  static const SettingsTable<C> table{
+      setting("username", SettingType::kString, read_string, &C::username),
+      setting("password", SettingType::kString, read_string, &C::password),
+      setting("server_address", SettingType::kString, read_string, &C::server_address),
+  };
+  return table;
+}
+
+bool has_break(std::string_view text) {
+  return text.find_first_of(std::string_view{"\0\r\n", 3}) != std::string_view::npos;
+}
+
+}  // namespace
+
+const Schema& auth_schema() {
+  static const Schema schema = auth_table().schema();
+  return schema;
+}
+
+Expected<std::optional<RegistryAuth>> read_auth(std::string_view key, const Value& value) {
+  RegistryAuth auth;
+  std::vector<Error> errors;
+  auth_table().read(auth, std::string{key} + ".", value, errors);
+  if (!errors.empty()) return fail(std::move(errors.front()));
+  if (auth == RegistryAuth{}) return std::optional<RegistryAuth>{};
+  if (auth.username.empty()) {
+    return fail(invalid_setting(std::string{key} + ".username", "it is missing",
+                                "a registry's credentials are a username and a password"));
+  }
+  if (auth.username.find(':') != std::string::npos || has_break(auth.username)) {
+    return fail(invalid_setting(std::string{key} + ".username",
+                                "it holds a colon or a line break, which no registry accepts"));
+  }
+  if (has_break(auth.password)) {
+    return fail(invalid_setting(std::string{key} + ".password", "it holds a line break"));
+  }
+  return std::optional{std::move(auth)};
+}
+
+}  // namespace ndc

@@ -1,0 +1,76 @@
+#include "model/operator_policy.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "model/image_reference.hpp"
+#include "model/labels.hpp"
+#include "model/linux_caps.hpp"
+
+namespace ndc {
+namespace {
+
+Error refused(const char* key, std::string cause, std::string hint) {
+  return {.code = ErrorCode::kInvalidConfig,
+          .what = "use setting",
+          .on = key,
+          .cause = std::move(cause),
+          .hint = std::move(hint)};
+}
+
+std::string joined(const std::set<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+void check_caps(const TaskConfig& task, const PluginConfig& plugin, std::vector<Error>& errors) {
+  const auto& allowed = plugin.allow_caps ? *plugin.allow_caps : default_allowed_caps();
+  if (allowed.contains(kAllCaps)) return;
+  for (const std::string& cap : task.cap_add) {
+    if (allowed.contains(cap)) continue;
+    errors.push_back(refused(
+        "cap_add", quoted(cap) + " is not allowed on this node",
+        "the operator's allow_caps has " + (allowed.empty() ? "nothing" : joined(allowed))));
+  }
+}
+
+void check_image(const TaskConfig& task, const PluginConfig& plugin, std::vector<Error>& errors) {
+  if (plugin.allowed_images.empty()) return;
+  const auto reference = parse_image_reference(task.image);
+  if (!reference) {
+    // An image id, for example: nobody can say which image that is.
+    errors.push_back(refused("image", reference.error().message(),
+                             "the operator's allowed_images needs a full reference"));
+    return;
+  }
+  const std::string text = reference->text();
+  const bool allowed = std::any_of(plugin.allowed_images.begin(), plugin.allowed_images.end(),
+                                   [&](const std::string& glob) { return glob_match(glob, text); });
+  if (allowed) return;
+  std::string list;
+  for (const std::string& glob : plugin.allowed_images) {
+    list += (list.empty() ? "" : ", ") + quoted(glob);
+  }
+  errors.push_back(refused("image", quoted(text) + " is not allowed on this node",
+                           "the operator's allowed_images has " + list));
+}
+
+}  // namespace
+
+std::vector<Error> policy_refusals(const TaskConfig& task, const PluginConfig& plugin) {
+  std::vector<Error> errors;
+  check_caps(task, plugin, errors);
+  check_image(task, plugin, errors);
+  const auto gate = [&](bool wanted, bool allowed, const char* key, const char* setting) {
+    if (!wanted || allowed) return;
+    errors.push_back(refused(key, "it is not allowed on this node",
+                             std::string{"the operator can set "} + setting + " = true"));
+  };
+  gate(task.privileged, plugin.allow_privileged, "privileged", "allow_privileged");
+  gate(task.ssh_agent, plugin.allow_ssh_agent, "ssh_agent", "allow_ssh_agent");
+  gate(task.virtualization, plugin.allow_virtualization, "virtualization", "allow_virtualization");
+  return errors;
+}
+
+}  // namespace ndc

@@ -1,0 +1,151 @@
+#include "runtime/podman_images_linux.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "model/duration.hpp"
+#include "runtime/anonymous_file.hpp"
+#include "runtime/mount_policy.hpp"
+#include "runtime/podman_authfile.hpp"
+#include "runtime/podman_errors.hpp"
+#include "runtime/podman_json.hpp"
+#include "runtime/proc_linux.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kFind = "look up image";
+constexpr const char* kPull = "pull image";
+constexpr const char* kLoad = "load image";
+constexpr auto kWatchInterval = 1s;
+
+bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
+
+// Podman says nothing while it pulls; the kernel counts the bytes that it moves.
+struct PullWatch {
+  std::string reference;
+  std::chrono::nanoseconds stall_timeout{};
+  std::function<void(std::uint64_t)> progress;
+  std::uint64_t bytes = 0;
+  std::chrono::steady_clock::time_point moved = std::chrono::steady_clock::now();
+
+  std::optional<Error> look(pid_t pid) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto current = bytes_moved(pid);
+    if (current && *current != bytes) {
+      bytes = *current;
+      moved = now;
+      if (progress) progress(bytes);
+    }
+    if (stall_timeout <= 0ns || now - moved < stall_timeout) return std::nullopt;
+    return Error{ErrorCode::kTimeout, kPull, reference,
+                 "it made no progress for " + format_duration(stall_timeout) + "; ended",
+                 "check the registry and the network, or raise image_pull_stall_timeout"};
+  }
+};
+
+}  // namespace
+
+void PodmanImages::find(ImageQuery query, Done<std::optional<Image>> done) {
+  cli_->run(cli_->command({"image", "inspect", "--format=json", "--", query.reference}),
+            [query, done = std::move(done)](Expected<CommandResult> result) {
+              const std::string& reference = query.reference;
+              if (!result) return done(fail(std::move(result.error()).wrap(kFind, reference)));
+              if (!ok(*result)) {
+                if (says_no_such_image(result->err)) return done(std::optional<Image>{});
+                return done(fail(podman_error(kFind, reference, result->status, result->err)));
+              }
+              auto image = parse_image(result->out);
+              if (!image) return done(fail(std::move(image.error()).wrap(kFind, reference)));
+              // The one for another platform is as good as none.
+              if (query.platform && !is_for_platform(*image, *query.platform)) {
+                return done(std::optional<Image>{});
+              }
+              done(std::optional{Image{reference, image->id, image->stop_signal}});
+            });
+}
+
+void PodmanImages::require(const ImageQuery& query, Error otherwise, Done<Image> done) {
+  find(query, [otherwise = std::move(otherwise),
+               done = std::move(done)](Expected<std::optional<Image>> found) {
+    if (!found) return done(fail(std::move(found.error())));
+    if (!*found) return done(fail(otherwise));
+    done(std::move(**found));
+  });
+}
+
+void PodmanImages::pull(PullRequest request, Done<Image> done) {
+  const std::string& reference = request.image.reference;
+  std::vector<std::string> arguments{"pull", "--quiet"};
+  if (request.image.platform) arguments.push_back("--platform=" + *request.image.platform);
+  std::shared_ptr<UniqueFd> credentials;
+  if (request.auth) {
+    auto file = anonymous_file(podman_authfile(*request.auth));
+    if (!file) return done(fail(std::move(file.error()).wrap(kPull, reference)));
+    credentials = std::move(*file);
+    arguments.emplace_back("--authfile=/dev/fd/3");
+  }
+  arguments.emplace_back("--");
+  arguments.push_back(reference);
+  Command pull = cli_->command(std::move(arguments));
+  pull.timeout = request.timeout;
+  pull.extra_fd = std::move(credentials);
+  auto watch = std::make_shared<PullWatch>();
+  watch->reference = reference;
+  watch->stall_timeout = request.stall_timeout;
+  watch->progress = std::move(request.progress);
+  pull.watch = [watch](pid_t pid) { return watch->look(pid); };
+  pull.watch_interval = request.stall_timeout > 0ns ? std::min<std::chrono::nanoseconds>(
+                                                          kWatchInterval, request.stall_timeout / 4)
+                                                    : kWatchInterval;
+  cli_->run_aside(std::move(pull), [self = shared_from_this(), image = request.image,
+                                    done = std::move(done)](Expected<CommandResult> result) {
+    if (!result) {
+      Error error = std::move(result.error());
+      if (error.what == kPull) return done(fail(std::move(error)));  // PullWatch's
+      return done(fail(std::move(error).wrap(kPull, image.reference)));
+    }
+    if (!ok(*result)) {
+      return done(fail(podman_error(kPull, image.reference, result->status, result->err)));
+    }
+    self->require(
+        image,
+        {ErrorCode::kRuntimeUnavailable, kPull, image.reference, "it was pulled, but is not there",
+         image.platform ? "check that the image exists for " + *image.platform : "try again"},
+        done);
+  });
+}
+
+void PodmanImages::load(LoadRequest request, Done<Image> done) {
+  auto path = task_file(*request.spec, request.archive);
+  if (!path) {
+    return done(fail(std::move(path.error()).wrap(kLoad, request.image.reference)));
+  }
+  Command load = cli_->command({"load", "--quiet", "--input=" + *path});
+  load.timeout = request.timeout;
+  cli_->run_aside(std::move(load),
+                  [self = shared_from_this(), image = request.image, archive = request.archive,
+                   done = std::move(done)](Expected<CommandResult> result) {
+                    if (!result) {
+                      return done(fail(std::move(result.error()).wrap(kLoad, image.reference)));
+                    }
+                    if (!ok(*result)) {
+                      Error error = podman_error(kLoad, archive, result->status, result->err);
+                      if (error.code == ErrorCode::kRuntimeUnavailable)
+                        error.code = ErrorCode::kInvalidConfig;
+                      if (error.hint.empty())
+                        error.hint = "check that it is an image archive (podman save)";
+                      return done(fail(std::move(error)));
+                    }
+                    self->require(image,
+                                  {ErrorCode::kInvalidConfig, kLoad, image.reference,
+                                   "the archive " + quoted(archive) + " does not hold this image",
+                                   "it holds: " + podman_reason(result->out)},
+                                  done);
+                  });
+}
+
+}  // namespace ndc::runtime
