@@ -237,6 +237,12 @@ void TaskActor::start_failed(Error error) {
 void TaskActor::container_attached(const Expected<runtime::Attached>& result) {
   if (state_ != State::kRecovering) return;
   if (!result) {
+    if (result.error().code == ErrorCode::kContainerGone) {
+      // Nomad will ask for this task no more: what files it left go now.
+      seed_.runtime->remove(container(), false, [id = seed_.identity.task_id](auto removed) {
+        if (!removed) spdlog::warn("task {}: {}", id, removed.error().message());
+      });
+    }
     start_failed(result.error());
     return;
   }

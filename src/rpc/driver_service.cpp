@@ -138,8 +138,7 @@ class DriverService final : public wire::Driver::CallbackService {
   Unary* InspectTask(Context*, const wire::InspectTaskRequest* request,
                      wire::InspectTaskResponse* response) override {
     auto* c = call(response);
-    driver_.inspect_task(request->task_id(),
-                         c->reply<Expected<TaskStatus>>(encode<TaskStatus>()));
+    driver_.inspect_task(request->task_id(), c->reply<Expected<TaskStatus>>(encode<TaskStatus>()));
     return c;
   }
 

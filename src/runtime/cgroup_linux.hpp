@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "model/error.hpp"
+#include "model/task_handle.hpp"
 #include "model/usage.hpp"
 
 namespace ndc::runtime {
@@ -40,6 +41,16 @@ CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
 
 // The cgroup of `pid`, if it belongs to the container; kContainerGone otherwise.
 Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id);
+
+// The same for later, in the container's reference: it saves two files of /proc at each sample, and
+// the cgroup can still be read when the process has just ended.
+void save_cgroup(const CgroupFiles& files, ContainerRef& container);
+// nullopt where the reference has none. It comes from disk: only paths that name the container
+// count.
+std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container);
+
+// How many processes the kernel killed for want of memory; nullopt where the cgroup is no more.
+std::optional<std::uint64_t> oom_kills(const CgroupFiles& files);
 
 // kContainerGone where the cgroup is no more.
 Expected<UsageSample> read_usage(const CgroupFiles& files);

@@ -94,13 +94,24 @@ bool contains(std::string_view text, std::string_view part) {
 std::string podman_reason(std::string_view err) {
   std::string_view last;
   std::string_view last_error;
+  std::string_view last_other;  // that is no "Error: …"
   while (!err.empty()) {
     const std::size_t end = err.find('\n');
     const std::string_view line = err.substr(0, end);
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos) last = line;
-    if (line.starts_with("Error: ")) last_error = line.substr(7);
+    const bool empty = line.find_first_not_of(" \t\r") == std::string_view::npos;
+    if (!empty) last = line;
+    if (line.starts_with("Error: ")) {
+      last_error = line.substr(7);
+    } else if (!empty) {
+      last_other = line;
+    }
     if (end == std::string_view::npos) break;
     err.remove_prefix(end + 1);
+  }
+  // With the passthrough log driver the OCI runtime's words are a line of their own, and podman
+  // only says that it did not get them.
+  if (last_error.find("no logs from conmon") != std::string_view::npos && !last_other.empty()) {
+    last_error = last_other;
   }
   std::string reason = valid_utf8((last_error.empty() ? last : last_error).substr(0, kMaxReason));
   for (char& c : reason) {

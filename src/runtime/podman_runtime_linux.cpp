@@ -33,7 +33,6 @@ using namespace std::chrono_literals;
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
 constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
-constexpr int kKilled = 128 + SIGKILL;
 
 pid_t init_pid(const ContainerRef& container) {
   const auto found = container.state.find("pid");
@@ -254,9 +253,13 @@ void PodmanRuntime::inspect(const ContainerRef& container,
 void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
   exits_->watch(conmon, [self = shared_from_this(), container,
                          exited = std::move(exited)](std::optional<int> code) {
-    // Whether it was the kernel's OOM killer that sent SIGKILL, podman knows.
-    if (code && *code != kKilled) {
-      return exited({Exited{*code}, false, std::chrono::system_clock::now()});
+    if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
+    // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). The cgroup is
+    // still there: podman removes it when conmon ends.
+    const auto cgroup = saved_cgroup(container);
+    const auto killed = cgroup ? oom_kills(*cgroup) : std::nullopt;
+    if (code && killed) {
+      return exited({Exited{*code}, *killed > 0, std::chrono::system_clock::now()});
     }
     self->ask_exit({container, code, exited, 0});
   });
@@ -376,7 +379,9 @@ void PodmanRuntime::sample(std::vector<ContainerRef> containers,
     std::vector<UsageReading> readings;
     readings.reserve(containers.size());
     for (ContainerRef& container : containers) {
-      auto files = find_cgroup(init_pid(container), container.id);
+      const auto saved = saved_cgroup(container);
+      auto files =
+          saved ? Expected<CgroupFiles>{*saved} : find_cgroup(init_pid(container), container.id);
       auto usage = files ? read_usage(*files) : Expected<UsageSample>{fail(files.error())};
       readings.push_back({std::move(container), std::move(usage)});
     }

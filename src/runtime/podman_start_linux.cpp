@@ -5,6 +5,7 @@
 
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
+#include "runtime/cgroup_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_errors.hpp"
@@ -110,8 +111,10 @@ void PodmanStart::launched(Expected<CommandResult> result) {
   if (!result) {
     Error error = std::move(result.error()).wrap(kStartContainer, name);
     if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
+    broke_off_ = true;
     return diagnose(std::move(error));
   }
+  broke_off_ = !std::holds_alternative<Exited>(result->status);
   diagnose(podman_error(kStartContainer, name, result->status, result->err));
 }
 
@@ -120,6 +123,7 @@ void PodmanStart::started() {
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
   if (id && pid > 0 && conmon_pid > 0) return answer(*id, pid, conmon_pid);
+  broke_off_ = true;
   diagnose({ErrorCode::kRuntimeUnavailable,
             kStartContainer,
             request_.container_name,
@@ -152,11 +156,12 @@ void PodmanStart::diagnose(Error first_error) {
 void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
   const std::string& name = request_.container_name;
   if (label(found, kLabelTaskId) == request_.spec->id) {
-    if (first_error.code == ErrorCode::kTimeout) {
+    // An earlier call for this very attempt got as far as starting it: this is the task. But where
+    // it was this call that broke off, nobody can say what of it is missing.
+    if (found.has_run() && !broke_off_) return adopt(found);
+    if (found.has_run() || first_error.code == ErrorCode::kTimeout) {
       return remove_and_answer(found.id, std::move(first_error));
     }
-    // An earlier call for this very attempt got as far as starting it: this is the task.
-    if (found.has_run()) return adopt(found);
     return second_look(found.id, std::move(first_error));
   }
   const bool of_this_allocation =
@@ -244,6 +249,7 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
   // Nothing to find where it has ended already: then attach() learns the rest.
   if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
+  if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
   out.started_at = std::chrono::system_clock::now();
   out.network = driver_network(*request_.spec, *request_.config, container_address(pid));
   done_(std::move(out));

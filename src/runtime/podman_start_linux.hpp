@@ -49,6 +49,8 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   PodmanFiles files_;
   PodmanArguments arguments_;
   bool replaced_ = false;
+  bool broke_off_ =
+      false;  // podman was killed or did not do all: its container is not to be trusted
 };
 
 // The address and ports of a task that has a network of its own.
