@@ -21,8 +21,10 @@ struct Volume {
   std::string source;  // absolute, relative to the task directory, or the name of a named volume
   std::string target;  // absolute path in the container
   std::vector<std::string> options;
+  // A name without a slash, but for the task's own directories: "local:/data" means that one.
   bool named() const {
-    return source.find('/') == std::string::npos && source != "." && source != "..";
+    return source.find('/') == std::string::npos && source != "." && source != ".." &&
+           source != "local" && source != "secrets";
   }
   bool operator==(const Volume&) const = default;
 };

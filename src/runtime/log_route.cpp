@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -30,38 +31,68 @@ Expected<UniqueFd> open_sink(const std::string& path, int flags) {
 
 class OpenDirectRoute final : public DirectLogRoute {
  public:
-  OpenDirectRoute(EventLoop::Poster post, UniqueFd out, UniqueFd err)
-      : post_{std::move(post)}, ends_{std::make_shared<Ends>()} {
-    ends_->out = std::make_shared<UniqueFd>(std::move(out));
-    ends_->err = std::make_shared<UniqueFd>(std::move(err));
+  OpenDirectRoute(EventLoop& loop, LogPaths paths, std::shared_ptr<AppearanceWatch> watch,
+                  UniqueFd out, UniqueFd err)
+      : loop_{loop}, post_{loop.poster()}, ends_{std::make_shared<Ends>()} {
+    ends_->paths = {std::move(paths.stdout_path), std::move(paths.stderr_path)};
+    ends_->watch = std::move(watch);
+    ends_->fds = {std::make_shared<UniqueFd>(std::move(out)),
+                  std::make_shared<UniqueFd>(std::move(err))};
+  }
+  ~OpenDirectRoute() override {
+    post_([ends = std::move(ends_)] { ends->bridges = {}; });
   }
 
-  std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(ends_->out); }
-  std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(ends_->err); }
+  std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
+  std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
+
+  void follow(const ContainerRef& container, std::function<void(Error)>) override {
+    if (!ends_->watch) return;
+    post_([&loop = loop_, ends = ends_, container] {
+      auto pipes = workload_pipes(container);
+      for (std::size_t i = 0; i < pipes.size(); ++i) {
+        const auto own = ends->get(i);
+        if (!own) return;  // finished meanwhile
+        if (!pipes[i]) pipes[i] = reopen_pipe(own->get());
+        ends->bridges[i] = make_log_bridge(loop, *ends->watch, ends->paths[i], std::move(pipes[i]));
+      }
+    });
+  }
 
   // On the loop thread, where spawning happens: no child in the making loses its descriptor.
   void finish(std::function<void()> drained) override {
     post_([ends = ends_, drained = std::move(drained)] {
       ends->drop();
-      if (drained) drained();
+      auto both = std::make_shared<int>(0);
+      for (auto& bridge : ends->bridges) *both += bridge ? 1 : 0;
+      if (*both == 0 && drained) return drained();
+      for (auto& bridge : ends->bridges) {
+        if (!bridge) continue;
+        bridge->finish([both, drained] {
+          if (--*both == 0 && drained) drained();
+        });
+        bridge.reset();
+      }
     });
   }
 
  private:
   struct Ends {
-    std::shared_ptr<UniqueFd> get(const std::shared_ptr<UniqueFd>& end) {
+    std::shared_ptr<UniqueFd> get(std::size_t stream) {
       const std::lock_guard lock{mutex};
-      return end;
+      return fds[stream];
     }
     void drop() {
       const std::lock_guard lock{mutex};
-      out.reset();
-      err.reset();
+      fds = {};
     }
+    std::array<std::string, 2> paths;
+    std::shared_ptr<AppearanceWatch> watch;
     std::mutex mutex;
-    std::shared_ptr<UniqueFd> out;
-    std::shared_ptr<UniqueFd> err;
+    std::array<std::shared_ptr<UniqueFd>, 2> fds;       // by stream: stdout, stderr
+    std::array<std::shared_ptr<LogBridge>, 2> bridges;  // loop thread only
   };
+  EventLoop& loop_;
   EventLoop::Poster post_;
   std::shared_ptr<Ends> ends_;
 };
@@ -101,13 +132,14 @@ class PumpedRoute final : public LogRoute {
 
 }  // namespace
 
-Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(EventLoop& loop,
-                                                            const LogPaths& paths) {
+Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(
+    EventLoop& loop, const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch) {
   auto out = open_sink(paths.stdout_path, 0);
   if (!out) return fail(std::move(out.error()));
   auto err = open_sink(paths.stderr_path, 0);
   if (!err) return fail(std::move(err.error()));
-  return std::make_shared<OpenDirectRoute>(loop.poster(), std::move(*out), std::move(*err));
+  return std::make_shared<OpenDirectRoute>(loop, paths, std::move(watch), std::move(*out),
+                                           std::move(*err));
 }
 
 Expected<std::shared_ptr<LogRoute>> open_pumped_route(EventLoop& loop, const LogPaths& paths) {

@@ -83,6 +83,7 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
       cli_{std::make_shared<PodmanCli>(*loop_, config_)},
       images_{std::make_shared<PodmanImages>(cli_)},
       exits_{std::make_shared<ExitWatch>(*loop_)},
+      fifos_{make_appearance_watch(*loop_)},
       state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
 
 // --- the node ---------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ void PodmanRuntime::load_image(LoadRequest request, Done<Image> done) {
 
 Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& paths, bool tty) {
   if (tty) return open_pumped_route(*loop_, paths);
-  return open_direct_route(*loop_, paths);
+  return open_direct_route(*loop_, paths, fifos_);
 }
 
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {

@@ -11,6 +11,7 @@
 #include "model/plugin_config.hpp"
 #include "runtime/conmon_linux.hpp"
 #include "runtime/container_runtime.hpp"
+#include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
 
@@ -65,6 +66,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<PodmanCli> cli_;
   std::shared_ptr<PodmanImages> images_;
   std::shared_ptr<ExitWatch> exits_;
+  std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
 };
 
