@@ -221,6 +221,18 @@ std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container) {
   return out;
 }
 
+std::vector<pid_t> container_processes(const ContainerRef& container) {
+  std::vector<pid_t> out;
+  const auto files = saved_cgroup(container);
+  if (!files) return out;
+  const std::string& directory = !files->unified.empty() ? files->unified : files->memory;
+  const auto text = read_file(directory + "/cgroup.procs");
+  for (const std::string_view line : split(text.value_or(""), '\n')) {
+    if (const auto pid = to_number(line)) out.push_back(static_cast<pid_t>(*pid));
+  }
+  return out;
+}
+
 std::optional<std::uint64_t> oom_kills(const CgroupFiles& files) {
   const std::string path = !files.unified.empty()  ? files.unified + "/memory.events"
                            : !files.memory.empty() ? files.memory + "/memory.oom_control"

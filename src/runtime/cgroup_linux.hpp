@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/error.hpp"
 #include "model/task_handle.hpp"
@@ -48,6 +49,9 @@ void save_cgroup(const CgroupFiles& files, ContainerRef& container);
 // nullopt where the reference has none. It comes from disk: only paths that name the container
 // count.
 std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container);
+
+// The processes of a container whose cgroup was saved, its first one first; empty where it is gone.
+std::vector<pid_t> container_processes(const ContainerRef& container);
 
 // How many processes the kernel killed for want of memory; nullopt where the cgroup is no more.
 std::optional<std::uint64_t> oom_kills(const CgroupFiles& files);

@@ -47,11 +47,13 @@ class LogBridge {
 std::shared_ptr<LogBridge> make_log_bridge(EventLoop& loop, AppearanceWatch& watch,
                                            std::string path, UniqueFd pipe);
 
-// Own ends of the pipes that a running container's stdout and stderr are; invalid where they are
-// none or the container cannot be found.
-std::array<UniqueFd, 2> workload_pipes(const ContainerRef& container);
+// Notes in the container's reference which pipes its stdout and stderr are, so that they can be
+// found again when the collector's paths lead elsewhere. `fds`: ends of them; -1 for none.
+void save_pipes(std::array<int, 2> fds, ContainerRef& container);
 
-// An own end (read-write, non-blocking, with its own flags) of the pipe behind `fd`.
-UniqueFd reopen_pipe(int fd);
+// An own end of the pipe that the container's stdout (0) or stderr (1) is: `own`'s, where that is
+// the pipe which was noted or nothing was; else the one that a process of the container has open.
+// Invalid where there is none.
+UniqueFd workload_pipe(const ContainerRef& container, std::size_t stream, int own);
 
 }  // namespace ndc::runtime

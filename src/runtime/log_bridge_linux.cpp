@@ -11,14 +11,15 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <map>
-#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
 
-#include "runtime/conmon_linux.hpp"
+#include "runtime/cgroup_linux.hpp"
 #include "runtime/uv_handle.hpp"
 
 namespace ndc::runtime {
@@ -282,25 +283,54 @@ std::shared_ptr<LogBridge> make_log_bridge(EventLoop& loop, AppearanceWatch& wat
   return std::make_shared<MoverBridge>(std::move(mover), std::move(token));
 }
 
-UniqueFd reopen_pipe(int fd) {
-  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+namespace {
+
+constexpr const char* kPipeKeys[] = {"stdout_pipe", "stderr_pipe"};  // in ContainerRef::state
+
+// "device:inode" of a FIFO; empty for anything else.
+std::string pipe_identity(const struct stat& info) {
+  if (!S_ISFIFO(info.st_mode)) return {};
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
+}
+
+std::string pipe_identity(int fd) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd{};
+  return fd >= 0 && ::fstat(fd, &info) == 0 ? pipe_identity(info) : std::string{};
+}
+
+// An open file description of its own: its flags are nobody else's.
+UniqueFd reopen(const std::string& path) {
   return UniqueFd{::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
 }
 
-std::array<UniqueFd, 2> workload_pipes(const ContainerRef& container) {
-  std::array<UniqueFd, 2> out;
-  // conmon keeps what it gave the workload; the workload itself may have redirected its own.
-  const Conmon conmon = Conmon::from(container);
-  if (conmon.pid <= 0 || !conmon.alive()) return out;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const std::string path = "/proc/" + std::to_string(conmon.pid) + "/fd/" + std::to_string(i + 1);
-    struct stat info {};
-    if (::stat(path.c_str(), &info) != 0 || !S_ISFIFO(info.st_mode)) continue;
-    out[i] = UniqueFd{::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
+}  // namespace
+
+void save_pipes(std::array<int, 2> fds, ContainerRef& container) {
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    if (std::string identity = pipe_identity(fds[i]); !identity.empty()) {
+      container.state[kPipeKeys[i]] = std::move(identity);
+    }
   }
-  return out;
+}
+
+UniqueFd workload_pipe(const ContainerRef& container, std::size_t stream, int own) {
+  const auto noted = container.state.find(kPipeKeys[stream]);
+  const std::string identity = pipe_identity(own);
+  if (noted == container.state.end() || noted->second == identity) {
+    return identity.empty() ? UniqueFd{} : reopen("/proc/self/fd/" + std::to_string(own));
+  }
+  // The workload may have redirected its own streams: any of its processes, any descriptor will do.
+  for (const pid_t pid : container_processes(container)) {
+    const std::string directory = "/proc/" + std::to_string(pid) + "/fd/";
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator{directory, ignored}) {
+      struct stat info {};
+      if (::stat(entry.path().c_str(), &info) == 0 && pipe_identity(info) == noted->second) {
+        return reopen(entry.path());
+      }
+    }
+  }
+  return UniqueFd{};
 }
 
 }  // namespace ndc::runtime

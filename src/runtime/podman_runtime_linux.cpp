@@ -174,7 +174,7 @@ void PodmanRuntime::load_image(LoadRequest request, Done<Image> done) {
 // --- one task's container -----------------------------------------------------------------------
 
 Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& paths, bool tty) {
-  if (tty) return open_pumped_route(*loop_, paths);
+  if (tty) return open_pumped_route(*loop_, paths, fifos_);
   return open_direct_route(*loop_, paths, fifos_);
 }
 

@@ -87,15 +87,19 @@ void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
-  if (!request_.config->tty) {
-    const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs);
-    if (!route || !route->stdout_fd() || !route->stderr_fd()) {
-      return answer({ErrorCode::kInternal,
-                     kStartContainer,
-                     request_.container_name,
-                     "the task's log route is closed",
-                     {}});
-    }
+  const auto route = std::dynamic_pointer_cast<FifoRoute>(request_.logs);
+  if (!route || !route->stdout_fd() || !route->stderr_fd()) {
+    return answer({ErrorCode::kInternal,
+                   kStartContainer,
+                   request_.container_name,
+                   "the task's log route is closed",
+                   {}});
+  }
+  if (request_.config->tty) {
+    // conmon has them open for as long as the container runs: without a writer, when this plugin
+    // dies, the collector would see the end of the stream and read no more.
+    run->held_fds = {route->stdout_fd(), route->stderr_fd()};
+  } else {
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
     run->err = Stdio::descriptor(route->stderr_fd());
@@ -250,6 +254,12 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   // Nothing to find where it has ended already: then attach() learns the rest.
   if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
   if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
+  if (const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs)) {
+    const auto stdout_fd = route->stdout_fd();
+    const auto stderr_fd = route->stderr_fd();
+    save_pipes({stdout_fd ? stdout_fd->get() : -1, stderr_fd ? stderr_fd->get() : -1},
+               out.container);
+  }
   out.started_at = std::chrono::system_clock::now();
   out.network = driver_network(*request_.spec, *request_.config, container_address(pid));
   done_(std::move(out));

@@ -101,6 +101,9 @@ void RunningCommand::start() {
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
+  for (std::size_t i = 0; i < command_.held_fds.size(); ++i) {
+    if (command_.held_fds[i]) plan.held[i] = command_.held_fds[i]->get();
+  }
 
   auto out_end = connect(command_.out, out_, plan.fds[1]);
   if (!out_end) return finish(fail(std::move(out_end.error())));
@@ -113,6 +116,7 @@ void RunningCommand::start() {
   command_.out.fd.reset();
   command_.err.fd.reset();
   command_.extra_fd.reset();
+  command_.held_fds = {};
   if (!child) return finish(fail(std::move(child.error())));
   child_ = *child;
 

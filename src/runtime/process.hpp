@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -37,7 +38,10 @@ struct Command {
   std::string directory;                 // empty: "/"
   Stdio out = Stdio::capture();
   Stdio err = Stdio::capture();
-  std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set
+  std::shared_ptr<UniqueFd> extra_fd;  // becomes fd 3 of the child ("/dev/fd/3"), if set
+  // Inherited too (child.hpp, kHeldFd). Nobody reads or writes them: a helper that the child leaves
+  // behind keeps them open, which is their purpose. run_command() only.
+  std::array<std::shared_ptr<UniqueFd>, 2> held_fds;
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
 
