@@ -36,16 +36,17 @@ class DriverActor {
   DriverActor& operator=(const DriverActor&) = delete;
 
   caf::behavior make_behavior() {
-    start_events();
-    start_images();
-    start_sampler();
-    start_fingerprint();
+    for (const auto kind : {HelperKind::kEvents, HelperKind::kImages, HelperKind::kSampler,
+                            HelperKind::kFingerprint}) {
+      helper_restarts_[kind] = limits_.budget();
+      start_helper(kind);
+    }
     return {
         [this](const SetConfig& m) { set_config(m); },
         [this](const GetCapabilities& m) {
           m.reply(DriverCapabilities{true, true, config_->disable_log_collection});
         },
-        [this](const WatchFingerprint& m) { act::tell(fingerprint_, m); },
+        [this](const WatchFingerprint& m) { watch_fingerprint(m); },
         [this](const WatchEvents& m) { watch_events(m); },
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
@@ -61,6 +62,7 @@ class DriverActor {
         [this](const TaskStartFailed& m) { start_failed(m); },
         [this](const TaskEnded& m) { ended(m); },
         [this](const TaskDestroyed& m) { tasks_.erase(m.task_id); },
+        [this](const RestartHelper& m) { restart_helper(static_cast<HelperKind>(m.which)); },
         [this](const Shutdown& m) { shutdown(m); },
     };
   }
@@ -105,44 +107,86 @@ class DriverActor {
     m.reply(Expected<void>{});
   }
 
-  void start_events() {
-    helpers_.events = spawn_events(self_);
-    supervise(helpers_.events, "event actor", &DriverActor::start_events);
-    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
-    for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
-  }
-  void start_images() {
-    helpers_.images = spawn_images(self_, helpers_.events);
-    supervise(helpers_.images, "image actor", &DriverActor::start_images);
-    if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
-  }
-  void start_sampler() {
-    helpers_.sampler = spawn_stats_sampler(self_);
-    supervise(helpers_.sampler, "stats sampler", &DriverActor::start_sampler);
-    if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
-  }
-  void start_fingerprint() {
-    fingerprint_ = spawn_fingerprint(self_, options_.fingerprint_interval);
-    supervise(fingerprint_, "fingerprint actor", &DriverActor::start_fingerprint);
-    if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
+  enum class HelperKind { kEvents, kImages, kSampler, kFingerprint };
+
+  static const char* to_string(HelperKind kind) {
+    switch (kind) {
+      case HelperKind::kEvents:
+        return "event actor";
+      case HelperKind::kImages:
+        return "image actor";
+      case HelperKind::kSampler:
+        return "stats sampler";
+      case HelperKind::kFingerprint:
+        return "fingerprint actor";
+    }
+    return "?";
   }
 
-  void supervise(const caf::actor& helper, const char* what, void (DriverActor::*restart)()) {
-    watch_(helper, [this, what, restart](const caf::error& why) {
+  void start_helper(HelperKind kind) {
+    switch (kind) {
+      case HelperKind::kEvents:
+        helpers_.events = supervised(spawn_events(self_), kind);
+        std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
+        for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
+        break;
+      case HelperKind::kImages:
+        helpers_.images = supervised(spawn_images(self_, helpers_.events), kind);
+        if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
+        break;
+      case HelperKind::kSampler:
+        helpers_.sampler = supervised(spawn_stats_sampler(self_), kind);
+        if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
+        break;
+      case HelperKind::kFingerprint:
+        fingerprint_ = supervised(spawn_fingerprint(self_, options_.fingerprint_interval), kind);
+        if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
+        std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
+        for (const auto& stream : fingerprint_streams_) {
+          act::tell(fingerprint_, WatchFingerprint{stream});
+        }
+        break;
+    }
+  }
+
+  caf::actor supervised(const caf::actor& helper, HelperKind kind) {
+    watch_(helper, [this, kind](const caf::error& why) {
       if (!act::failed(why) || stopping_) return;
-      if (!helper_restarts_.spend()) {
-        spdlog::error("the {} failed too often and stays off until the plugin is restarted", what);
-        return;
+      // Past the limit it pauses, but does not stay away: all tasks depend on it.
+      if (helper_restarts_[kind].spend()) {
+        spdlog::error("the {} failed and is restarted", to_string(kind));
+        restart_helper(kind);
+      } else {
+        spdlog::error("the {} failed too often: it is restarted in {} s", to_string(kind),
+                      limits_.window.count());
+        act::tell_after(caf::actor{self_}, limits_.window, RestartHelper{static_cast<int>(kind)});
       }
-      spdlog::error("the {} failed and is restarted", what);
-      (this->*restart)();
     });
+    return helper;
+  }
+
+  // Whoever knows the one before learns of the successor.
+  void restart_helper(HelperKind kind) {
+    if (stopping_) return;
+    start_helper(kind);
+    const UseHelpers news{helpers_};
+    act::tell(helpers_.images, news);
+    for (auto& [id, entry] : tasks_) {
+      entry.seed.helpers = helpers_;
+      act::tell(entry.actor, news);
+    }
   }
 
   void watch_events(const WatchEvents& m) {
     std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
     event_streams_.push_back(m.stream);
     act::tell(helpers_.events, m);
+  }
+
+  void watch_fingerprint(const WatchFingerprint& m) {
+    std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
+    fingerprint_streams_.push_back(m.stream);
+    act::tell(fingerprint_, m);
   }
 
   // --- tasks ---
@@ -379,8 +423,9 @@ class DriverActor {
   NodeCompute node_;
   Helpers helpers_;
   caf::actor fingerprint_;
-  RestartBudget helper_restarts_;
+  std::map<HelperKind, RestartBudget> helper_restarts_;
   std::vector<Stream<TaskEvent>> event_streams_;
+  std::vector<Stream<Fingerprint>> fingerprint_streams_;
   std::map<std::string, Entry> tasks_;
   bool stopping_ = false;
 };

@@ -32,6 +32,7 @@ class ImageActor {
   caf::behavior make_behavior() {
     return {
         [this](const UseRuntime& m) { use(m); },
+        [this](const UseHelpers& m) { events_ = m.helpers.events; },
         [this](const EnsureImage& m) { ensure(m); },
         [this](const ForgetImage& m) { forget(m.reference); },
         [this](const ImageFound& m) { found(m); },

@@ -15,13 +15,6 @@
 
 namespace ndc::actors {
 
-// The actors that serve all tasks.
-struct Helpers {
-  caf::actor events;
-  caf::actor images;
-  caf::actor sampler;
-};
-
 struct SupervisionLimits {
   int max_restarts = 3;
   std::chrono::seconds window{60};

@@ -131,6 +131,11 @@ class ContainerRuntime {
   // Attributes that depend on the engine are filled in.
   virtual void probe(std::function<void(Fingerprint)> done) = 0;
 
+  // `doubt` is called (any thread, any number of times) when something suggests that the last
+  // probe's answer no longer holds: a call failed for want of the engine, its executable came or
+  // went. Cheap to watch; replaces an earlier callback.
+  virtual void on_doubt(std::function<void()> doubt) = 0;
+
   // Everything in the job that this engine or this node's policy refuses, all at once
   // (kInvalidConfig, kUnsupported). Looks at host paths, starts nothing.
   virtual void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,

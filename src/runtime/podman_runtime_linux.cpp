@@ -130,6 +130,11 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
   });
 }
 
+void PodmanRuntime::on_doubt(std::function<void()> doubt) {
+  loop_->post(
+      [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
+}
+
 void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
                           std::shared_ptr<const TaskConfig> config, Done<void> done) {
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),

@@ -59,6 +59,8 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.emplace_back("probe");
     probes.push_back(std::move(done));
   }
+  void on_doubt(std::function<void()> tell) override { doubt = std::move(tell); }
+  std::function<void()> doubt;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig>,
              runtime::Done<void> done) override {
     transcript.push_back("check " + spec->name);
