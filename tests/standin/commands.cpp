@@ -37,6 +37,14 @@ int run_command(const Call& call) {
 
 void print_line(const std::string& text) { write_all(STDOUT_FILENO, text + "\n"); }
 
+void show_progress(const Call& call, int steps) {
+  const std::string mode = call.parsed.get("--progress", "auto");
+  if (call.version == kOldest || (mode != "auto" && mode != "plain")) return;
+  const std::string total = "/" + std::to_string(steps) + "] ";
+  write_all(STDERR_FILENO, "[0" + total + "[0s]\n[1" + total +
+                               "Fetching image 100% (7 of 7 blobs, 4.1/4.1 MB, 5.1 MB/s) [0s]\n");
+}
+
 void print_json(const Call& call, const Value& value, bool pretty) {
   std::string text = to_text(value, pretty, keys_of(call.version)) + "\n";
   if (call.fault && call.fault->kind == "garbage") text = "}{ not JSON \x01\xff\n";

@@ -46,6 +46,8 @@ int command_system(const Call& call, const std::string& verb);
 // Shared by several of them.
 
 void print_line(const std::string& text);
+/// On stderr, unless `--progress none`: on no terminal only from 0.12 on.
+void show_progress(const Call& call, int steps);
 /// Stdout, with a newline; garbled if the fault says so.
 void print_json(const Call& call, const Value& value, bool pretty);
 /// The old family writes inspect on one line, the new one pretty.

@@ -1,11 +1,11 @@
 // run, create, start, stop, kill, delete, prune.
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 
 #include "standin/attach.hpp"
 #include "standin/commands.hpp"
+#include "standin/creation.hpp"
 #include "standin/networks.hpp"
 #include "standin/plan.hpp"
 #include "standin/settings.hpp"
@@ -13,37 +13,6 @@
 
 namespace standin {
 namespace {
-
-std::string create_container(const Call& call) {
-  const Parsed& parsed = call.parsed;
-  const bool is_run = parsed.command->name == "run";
-  Context context;
-  context.version = call.version;
-  context.volumes_directory = call.store.path("volumes");
-  context.now = unix_time();
-  const std::string name = parsed.get("--name");
-  if (is_run && !name.empty() && call.store.exists(name)) {
-    fail("container with id " + name + " already exists");
-  }
-  const Image image = need_image(call, parsed.words[0]);
-  const Json record = build_record(context, parsed, image);
-  const std::string id = get_string(record, "id");
-  for (const auto& network : record["configuration"]["networks"].GetArray()) {
-    const std::string wanted = get_string(network, "network");
-    if (!network_exists(call.store, wanted)) fail("network " + wanted + " not found");
-  }
-  for (const auto& mount : record["configuration"]["mounts"].GetArray()) {
-    if (mount["type"].HasMember("volume")) {
-      ensure_volume(call, get_string(mount["type"]["volume"], "name"));
-    }
-  }
-  if (!call.store.add_container(id, record)) {
-    const std::string text = "container already exists: " + id;
-    if (call.version >= Version::v1_2_2) fail(text);
-    fail("failed to create container (cause: \"exists: \"" + text + "\"\")");
-  }
-  return id;
-}
 
 void check_volumes_free(const Call& call, const std::string& id, const Json& record) {
   for (const auto& mount : record["configuration"]["mounts"].GetArray()) {
@@ -79,6 +48,7 @@ Connection start_helper(const Call& call, const std::string& id, const Json& rec
   }
   check_volumes_free(call, id, record);
   const Plan plan = plan_container(call.store, record, true);
+  publish_sockets(plan, record);
   sleep_ms(setting_ms("START_MS", 0));
   HelperOptions options;
   options.attached = attached;
@@ -158,18 +128,27 @@ int checked_signal(const Call& call, const std::string& name, const std::string&
   }
 }
 
-std::string stop_one(const Call& call, const std::string& id) {
-  const auto record = call.store.record(id);
-  if (!record) return not_found(id);
-  // Stopped, or not known to run since the daemon crashed: nothing to do, and no error.
-  if (!call.store.state(id).running) return {};
-  std::string name = call.parsed.get("--signal");
-  if (name.empty() && !is_old(call.version)) {
-    name = get_string((*record)["configuration"], "stopSignal");
+// All of them are told before the first is waited for.
+int stop_all(const Call& call, const std::vector<std::string>& ids) {
+  std::vector<Fd> asked;
+  for (const auto& id : ids) {
+    asked.emplace_back();
+    const auto record = call.store.record(id);
+    // Stopped, or not known to run since the daemon crashed: nothing to do, and no error.
+    if (!record || !call.store.state(id).running) continue;
+    std::string name = call.parsed.get("--signal");
+    if (name.empty() && !is_old(call.version)) {
+      name = get_string((*record)["configuration"], "stopSignal");
+    }
+    const int number = name.empty() ? 15 : parse_signal(call.version, name);
+    asked.back() = call.store.begin_ask(
+        id, "stop " + std::to_string(number) + " " + call.parsed.get("--time", "5"));
   }
-  const int number = name.empty() ? 15 : parse_signal(call.version, name);
-  call.store.ask(id, "stop " + std::to_string(number) + " " + call.parsed.get("--time", "5"));
-  return {};
+  for (const auto& one : asked) Store::await_answer(one);
+  return for_each_id(call, ids, "failed to stop container",
+                     [](const Call& c, const std::string& id) {
+                       return c.store.exists(id) ? std::string() : not_found(id);
+                     });
 }
 
 std::string kill_one(const Call& call, const std::string& id) {
@@ -203,6 +182,7 @@ int command_create(const Call& call) {
 }
 
 int command_run(const Call& call) {
+  show_progress(call, 6);
   const std::string id = create_container(call);
   const Json record = need_record(call, id);
   if (call.parsed.has("--cidfile")) write_file(call.parsed.get("--cidfile"), id);
@@ -241,7 +221,7 @@ int command_stop(const Call& call) {
   if (call.parsed.has("--signal")) {
     checked_signal(call, call.parsed.get("--signal"), "failed to stop container");
   }
-  return for_each_id(call, chosen(call, true), "failed to stop container", stop_one);
+  return stop_all(call, chosen(call, true));
 }
 
 int command_kill(const Call& call) {

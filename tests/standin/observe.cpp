@@ -31,7 +31,8 @@ bool is_hidden(const Store& store, const std::string& id) {
 
 bool is_utf8(std::string_view text) {
   size_t left = 0;
-  for (const unsigned char c : text) {
+  for (const char byte : text) {
+    const auto c = static_cast<unsigned char>(byte);
     if (left > 0) {
       if ((c & 0xC0U) != 0x80U) return false;
       --left;

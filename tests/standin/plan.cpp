@@ -40,7 +40,8 @@ void add_user(Plan* plan, const Value& user) {
   }
 }
 
-void add_mounts(const Store& store, Plan* plan, const Value& mounts, bool starting) {
+void add_mounts(const Store& store, Plan* plan, const Json& record, bool starting) {
+  const auto& mounts = record["configuration"]["mounts"];
   for (const auto& mount : mounts.GetArray()) {
     PlannedMount planned;
     planned.source = get_string(mount, "source");
@@ -52,10 +53,21 @@ void add_mounts(const Store& store, Plan* plan, const Value& mounts, bool starti
     } else if (type.HasMember("volume")) {
       planned.source = store.path("volumes/" + get_string(type["volume"], "name") + "/data");
     } else if (starting && access(planned.source.c_str(), F_OK) != 0) {
+      if (plan->every_capability) fail("path '" + planned.source + "' is not a directory");
       fail("mount source path '" + planned.source + "' does not exist");
     }
     plan->mounts.push_back(std::move(planned));
   }
+}
+
+// The user's SSH agent, under a path that moved after 0.11.
+void add_ssh(Plan* plan, const Json& record) {
+  const std::string socket = get_string(record["settings"], "ssh-auth-sock");
+  if (!get_bool(record["configuration"], "ssh") || socket.empty()) return;
+  const std::string inside = plan->every_capability ? "/run/host-services/ssh-auth.sock"
+                                                    : "/var/host-services/ssh-auth.sock";
+  plan->mounts.push_back({PlannedMount::Kind::bind, socket, inside, {}});
+  plan->env.push_back("SSH_AUTH_SOCK=" + inside);
 }
 
 std::string resolv_conf(const Value& dns) {
@@ -93,8 +105,10 @@ Plan plan_container(const Store& store, const Json& record, bool starting) {
     plan.limits.emplace_back(resource, rlimit{static_cast<rlim_t>(limit["soft"].GetUint64()),
                                               static_cast<rlim_t>(limit["hard"].GetUint64())});
   }
+  plan.every_capability = get_string(record, "version") == to_string(kOldest);
   plan.rootfs = setting("ROOTFS");
-  add_mounts(store, &plan, configuration["mounts"], starting);
+  add_mounts(store, &plan, record, starting);
+  add_ssh(&plan, record);
   if (configuration["networks"].Size() != 0) {
     for (const auto& port : configuration["publishedPorts"].GetArray()) {
       for (unsigned i = 0; i < port["count"].GetUint(); ++i) {
@@ -106,7 +120,6 @@ Plan plan_container(const Store& store, const Json& record, bool starting) {
   }
   plan.cap_add = get_strings(configuration, "capAdd");
   plan.cap_drop = get_strings(configuration, "capDrop");
-  plan.every_capability = get_string(record, "version") == to_string(kOldest);
   if (configuration.HasMember("dns")) plan.resolv_conf = resolv_conf(configuration["dns"]);
   plan.shm_bytes = configuration.HasMember("shmSize") ? configuration["shmSize"].GetUint64()
                                                       : uint64_t{64} << 20;

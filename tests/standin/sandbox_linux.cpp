@@ -110,6 +110,11 @@ std::string mount_devices(const Plan& plan, const std::string& root) {
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx"}) {
     bind(std::string("/dev/") + name, dev + "/" + name, false);
   }
+  for (const auto& [name, target] :
+       {std::pair{"fd", "/proc/self/fd"}, std::pair{"stdin", "/proc/self/fd/0"},
+        std::pair{"stdout", "/proc/self/fd/1"}, std::pair{"stderr", "/proc/self/fd/2"}}) {
+    [[maybe_unused]] const int linked = symlink(target, (dev + "/" + name).c_str());
+  }
   make_directories(dev + "/shm");
   const std::string size = "mode=1777,size=" + std::to_string(plan.shm_bytes);
   mount("shm", (dev + "/shm").c_str(), "tmpfs", MS_NOSUID | MS_NODEV, size.c_str());
@@ -315,6 +320,7 @@ std::string sandbox_enter(const Plan& plan) {
     if (problem.empty()) problem = mount_devices(plan, root);
     if (problem.empty()) write_etc(plan, root);
     if (problem.empty()) problem = mount_all(plan, root);
+    make_directories(root + "/" + plan.cwd);
     if (problem.empty() && plan.read_only) {
       mount(nullptr, root.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr);
     }

@@ -84,30 +84,34 @@ long Store::epoch() const {
 
 void Store::next_epoch() const { write_file(path("epoch"), std::to_string(epoch() + 1)); }
 
-std::optional<std::string> Store::ask(const std::string& id, const std::string& line) const {
+Fd Store::begin_ask(const std::string& id, const std::string& line) const {
   // The path of a Unix socket may be short only: go there and use a name.
   const Fd here(open(".", O_RDONLY | O_CLOEXEC));
-  if (chdir(container_path(id).c_str()) != 0) return std::nullopt;
-  const Fd fd(socket(AF_UNIX, SOCK_STREAM, 0));
+  if (chdir(container_path(id).c_str()) != 0) return {};
+  Fd fd(socket(AF_UNIX, SOCK_STREAM, 0));
   fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::snprintf(address.sun_path, sizeof address.sun_path, "%s", kSocketFile);
   const bool connected =
       connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  if (here && fchdir(here.get()) != 0) return std::nullopt;
-  if (!connected || !write_all(fd.get(), line + "\n")) return std::nullopt;
-  std::string answer;
-  char buffer[256];
-  while (true) {
-    const ssize_t got = read(fd.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    answer.append(buffer, static_cast<size_t>(got));
-  }
-  if (answer.empty()) return std::nullopt;
-  if (answer.ends_with('\n')) answer.pop_back();
-  return answer;
+  if (here && fchdir(here.get()) != 0) return {};
+  if (!connected || !write_all(fd.get(), line + "\n")) fd.reset();
+  return fd;
+}
+
+bool Store::await_answer(const Fd& asked) {
+  if (!asked) return false;
+  char buffer[16];
+  ssize_t got = 0;
+  do {
+    got = read(asked.get(), buffer, sizeof buffer);
+  } while (got < 0 && errno == EINTR);
+  return got > 0;
+}
+
+bool Store::ask(const std::string& id, const std::string& line) const {
+  return await_answer(begin_ask(id, line));
 }
 
 }  // namespace standin

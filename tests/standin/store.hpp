@@ -41,8 +41,11 @@ class Store {
   long epoch() const;
   void next_epoch() const;
 
-  /// Sends one line to the container's helper and returns its answer; nothing if it is gone.
-  std::optional<std::string> ask(const std::string& id, const std::string& line) const;
+  /// Sends one line to the container's helper; invalid if that is gone.
+  Fd begin_ask(const std::string& id, const std::string& line) const;
+  /// The same, and waits until the helper has obeyed. False if it is gone.
+  bool ask(const std::string& id, const std::string& line) const;
+  static bool await_answer(const Fd& asked);
 
  private:
   std::string root_;
