@@ -3,12 +3,14 @@
 // task actor.
 
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
 
 #include "actors/spawn.hpp"
+#include "model/labels.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -30,6 +32,7 @@ class DriverActor {
     act::tell(helpers_.sampler, Stop{});
     act::tell(helpers_.events, Stop{});
     act::tell(fingerprint_, Stop{});
+    act::tell(reaper_, Stop{});
     for (auto& [id, entry] : tasks_) end_streams(entry, {});
   }
   DriverActor(const DriverActor&) = delete;
@@ -37,7 +40,7 @@ class DriverActor {
 
   caf::behavior make_behavior() {
     for (const auto kind : {HelperKind::kEvents, HelperKind::kImages, HelperKind::kSampler,
-                            HelperKind::kFingerprint}) {
+                            HelperKind::kFingerprint, HelperKind::kReaper}) {
       helper_restarts_[kind] = limits_.budget();
       start_helper(kind);
     }
@@ -61,7 +64,8 @@ class DriverActor {
         [this](const TaskRunning& m) { running(m); },
         [this](const TaskStartFailed& m) { start_failed(m); },
         [this](const TaskEnded& m) { ended(m); },
-        [this](const TaskDestroyed& m) { tasks_.erase(m.task_id); },
+        [this](const TaskDestroyed& m) { destroyed(m); },
+        [this](const FindDangling& m) { find_dangling(m); },
         [this](const RestartHelper& m) { restart_helper(static_cast<HelperKind>(m.which)); },
         [this](const Shutdown& m) { shutdown(m); },
     };
@@ -101,13 +105,13 @@ class DriverActor {
     // Tasks that run keep the runtime they were started with.
     runtime_ = std::move(*made);
     config_ = std::make_shared<const PluginConfig>(m.config);
-    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_}) {
+    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_, reaper_}) {
       act::tell(helper, UseRuntime{runtime_, config_});
     }
     m.reply(Expected<void>{});
   }
 
-  enum class HelperKind { kEvents, kImages, kSampler, kFingerprint };
+  enum class HelperKind { kEvents, kImages, kSampler, kFingerprint, kReaper };
 
   static const char* to_string(HelperKind kind) {
     switch (kind) {
@@ -119,6 +123,8 @@ class DriverActor {
         return "stats sampler";
       case HelperKind::kFingerprint:
         return "fingerprint actor";
+      case HelperKind::kReaper:
+        return "reaper";
     }
     return "?";
   }
@@ -133,6 +139,10 @@ class DriverActor {
       case HelperKind::kImages:
         helpers_.images = supervised(spawn_images(self_, helpers_.events), kind);
         if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
+        for (const auto& [id, entry] : tasks_) {
+          if (entry.seed.handle)
+            act::tell(helpers_.images, ImageUsed{id, entry.seed.handle->image});
+        }
         break;
       case HelperKind::kSampler:
         helpers_.sampler = supervised(spawn_stats_sampler(self_), kind);
@@ -145,6 +155,10 @@ class DriverActor {
         for (const auto& stream : fingerprint_streams_) {
           act::tell(fingerprint_, WatchFingerprint{stream});
         }
+        break;
+      case HelperKind::kReaper:
+        reaper_ = supervised(spawn_reaper(self_, caf::actor{self_}), kind);
+        if (runtime_) act::tell(reaper_, UseRuntime{runtime_, config_});
         break;
     }
   }
@@ -245,6 +259,7 @@ class DriverActor {
                     .cause = id.empty() ? "it has no id" : "a task with this id exists already"}));
       return;
     }
+    if (!m.spec->node_id.empty()) node_ids_.insert(m.spec->node_id);
     Entry& entry = tasks_[id];
     entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
     entry.seed.spec = m.spec;
@@ -283,6 +298,7 @@ class DriverActor {
                     .hint = "set runtime back until the task has ended"}));
       return;
     }
+    if (!handle->node_id.empty()) node_ids_.insert(handle->node_id);
     Entry& entry = tasks_[m.task_id];
     entry.seed = seed_for({m.task_id, handle->alloc_id, handle->task_name});
     entry.seed.handle = std::move(*handle);
@@ -333,6 +349,7 @@ class DriverActor {
     if (it == tasks_.end()) return;
     Entry& entry = it->second;
     entry.seed.handle = m.handle;
+    act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
       (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
       entry.starting.reset();
@@ -352,6 +369,25 @@ class DriverActor {
     if (entry.recovering) (*entry.recovering)(fail(m.error));
     for (const auto& reply : entry.waiting) reply(fail(m.error));
     end_streams(entry, m.error);
+  }
+
+  void destroyed(const TaskDestroyed& m) {
+    tasks_.erase(m.task_id);
+    act::tell(helpers_.images, ImageReleased{m.task_id});
+  }
+
+  // Only this client's: another agent on the same host has another node id. Before a task has told
+  // it, nobody knows ours.
+  void find_dangling(const FindDangling& m) {
+    DanglingFound out;
+    for (const runtime::FoundContainer& found : m.containers) {
+      const auto node = found.labels.find(kLabelNodeId);
+      const auto task = found.labels.find(kLabelTaskId);
+      if (node == found.labels.end() || task == found.labels.end()) continue;
+      if (!node_ids_.contains(node->second) || tasks_.contains(task->second)) continue;
+      out.containers.push_back(found);
+    }
+    if (!out.containers.empty()) act::tell(reaper_, std::move(out));
   }
 
   void wait(const WaitTask& m) {
@@ -423,6 +459,8 @@ class DriverActor {
   NodeCompute node_;
   Helpers helpers_;
   caf::actor fingerprint_;
+  caf::actor reaper_;
+  std::set<std::string> node_ids_;  // of this client: as a rule one
   std::map<HelperKind, RestartBudget> helper_restarts_;
   std::vector<Stream<TaskEvent>> event_streams_;
   std::vector<Stream<Fingerprint>> fingerprint_streams_;

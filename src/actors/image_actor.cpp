@@ -39,6 +39,9 @@ class ImageActor {
         [this](const ImagePulled& m) { pulled(m); },
         [this](const PullProgressed& m) { progressed(m); },
         [this](const PullTick& m) { progress(m); },
+        [this](const ImageUsed& m) { used(m); },
+        [this](const ImageReleased& m) { released(m.task_id); },
+        [this](const ImageUnused& m) { unused(m); },
         [this](const Stop&) { self_->quit(); },
     };
   }
@@ -228,6 +231,39 @@ class ImageActor {
     for (const EnsureImage& request : node.mapped().waiting) request.reply(result);
   }
 
+  // --- removal of what no task uses ---
+
+  void used(const ImageUsed& m) {
+    released(m.task_id);
+    users_[m.task_id] = m.reference;
+  }
+
+  void released(const std::string& task_id) {
+    auto node = users_.extract(task_id);
+    if (!node || !config_ || !config_->gc.image || in_use(node.mapped())) return;
+    act::tell_after(caf::actor{self_}, config_->gc.image_delay,
+                    ImageUnused{node.mapped(), unused_[node.mapped()] = ++last_generation_});
+  }
+
+  bool in_use(const std::string& reference) const {
+    const auto names = [&](const auto& entry) { return entry.second == reference; };
+    const auto wanted = [&](const auto& job) { return job.first.reference == reference; };
+    return std::any_of(users_.begin(), users_.end(), names) ||
+           std::any_of(jobs_.begin(), jobs_.end(), wanted);
+  }
+
+  void unused(const ImageUnused& m) {
+    const auto pending = unused_.find(m.reference);
+    if (pending == unused_.end() || pending->second != m.generation) return;
+    unused_.erase(pending);
+    if (in_use(m.reference) || !config_->gc.image) return;
+    forget(m.reference);
+    spdlog::info("removing image {}: no task uses it", m.reference);
+    runtime_->remove_image(m.reference, [](const Expected<void>& removed) {
+      if (!removed) spdlog::warn("{}", removed.error().message());
+    });
+  }
+
   void tell_all(const Job& job, const std::string& message) {
     for (const EnsureImage& request : job.waiting) tell_user(request, message);
   }
@@ -248,6 +284,8 @@ class ImageActor {
   std::map<ImageKey, runtime::Image> known_;  // without credentials
   std::map<ImageKey, Job> jobs_;
   std::deque<ImageKey> queue_;
+  std::map<std::string, std::string> users_;     // reference by task id
+  std::map<std::string, std::uint64_t> unused_;  // references to be removed, with the generation
   std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
 };

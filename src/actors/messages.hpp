@@ -214,9 +214,32 @@ struct PullProgressed {
   std::uint64_t generation = 0;
   std::uint64_t bytes = 0;
 };
+struct ImageUsed {  // by a task that runs: it is not removed before ImageReleased
+  std::string task_id;
+  std::string reference;
+};
+struct ImageReleased {
+  std::string task_id;
+};
+struct ImageUnused {  // for image_delay, if the generation is still the image's
+  std::string reference;
+  std::uint64_t generation = 0;
+};
 struct PullTick {
   ImageKey image;
   std::uint64_t generation = 0;
+};
+
+// --- dangling containers -------------------------------------------------------------------------
+
+struct ContainersListed {  // by the runtime, to the reaper
+  Expected<std::vector<runtime::FoundContainer>> result;
+};
+struct FindDangling {  // to the driver actor: which of these does no task own?
+  std::vector<runtime::FoundContainer> containers;
+};
+struct DanglingFound {  // its answer
+  std::vector<runtime::FoundContainer> containers;
 };
 
 // --- fingerprint, events, life cycle of the helpers ----------------------------------------------
@@ -302,7 +325,13 @@ ACT_MESSAGE(ndc_actors, ndc::actors::ForgetImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageUsed)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageReleased)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageUnused)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
+ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)
+ACT_MESSAGE(ndc_actors, ndc::actors::DanglingFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
 ACT_MESSAGE(ndc_actors, ndc::actors::Doubt)
 ACT_MESSAGE(ndc_actors, ndc::actors::Probed)

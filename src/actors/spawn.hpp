@@ -44,5 +44,6 @@ caf::actor spawn_stats_sampler(act::Self parent);
 caf::actor spawn_images(act::Self parent, caf::actor events);
 caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);
 caf::actor spawn_events(act::Self parent);
+caf::actor spawn_reaper(act::Self parent, caf::actor driver);
 
 }  // namespace ndc::actors

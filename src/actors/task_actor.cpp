@@ -215,6 +215,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.task_id = seed_.identity.task_id;
   handle.task_name = seed_.identity.task_name;
   handle.alloc_id = seed_.identity.alloc_id;
+  handle.node_id = seed_.spec->node_id;
   handle.runtime = std::string{seed_.runtime->name()};
   handle.container = result->container;
   handle.image = config_->image;

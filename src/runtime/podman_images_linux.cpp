@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 constexpr const char* kFind = "look up image";
 constexpr const char* kPull = "pull image";
 constexpr const char* kLoad = "load image";
+constexpr const char* kRemove = "remove image";
 constexpr auto kWatchInterval = 1s;
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
@@ -146,6 +147,18 @@ void PodmanImages::load(LoadRequest request, Done<Image> done) {
                                    "it holds: " + podman_reason(result->out)},
                                   done);
                   });
+}
+
+void PodmanImages::remove(std::string reference, Done<void> done) {
+  cli_->run(cli_->command({"image", "rm", "--", reference}),
+            [reference, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) return done(fail(std::move(result.error()).wrap(kRemove, reference)));
+              if (ok(*result) || says_no_such_image(result->err)) return done({});
+              Error error = podman_error(kRemove, reference, result->status, result->err);
+              // 2: a container uses it, or an image is made of it.
+              if (result->status == ExitStatus{Exited{2}}) error.code = ErrorCode::kWrongState;
+              done(fail(std::move(error)));
+            });
 }
 
 }  // namespace ndc::runtime

@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "model/capabilities.hpp"
+#include "model/labels.hpp"
 #include "model/operator_policy.hpp"
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
@@ -174,6 +175,13 @@ void PodmanRuntime::load_image(LoadRequest request, Done<Image> done) {
   loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
     images->load(std::move(request), std::move(done));
   });
+}
+
+void PodmanRuntime::remove_image(std::string reference, Done<void> done) {
+  loop_->post(
+      [images = images_, reference = std::move(reference), done = std::move(done)]() mutable {
+        images->remove(std::move(reference), std::move(done));
+      });
 }
 
 // --- one task's container -----------------------------------------------------------------------
@@ -376,6 +384,26 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
                          files.remove();
                          done({});
                        });
+  });
+}
+
+void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
+  loop_->post([cli = cli_, done = std::move(done)]() mutable {
+    cli->run_ok({"ps", "--all", "--no-trunc", "--format=json",
+                 std::string{"--filter=label="} + kLabelTaskId},
+                "list containers", {}, [done = std::move(done)](Expected<std::string> result) {
+                  auto listed = std::move(result).and_then(
+                      [](const std::string& text) { return parse_list(text); });
+                  if (!listed) return done(fail(std::move(listed.error())));
+                  std::vector<FoundContainer> out;
+                  for (PodmanListed& entry : *listed) {
+                    out.push_back({{std::move(entry.name), std::move(entry.id), {}},
+                                   std::move(entry.labels),
+                                   entry.running,
+                                   entry.created_at});
+                  }
+                  done(std::move(out));
+                });
   });
 }
 

@@ -32,6 +32,8 @@ class PodmanRuntime final : public ContainerRuntime,
   void find_image(ImageQuery image, Done<std::optional<Image>> done) override;
   void pull_image(PullRequest request, Done<Image> done) override;
   void load_image(LoadRequest request, Done<Image> done) override;
+  void remove_image(std::string reference, Done<void> done) override;
+  void list_containers(Done<std::vector<FoundContainer>> done) override;
   Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
   void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;
   void attach(ContainerRef container, ExitSink exited, Done<Attached> done) override;
