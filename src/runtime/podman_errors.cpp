@@ -130,6 +130,8 @@ bool says_no_such_image(std::string_view err) {
 
 bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
 
+bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }
+
 Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {
   Error error{

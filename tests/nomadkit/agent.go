@@ -19,6 +19,7 @@ type Agent struct {
 	Dir    string
 	API    *api.Client
 	cmd    *exec.Cmd
+	bridge string // of group networks; the agent makes it when the first one comes
 	exited chan struct{}
 	runs   int
 }
@@ -49,6 +50,17 @@ client {
   network_interface = "lo"
   cpu_total_compute = 4000
   gc_interval       = "1h"
+  # Debian's place for containernetworking-plugins; the bridge is this agent's own.
+  cni_path              = "/usr/lib/cni:/opt/cni/bin"
+  bridge_network_name   = "%[6]s"
+  bridge_network_subnet = "%[7]s"
+  host_volume "e2e" {
+    path = "%[1]s/volume"
+  }
+  host_volume "e2e-ro" {
+    path      = "%[1]s/volume"
+    read_only = true
+  }
   options {
     # No questions to clouds or Consul: this agent is alone.
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
@@ -92,7 +104,7 @@ func NewAgent(config string) (*Agent, error) {
 		return nil, err
 	}
 	agent := &Agent{Dir: dir}
-	for _, sub := range []string{"data", "plugins", "state"} {
+	for _, sub := range []string{"data", "plugins", "state", "volume"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -104,7 +116,10 @@ func NewAgent(config string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config)
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	subnet := fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, subnet)
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -258,6 +273,7 @@ func (a *Agent) Remove() {
 			}
 		}
 	}
+	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }
