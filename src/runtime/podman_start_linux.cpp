@@ -59,7 +59,9 @@ void PodmanStart::begin() {
   PodmanRequest wanted;
   wanted.spec = request_.spec.get();
   wanted.config = request_.config.get();
-  wanted.image = request_.image.reference;
+  // By its id: the name may mean another image by now, of another platform for example.
+  const Image& image = request_.image;
+  wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted.mounts = std::move(*mounts);
