@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type Agent struct {
 	cmd    *exec.Cmd
 	bridge string // of group networks; the agent makes it when the first one comes
 	exited chan struct{}
+	trust  sync.Mutex
 	runs   int
 }
 
@@ -123,6 +125,9 @@ func NewAgent(config string) (*Agent, error) {
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
+		return nil, err
+	}
 	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
 	return agent, err
 }
@@ -175,6 +180,7 @@ func (a *Agent) Exec() error {
 	}
 	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
 	a.cmd.Stdout, a.cmd.Stderr = log, log
+	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {
@@ -190,6 +196,9 @@ func (a *Agent) Exec() error {
 	}()
 	return nil
 }
+
+// registries is the registries.conf of this agent's Podman.
+func (a *Agent) registries() string { return filepath.Join(a.Dir, "registries.conf") }
 
 func (a *Agent) logPath() string { return filepath.Join(a.Dir, fmt.Sprintf("agent-%d.log", a.runs)) }
 

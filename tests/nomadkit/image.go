@@ -179,6 +179,7 @@ func (r *Registry) pushManifest(t testing.TB, repository string, content Content
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{base.diffID, own.diffID}},
 	})
 	const layerType = "application/vnd.oci.image.layer.v1.tar+gzip"
+	r.layer = digestOf(own.blob)
 	for _, blob := range [][]byte{base.blob, own.blob, config} {
 		location := r.send(t, http.MethodPost, "/v2/"+repository+"/blobs/uploads/", "", nil)
 		separator := "?"

@@ -26,8 +26,12 @@ type Registry struct {
 	secret  string
 	mu      sync.Mutex
 	seen    []string
+	layer   string
 	fault   func(http.ResponseWriter, *http.Request) bool
 }
+
+// noRegistries is a registries.conf that sends no short name to the Internet.
+const noRegistries = "unqualified-search-registries = []\nshort-name-mode = \"disabled\"\n"
 
 // StartRegistry starts one that lets everybody in, or only user and password where they are given.
 // It ends with the test, and its images with it.
@@ -117,6 +121,9 @@ func (r *Registry) Fail(fault func(http.ResponseWriter, *http.Request) bool) {
 	r.fault = fault
 }
 
+// Layer is the digest of the layer that only the image pushed last has.
+func (r *Registry) Layer() string { return r.layer }
+
 // FailOn answers requests whose path contains `part` by `handler`.
 func (r *Registry) FailOn(part string, handler http.HandlerFunc) {
 	r.Fail(func(w http.ResponseWriter, request *http.Request) bool {
@@ -128,13 +135,34 @@ func (r *Registry) FailOn(part string, handler http.HandlerFunc) {
 	})
 }
 
+// trusted is what a registries.conf has to say of it.
+func (r *Registry) trusted() string {
+	return fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", r.Address)
+}
+
+// Trust lets an agent's Podman speak plain HTTP to a registry.
+func (a *Agent) Trust(t testing.TB, r *Registry) {
+	t.Helper()
+	a.trust.Lock()
+	defer a.trust.Unlock()
+	data, err := os.ReadFile(a.registries())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Podman may read it at any time.
+	write(t, a.registries()+".new", string(data)+r.trusted())
+	if err := os.Rename(a.registries()+".new", a.registries()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Insecure is the environment in which Podman speaks plain HTTP to these registries. It knows no
 // other registry, so that a wrong test asks nobody on the Internet.
 func Insecure(t testing.TB, registries ...*Registry) string {
 	t.Helper()
-	text := "unqualified-search-registries = []\nshort-name-mode = \"disabled\"\n"
+	text := noRegistries
 	for _, r := range registries {
-		text += fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", r.Address)
+		text += r.trusted()
 	}
 	path := filepath.Join(t.TempDir(), "registries.conf")
 	write(t, path, text)

@@ -114,10 +114,14 @@ func TestTheRegistrysPasswordIsNowhereToBeSeen(t *testing.T) {
 	name := nomadkit.Unique("ndc/private") + ":1"
 	r.Push(t, name, nomadkit.Content{})
 	p := nomadkit.StartPlugin(t, "", nomadkit.Insecure(t, r))
+	var mu sync.Mutex
 	var seen []int
 	// In the middle of the pull, when podman has the credentials.
 	r.Fail(func(http.ResponseWriter, *http.Request) bool {
-		seen = append(seen, nomadkit.ProcessesWith(password)...)
+		pids := nomadkit.ProcessesWith(password)
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, pids...)
 		return false
 	})
 	task := prints(t, p, show(r.Reference(name), "/ballast")+login("someone", password), "")

@@ -44,9 +44,9 @@ func TestTheFailuresOfARegistryAreToldApart(t *testing.T) {
 		{"404", "/manifests/", answer(404), []string{"name"}, false},
 		{"401", "/manifests/", answer(401), []string{"log in"}, false},
 		{"403", "/manifests/", answer(403), []string{"credentials"}, false},
-		{"404 of a layer", "/blobs/", answer(404), nil, false},
+		{"404 of a layer", r.Layer(), answer(404), nil, false},
 		{"no registry at all", "/v2/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }, nil, true},
-		{"dies mid-layer", "/blobs/", half(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), nil, true},
+		{"dies mid-layer", r.Layer(), half(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), nil, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			r.FailOn(c.part, c.fault)
@@ -68,7 +68,7 @@ func TestAPullThatStandsStillIsEnded(t *testing.T) {
 	r.Push(t, name, nomadkit.Content{})
 	env := nomadkit.Insecure(t, r)
 	wait := func(_ http.ResponseWriter, request *http.Request) { <-request.Context().Done() }
-	for part, fault := range map[string]http.HandlerFunc{"/blobs/": half(wait), "/manifests/": wait} {
+	for part, fault := range map[string]http.HandlerFunc{r.Layer(): half(wait), "/manifests/": wait} {
 		r.FailOn(part, fault)
 		p := nomadkit.StartPlugin(t, "image_pull_stall_timeout = \"1s\"\nimage_pull_timeout = \"1m\"", env)
 		start := time.Now()
@@ -89,7 +89,7 @@ func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 	name := nomadkit.Unique("ndc/slow") + ":1"
 	r.Push(t, name, nomadkit.Content{})
 	// Some bytes all the time: no stall, but no end either.
-	r.FailOn("/blobs/", func(w http.ResponseWriter, request *http.Request) {
+	r.FailOn(r.Layer(), func(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Length", "1048576")
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
