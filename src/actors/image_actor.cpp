@@ -33,7 +33,7 @@ class ImageActor {
     return {
         [this](const UseRuntime& m) { use(m); },
         [this](const UseHelpers& m) { events_ = m.helpers.events; },
-        [this](const EnsureImage& m) { ensure(m); },
+        [this](const EnsureImage& m) { m.load ? ensure_loaded(m) : ensure(m); },
         [this](const ForgetImage& m) { forget(m.reference); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
@@ -73,7 +73,15 @@ class ImageActor {
   // What is on the node is there for everybody, whoever's credentials brought it.
   static ImageKey local(ImageKey key) {
     key.auth.reset();
+    key.archive.reset();
     return key;
+  }
+
+  // What a task brings along it wants to run, whatever else has this name by now.
+  void ensure_loaded(EnsureImage m) {
+    m.image.archive = m.spec->task_dir() + "/" + *m.load;
+    m.policy = PullPolicy::kAlways;
+    ensure(m);
   }
 
   void ensure(const EnsureImage& m) {
@@ -112,7 +120,7 @@ class ImageActor {
     for (const EnsureImage& request : waiting) {
       if (image && request.policy != PullPolicy::kAlways) {
         request.reply(*image);
-      } else if (!image && request.policy == PullPolicy::kNever && !request.load) {
+      } else if (!image && request.policy == PullPolicy::kNever) {
         request.reply(fail({.code = ErrorCode::kImageNotFound,
                             .what = "find image",
                             .on = request.image.reference,
@@ -189,8 +197,12 @@ class ImageActor {
                (job.waiting.front().load ? "Loaded image " : "Pulled image ") + m.image.reference);
     } else if (may_try_without_auth(m, job)) {
       spdlog::warn("{}; trying without credentials", m.result.error().message());
-      tell_all(job, "The registry refused the credentials: trying without");
       job.without_auth = true;
+      std::erase_if(job.waiting, [&](const EnsureImage& request) {
+        if (!request.auth_soft_fail) request.reply(m.result);
+        return !request.auth_soft_fail;
+      });
+      tell_all(job, "The registry refused the credentials: trying without");
       queue(m.image);
       return;
     }

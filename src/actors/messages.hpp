@@ -180,11 +180,13 @@ struct TaskIdentity {
   std::string alloc_id;
   std::string task_name;
 };
-// What tasks may share one look-up or pull for: the same image with the same credentials.
+// What tasks may share one look-up or pull for: the same image with the same credentials, or from
+// the same archive.
 struct ImageKey {
   std::string reference;
   std::optional<std::string> platform;
   std::optional<RegistryAuth> auth;
+  std::optional<std::string> archive = std::nullopt;  // absolute path; the image actor sets it
   auto operator<=>(const ImageKey&) const = default;
 };
 struct EnsureImage {

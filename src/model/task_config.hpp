@@ -18,7 +18,9 @@ namespace ndc {
 
 // `source:target[:options]` of `volumes`, or a `mount` block of type bind or volume.
 struct Volume {
-  std::string source;  // absolute, relative to the task directory, or the name of a named volume
+  // Absolute, relative to the task directory, or the name of a named volume. "local" and "secrets"
+  // are the task's directories, as job files for Nomad's docker driver mean them.
+  std::string source;
   std::string target;  // absolute path in the container
   std::vector<std::string> options;
   // A name without a slash, but for the task's own directories: "local:/data" means that one.

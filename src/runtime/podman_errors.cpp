@@ -35,6 +35,15 @@ const std::vector<Rule>& rules() {
       {"name unknown", kImageNotFound, "check the image's name"},
       {"no image found in manifest list", kImageNotFound,
        "the image does not exist for this machine's architecture"},
+      {"no image found in image index", kImageNotFound,
+       "the image does not exist for this machine's architecture"},
+      {"statuscode: 401", kAuthFailed, "check the image's name and log in: podman login"},
+      {"statuscode: 403", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"statuscode: 404", kImageNotFound, "check the image's name and tag"},
+      {"statuscode: 429", kRegistryUnreachable,
+       "the registry limits pulls: log in or use a mirror"},
+      {"invalid status code from registry 404", kImageNotFound,
+       "the registry does not have all of the image: push it again"},
       {"did not resolve to an alias", kImageNotFound,
        "write the registry too, for example \"docker.io/library/redis:7\""},
       {"invalid reference format", kInvalidConfig,
@@ -129,6 +138,8 @@ bool says_no_such_image(std::string_view err) {
 }
 
 bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
+
+bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }
 
 Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {

@@ -23,6 +23,7 @@
 #include "runtime/podman_exec_linux.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
+#include "runtime/podman_remove_linux.hpp"
 #include "runtime/podman_start_linux.hpp"
 #include "runtime/proc_linux.hpp"
 
@@ -144,11 +145,8 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
     for (Error& error : policy_refusals(*config, self->config_)) {
       errors.push_back(std::move(error));
     }
-    if (config->ssh_agent && ssh_agent_socket().empty()) {
-      errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
-                        "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
-                        "start the Nomad client with SSH_AUTH_SOCK set"});
-    }
+    if (auto error = ssh_agent_refusal(*config)) errors.push_back(std::move(*error));
+    for (Error& error : device_refusals(*config)) errors.push_back(std::move(error));
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }
@@ -366,24 +364,15 @@ void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
                done = std::move(done)]() mutable {
-    const PodmanFiles files{self->state_dir_, container.name};
     if (keep_container) {
-      files.remove();
+      PodmanFiles{self->state_dir_, container.name}.remove();
       return done({});
     }
     const char* what = "remove container";
     if (auto valid = check_ref(container, what); !valid) {
       return done(fail(std::move(valid.error())));
     }
-    self->cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id},
-                       what, container.name,
-                       [files, done = std::move(done)](Expected<std::string> result) {
-                         if (!result && result.error().code != ErrorCode::kContainerGone) {
-                           return done(fail(std::move(result.error())));
-                         }
-                         files.remove();
-                         done({});
-                       });
+    remove_container(self->cli_, self->state_dir_, std::move(container), std::move(done));
   });
 }
 

@@ -8,7 +8,9 @@
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/netns_linux.hpp"
 #include "runtime/podman_errors.hpp"
+#include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
 
 namespace ndc::runtime {
@@ -45,6 +47,8 @@ PodmanStart::PodmanStart(EventLoop& loop, std::shared_ptr<PodmanCli> cli,
     : loop_{loop},
       cli_{std::move(cli)},
       volume_policy_{config.volumes},
+      patience_{config.command_timeout},
+      state_dir_{state_dir},
       request_{std::move(request)},
       done_{std::move(done)},
       files_{state_dir, request_.container_name} {}
@@ -55,7 +59,9 @@ void PodmanStart::begin() {
   PodmanRequest wanted;
   wanted.spec = request_.spec.get();
   wanted.config = request_.config.get();
-  wanted.image = request_.image.reference;
+  // By its id: the name may mean another image by now, of another platform for example.
+  const Image& image = request_.image;
+  wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted.mounts = std::move(*mounts);
@@ -63,10 +69,28 @@ void PodmanStart::begin() {
   wanted.conmon_pid_file = files_.conmon_pid_file();
   wanted.log_file = files_.log_file();
   if (request_.config->ssh_agent) wanted.ssh_agent_socket = ssh_agent_socket();
+  if (const auto& group = request_.spec->group_network) {
+    wanted.group_address =
+        group->address.empty() ? namespace_address(group->namespace_path) : group->address;
+  }
   auto arguments = podman_arguments(wanted);
   if (!arguments) return answer(std::move(arguments.error()));
   arguments_ = std::move(*arguments);
+  const NetworkMode& mode = request_.config->network_mode;
+  if (mode.kind == NetworkMode::Kind::kTask) return launch_beside(mode.name);
   launch();
+}
+
+void PodmanStart::launch_beside(const std::string& peer) {
+  await_peer(loop_, state_dir_, request_.spec, peer, patience_,
+             [self = shared_from_this()](Expected<NetworkOwner> owner) {
+               if (!owner) {
+                 return self->answer(
+                     std::move(owner.error()).wrap(kStartContainer, self->request_.container_name));
+               }
+               self->network_owner_ = std::move(*owner);
+               self->launch();
+             });
 }
 
 Expected<Command> PodmanStart::command(const std::string& verb,
@@ -100,6 +124,11 @@ void PodmanStart::launch() {
     // dies, the collector would see the end of the stream and read no more.
     run->held_fds = {route->stdout_fd(), route->stderr_fd()};
   } else {
+    if (request_.config->interactive) {
+      auto input = files_.endless_input();
+      if (!input) return answer(std::move(input.error()));
+      run->in = std::move(*input);
+    }
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
     run->err = Stdio::descriptor(route->stderr_fd());
@@ -181,10 +210,16 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
 
 void PodmanStart::replace(const std::string& id) {
   replaced_ = true;
-  cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
+  // With it go the tasks that share its network: that network has ended, and Nomad starts them
+  // again into the new one.
+  cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
                "remove an earlier attempt's container", id,
                [self = shared_from_this()](Expected<std::string> result) {
                  if (!result) return self->answer(std::move(result.error()));
+                 if (std::count(result->begin(), result->end(), '\n') > 1) {
+                   self->notes_.emplace_back(
+                       "Ended the tasks that shared the network of this task's earlier attempt");
+                 }
                  self->files_.remove();
                  self->launch();
                });
@@ -241,6 +276,10 @@ void PodmanStart::remove_and_answer(const std::string& id, Error error) {
 }
 
 void PodmanStart::answer(Error error) {
+  if (const auto taken = parse_taken_port(error.cause)) {
+    const std::string owner = port_owner(*taken);
+    if (!owner.empty()) error.cause += " by " + owner;
+  }
   files_.remove();
   done_(fail(std::move(error)));
 }
@@ -260,6 +299,8 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
     save_pipes({stdout_fd ? stdout_fd->get() : -1, stderr_fd ? stderr_fd->get() : -1},
                out.container);
   }
+  if (network_owner_) network_owner_->save(out.container);
+  out.notes = std::move(notes_);
   out.started_at = std::chrono::system_clock::now();
   out.network = driver_network(*request_.spec, *request_.config, container_address(pid));
   done_(std::move(out));

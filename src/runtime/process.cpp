@@ -100,6 +100,7 @@ void RunningCommand::start() {
   plan.argv = command_.argv;
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
+  if (command_.in) plan.fds[0] = command_.in->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
   for (std::size_t i = 0; i < command_.held_fds.size(); ++i) {
     if (command_.held_fds[i]) plan.held[i] = command_.held_fds[i]->get();
@@ -113,6 +114,7 @@ void RunningCommand::start() {
   auto child = Child::spawn(loop_, plan, [self = shared_from_this()](ExitStatus status) {
     self->exited(std::move(status));
   });
+  command_.in.reset();
   command_.out.fd.reset();
   command_.err.fd.reset();
   command_.extra_fd.reset();
