@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/nomad/helper/uuid"
+	"golang.org/x/sys/unix"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// A podman in front of podman that keeps what it was called with.
+const recorder = `#!/bin/sh
+dir=$(dirname "$0")
+case " $* " in *" run "*)
+  cat /proc/$$/environ >"$dir/environ"
+  cat /dev/fd/3 >"$dir/envfile"
+  for word; do printf '%s\0' "$word"; done >"$dir/argv"
+esac
+exec podman "$@"
+`
+
+// Bare runs, without the driver, the very container that the driver runs: the same command line but
+// for names and files, the same environment, the same kind of stdout and stderr.
+type Bare struct {
+	argv    []string
+	environ []string
+	envFile []byte
+	name    string
+	Task    *nomadkit.Task // whose directories the containers mount and whose label they have
+}
+
+// Record starts a task through a plugin of its own and keeps how it called podman.
+func Record(t testing.TB, config string) *Bare {
+	t.Helper()
+	dir := t.TempDir()
+	script := filepath.Join(dir, "podman")
+	if err := os.WriteFile(script, []byte(recorder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", script))
+	bare := &Bare{Task: nomadkit.NewTask(t, p, config).Start(t)}
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	words := func(name string) []string {
+		return strings.Split(strings.TrimSuffix(string(read(name)), "\x00"), "\x00")
+	}
+	bare.argv, bare.environ, bare.envFile = words("argv"), words("environ"), read("envfile")
+	bare.name = "nomad-main-" + bare.Task.AllocID[:8]
+	if err := p.DestroyTask(bare.Task.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	Settle(t, bare.name)
+	return bare
+}
+
+// Command is a podman call that starts another container, and that container's name. Containers
+// that nobody removes are removed with Bare.Task.
+func (b *Bare) Command(t testing.TB, stdout, stderr *os.File) (*exec.Cmd, string) {
+	t.Helper()
+	name := "nomad-main-" + uuid.Short()
+	var argv []string
+	for _, word := range b.argv {
+		word = strings.ReplaceAll(word, b.name, name)
+		if _, path, found := strings.Cut(word, "="); found && strings.Contains(path, "/"+name+"/") {
+			path = strings.TrimPrefix(path, "path=")
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		argv = append(argv, word)
+	}
+	cmd := exec.Command("podman", argv...)
+	cmd.Env = b.environ
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	fd, err := unix.MemfdCreate("environment", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "environment")
+	if _, err := file.Write(b.envFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	cmd.ExtraFiles = []*os.File{file}
+	return cmd, name
+}
+
+// OpenFIFO opens a collector's FIFO as the driver does.
+func OpenFIFO(t testing.TB, path string) *os.File {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+// Settle waits until no process names `text`: podman cleans up for a while after a removal, and what
+// is measured next must not pay for it.
+func Settle(t testing.TB, text string) {
+	t.Helper()
+	nomadkit.Eventually(t, limit, "the end of the processes that name "+text, func() error {
+		if pids := nomadkit.ProcessesWith(text); len(pids) > 0 {
+			return fmt.Errorf("%v", pids)
+		}
+		return nil
+	})
+}
+
+// containerID is the id of a container by its name.
+func containerID(t testing.TB, name string) string {
+	t.Helper()
+	out, err := exec.Command("podman", "inspect", "--format={{.Id}}", name).Output()
+	if err != nil {
+		t.Fatalf("podman inspect %s: %v", name, err)
+	}
+	return string(bytes.TrimSpace(out))
+}
+
+func removeBare(t testing.TB, name string) {
+	t.Helper()
+	id := containerID(t, name)
+	if _, err := nomadkit.Podman("rm", "-f", "-t", "0", name); err != nil {
+		t.Fatal(err)
+	}
+	Settle(t, id)
+}
