@@ -8,12 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/nomad/helper/uuid"
 	"golang.org/x/sys/unix"
 
 	"nomad-driver-container/tests/nomadkit"
 )
+
+// limit is how long anything may take before the run is given up.
+const limit = 60 * time.Second
 
 // A podman in front of podman that keeps what it was called with.
 const recorder = `#!/bin/sh
@@ -56,12 +60,15 @@ func Record(t testing.TB, config string) *Bare {
 	words := func(name string) []string {
 		return strings.Split(strings.TrimSuffix(string(read(name)), "\x00"), "\x00")
 	}
-	bare.argv, bare.environ, bare.envFile = words("argv"), words("environ"), read("envfile")
-	bare.name = "nomad-main-" + bare.Task.AllocID[:8]
-	if err := p.DestroyTask(bare.Task.ID, true); err != nil {
-		t.Fatal(err)
+	bare.argv, bare.envFile = words("argv"), read("envfile")
+	for _, entry := range words("environ") {
+		// How the driver makes podman cheaper is the driver's own.
+		if !strings.HasPrefix(entry, "GOGC=") {
+			bare.environ = append(bare.environ, entry)
+		}
 	}
-	Settle(t, bare.name)
+	bare.name = "nomad-main-" + bare.Task.AllocID[:8]
+	Destroy(t, p, bare.Task)
 	return bare
 }
 
@@ -122,6 +129,26 @@ func Settle(t testing.TB, text string) {
 		}
 		return nil
 	})
+}
+
+// Destroy removes a task's container and waits until podman is done with it.
+func Destroy(t testing.TB, p *nomadkit.Plugin, task *nomadkit.Task) {
+	t.Helper()
+	ids := nomadkit.ContainersOf(t, task.AllocID)
+	if err := p.DestroyTask(task.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		Settle(t, id)
+	}
+}
+
+// Run runs such a call; the container's id goes to stdout, errors to the collector.
+func (b *Bare) Run(t testing.TB, task *nomadkit.Task, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("podman run: %v: %s", err, task.Log("stderr"))
+	}
 }
 
 // containerID is the id of a container by its name.

@@ -49,18 +49,13 @@ func TestStartLatency(t *testing.T) {
 		start := time.Now()
 		task.Start(t)
 		took := time.Since(start)
-		if err := p.DestroyTask(task.ID, true); err != nil {
-			t.Fatal(err)
-		}
-		Settle(t, "nomad-main-"+task.AllocID[:8])
+		Destroy(t, p, task)
 		return took
 	}
 	podman := func() time.Duration {
 		cmd, name := bare.Command(t, stdout, stderr)
 		start := time.Now()
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("podman run: %v", err)
-		}
+		bare.Run(t, bare.Task, cmd)
 		took := time.Since(start)
 		removeBare(t, name)
 		return took

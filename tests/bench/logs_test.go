@@ -34,18 +34,13 @@ func TestLogThroughput(t *testing.T) {
 		task := nomadkit.NewTask(t, p, shell(script)).Start(t)
 		took := speed(task)
 		task.Wait(t, limit)
-		if err := p.DestroyTask(task.ID, true); err != nil {
-			t.Fatal(err)
-		}
-		Settle(t, "nomad-main-"+task.AllocID[:8])
+		Destroy(t, p, task)
 		return took
 	}
 	podman := func() time.Duration {
 		task := nomadkit.NewTask(t, p, shell(script)) // never started: its FIFOs and collector
 		cmd, name := bare.Command(t, OpenFIFO(t, task.StdoutPath), OpenFIFO(t, task.StderrPath))
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("podman run: %v", err)
-		}
+		bare.Run(t, task, cmd)
 		took := speed(task)
 		removeBare(t, name)
 		return took

@@ -10,9 +10,6 @@ import (
 	"nomad-driver-container/tests/nomadkit"
 )
 
-// limit is how long anything may take before the run is given up.
-const limit = 60 * time.Second
-
 var report Report
 
 // NDC_BENCH=1 runs the measurements; they take minutes and need a quiet machine.
