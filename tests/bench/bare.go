@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,6 +92,7 @@ func (b *Bare) Command(t testing.TB, stdout, stderr *os.File) (*exec.Cmd, string
 	cmd := exec.Command("podman", argv...)
 	cmd.Env = b.environ
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = ownSession()
 	fd, err := unix.MemfdCreate("environment", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +108,10 @@ func (b *Bare) Command(t testing.TB, stdout, stderr *os.File) (*exec.Cmd, string
 	cmd.ExtraFiles = []*os.File{file}
 	return cmd, name
 }
+
+// ownSession is how the driver runs podman: the kernel shares the processor among sessions
+// (sched_autogroup), so on a busy machine the caller's session and a new one are not the same.
+func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // OpenFIFO opens a collector's FIFO as the driver does.
 func OpenFIFO(t testing.TB, path string) *os.File {

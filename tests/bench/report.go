@@ -94,4 +94,13 @@ func Median(sample []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
+// medianRatio is the median of a[i]/b[i]: what the machine did during a pair hit both.
+func medianRatio(a, b []float64) float64 {
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return Median(ratios)
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
