@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,16 @@
 
 namespace ndc::runtime {
 namespace {
+
+// Most podman calls end before it pays to collect garbage: Go's usual pace costs 7 to 10 ms of CPU
+// in each, a tenth of the call. An operator's own setting stays.
+constexpr std::string_view kGarbageCollection = "GOGC=400";
+
+void collect_less(std::vector<std::string>& environment) {
+  const bool set = std::any_of(environment.begin(), environment.end(),
+                               [](const std::string& entry) { return entry.starts_with("GOGC="); });
+  if (!set) environment.emplace_back(kGarbageCollection);
+}
 
 // A call is some 80 ms of CPU and waits for files as long again: more than this only queue up at
 // podman's locks.
@@ -46,6 +57,7 @@ Command PodmanCli::command(std::vector<std::string> arguments) const {
   out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
                   std::make_move_iterator(arguments.end()));
   out.environment = child_environment();
+  collect_less(out.environment);
   out.timeout = timeout_;
   return out;
 }
