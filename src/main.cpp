@@ -1,4 +1,6 @@
 // The plugin's program: builds the parts, joins them, and serves until the host asks it to go.
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -13,6 +15,7 @@
 #include "rpc/server.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
+#include "runtime/monitor_process.hpp"
 #include "runtime/process.hpp"
 
 namespace {
@@ -45,6 +48,15 @@ int run_plugin() {
   };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
+}
+
+// A monitor runs beside every task on Apple's runtime, so it must stay small: it is entered before
+// the static objects of the libraries come to life, where the system orders initialisers, and
+// before anything else runs anyway. C runtimes hand argc and argv to initialisers.
+__attribute__((constructor(101))) void become_monitor(int argc, char** argv) {
+  if (argc > 1 && std::string_view{argv[1]} == "monitor") {
+    ::_exit(ndc::runtime::monitor_main(argc - 2, argv + 2));
+  }
 }
 
 }  // namespace

@@ -92,6 +92,11 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
                         PluginConfig::Volumes{false, {}});
 }
 
+Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
+                                   const PluginConfig::Volumes& policy) {
+  return allowed_source(spec, Volume{path, "/", {}}, policy);
+}
+
 std::string ssh_agent_socket() {
   const char* path = std::getenv("SSH_AUTH_SOCK");
   return path != nullptr && *path == '/' ? path : "";

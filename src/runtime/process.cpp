@@ -100,6 +100,7 @@ void RunningCommand::start() {
   plan.argv = command_.argv;
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
+  if (command_.in.fd) plan.fds[0] = command_.in.fd->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
 
   auto out_end = connect(command_.out, out_, plan.fds[1]);
@@ -110,6 +111,7 @@ void RunningCommand::start() {
   auto child = Child::spawn(loop_, plan, [self = shared_from_this()](ExitStatus status) {
     self->exited(std::move(status));
   });
+  command_.in.fd.reset();
   command_.out.fd.reset();
   command_.err.fd.reset();
   command_.extra_fd.reset();
@@ -218,6 +220,23 @@ void run_command(EventLoop& loop, Command command,
                  std::function<void(Expected<CommandResult>)> done) {
   auto running = std::make_shared<RunningCommand>(loop, std::move(command), std::move(done));
   loop.post([running = std::move(running)] { running->start(); });
+}
+
+Expected<Stdio> input_pipe(const std::string& bytes) {
+  constexpr std::size_t kMaxInput = 4096;  // what every pipe holds
+  const auto error = [](std::string cause) {
+    return fail(Error{ErrorCode::kInternal, "prepare input", {}, std::move(cause), {}});
+  };
+  if (bytes.size() > kMaxInput) return error("it is longer than 4 KiB");
+  uv_file fds[2];
+  if (const int failed = uv_pipe(fds, 0, UV_NONBLOCK_PIPE); failed != 0) {
+    return error(std::string{"pipe: "} + uv_strerror(failed));
+  }
+  auto ours = std::make_shared<UniqueFd>(fds[0]);
+  const UniqueFd theirs{fds[1]};
+  const ssize_t written = ::write(theirs.get(), bytes.data(), bytes.size());
+  if (written != static_cast<ssize_t>(bytes.size())) return error(std::strerror(errno));
+  return Stdio::descriptor(std::move(ours));
 }
 
 std::vector<std::string> child_environment() {

@@ -37,6 +37,7 @@ struct Command {
   std::string directory;                 // empty: "/"
   Stdio out = Stdio::capture();
   Stdio err = Stdio::capture();
+  Stdio in = Stdio::null();              // null, or a descriptor: input_pipe()
   std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
@@ -60,6 +61,10 @@ struct CommandResult {
 // after the child's end are read for at most 200 ms more.
 void run_command(EventLoop& loop, Command command,
                  std::function<void(Expected<CommandResult>)> done);
+
+// Something short and secret for a child's stdin: a pipe that holds it already, its other end
+// closed. At most 4 KiB (kInternal beyond).
+Expected<Stdio> input_pipe(const std::string& bytes);
 
 // This process's environment without Nomad's plugin variables (magic cookie, PLUGIN_*).
 std::vector<std::string> child_environment();
