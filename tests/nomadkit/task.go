@@ -88,6 +88,14 @@ func (task *Task) StartLogs(t testing.TB) {
 	}
 }
 
+// StopLogs ends the log collector.
+func (task *Task) StopLogs(t testing.TB) {
+	t.Helper()
+	if err := task.logmon.Stop(); err != nil {
+		t.Fatalf("logmon: %v", err)
+	}
+}
+
 // Log is what the collector has of "stdout" or "stderr".
 func (task *Task) Log(stream string) string {
 	data, _ := os.ReadFile(filepath.Join(task.LogDir, "main."+stream+".0"))
