@@ -111,7 +111,7 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
     return breaker_.failed("Apple's container does not reach its service (XPC connection error)",
                            now);
   }
-  breaker_.succeeded();
+  if (kind != Kind::kPing) breaker_.succeeded();
 }
 
 void AppleCli::run_ok(Command command, Kind kind, std::string what, std::string on,
@@ -160,7 +160,7 @@ void AppleCli::find(const std::string& id,
 
 void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
   if (version_) return done(*version_);
-  run_ok(command({"--version"}), Kind::kVital, "ask the version of", "container",
+  run_ok(command({"--version"}), Kind::kPing, "ask the version of", "container",
          [self = shared_from_this(), done = std::move(done)](const Expected<std::string>& out) {
            if (!out) return done(fail(out.error()));
            const auto version = parse_version(apple_version_in(*out));

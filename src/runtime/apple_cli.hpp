@@ -25,10 +25,10 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
 
   using Result = std::function<void(Expected<CommandResult>)>;
 
-  // kVital calls end what runs, or ask whether the engine is well: they are made even while the
-  // breaker is open, and do not wait for a slot. kLong ones (pulls) take no slot and a failure of
-  // theirs says nothing about the engine, unless its words do.
-  enum class Kind { kNormal, kVital, kLong };
+  // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
+  // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
+  // no slot, and a time-out of theirs says nothing about the engine.
+  enum class Kind { kNormal, kVital, kPing, kLong };
 
   Command command(std::vector<std::string> arguments) const;
   void run(Command command, Kind kind, Result done);

@@ -67,7 +67,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     }
     version_ = *version;
     if (version_ < kOldestApple) return done_(judged({}));
-    cli_->run(cli_->command({"system", "status", "--format", "json"}), AppleCli::Kind::kVital,
+    cli_->run(cli_->command({"system", "status", "--format", "json"}), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& result) {
                 self->has_status(result);
               });
@@ -86,7 +86,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
                            (status && *status != "not running" ? " (" + *status + ")" : "") +
                            ": container system start"));
     }
-    cli_->run(cli_->command({"system", "version", "--format", "json"}), AppleCli::Kind::kVital,
+    cli_->run(cli_->command({"system", "version", "--format", "json"}), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& answer) {
                 self->has_versions(answer);
               });

@@ -46,6 +46,7 @@ int Channel::patience(std::int64_t now) const {
 }
 
 bool Channel::read_source(std::int64_t now) {
+  if (now - checked_ >= kSinkCheck) tick(now);  // first: it uses the buffer too
   const ssize_t size = ::read(source_.get(), buffer, sizeof buffer);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (size <= 0) {  // the end; a terminal says EIO
@@ -55,7 +56,6 @@ bool Channel::read_source(std::int64_t now) {
   slow_read_ = now;
   const auto count = static_cast<std::size_t>(size);
   remember(buffer, count);
-  if (now - checked_ >= kSinkCheck) tick(now);
   const std::size_t written = spool_.pending() == 0 ? write_now(buffer, count) : 0;
   std::size_t kept = written;
   while (kept < count && !spool_.append(buffer + kept, count - kept)) {
