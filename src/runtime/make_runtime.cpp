@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "runtime/make_apple.hpp"
 #include "runtime/make_podman.hpp"
 
 namespace ndc::runtime {
@@ -19,8 +20,7 @@ Expected<std::shared_ptr<ContainerRuntime>> make_runtime(const PluginConfig& con
                                                          std::shared_ptr<EventLoop> loop) {
   const RuntimeKind kind = config.runtime == RuntimeKind::kAuto ? kOfThisPlatform : config.runtime;
   if (kind == RuntimeKind::kPodman) return make_podman(config, std::move(loop));
-  return fail({ErrorCode::kUnsupported, "use runtime", "apple",
-               "Apple's container is not supported yet by this version", "use podman on Linux"});
+  return make_apple(config, std::move(loop));
 }
 
 }  // namespace ndc::runtime

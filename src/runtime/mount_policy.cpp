@@ -118,12 +118,17 @@ std::optional<Error> ssh_agent_refusal(const TaskConfig& config) {
     error.cause = "the Nomad client's environment names no agent (SSH_AUTH_SOCK)";
     error.hint = "start the Nomad client with SSH_AUTH_SOCK set";
   } else if (::stat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) {
-    error.cause = "there is no agent at " + quoted(path) + " any more";
+    error.cause = "there is no agent at " + ndc::quoted(path) + " any more";
     error.hint = "start one there, or the Nomad client with another SSH_AUTH_SOCK";
   } else {
     return std::nullopt;
   }
   return error;
+}
+
+Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
+                                   const PluginConfig::Volumes& policy) {
+  return allowed_source(spec, Volume{path, "/", {}}, policy);
 }
 
 std::string ssh_agent_socket() {

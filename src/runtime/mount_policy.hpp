@@ -30,6 +30,11 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path);
 // Why the job cannot have the node's agent, if it asks for it.
 std::optional<Error> ssh_agent_refusal(const TaskConfig& config);
 
+// The real path of something of the host that the job names, within the policy for volumes.
+// kInvalidConfig where it does not exist or is not allowed.
+Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
+                                   const PluginConfig::Volumes& policy);
+
 // The agent's socket that the Nomad client was started with (SSH_AUTH_SOCK); empty if none.
 std::string ssh_agent_socket();
 

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -15,21 +14,10 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/state_directory.hpp"
+
 namespace ndc::runtime {
 namespace {
-
-bool is_name(std::string_view name) {
-  if (name.empty() || name.size() > 128 || name.front() == '.') return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  });
-}
-
-Error broken(const std::string& path, const std::string& cause) {
-  return {ErrorCode::kInternal, "prepare state directory", path, cause,
-          "check state_dir in the plugin's configuration"};
-}
 
 std::string first_word(const std::string& path) {
   std::ifstream file{path};
@@ -59,33 +47,21 @@ PodmanFiles::PodmanFiles(const std::string& state_dir, std::string container_nam
       directory_{state_dir + "/" + name_} {}
 
 Expected<void> PodmanFiles::make() const {
-  if (!is_name(name_)) return fail(broken(name_, "it is no container name"));
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path{state_dir_}.parent_path(), error);
-  if (::mkdir(state_dir_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail(broken(state_dir_, std::strerror(errno)));
-  }
-  struct stat info {};
-  if (::lstat(state_dir_.c_str(), &info) != 0)
-    return fail(broken(state_dir_, std::strerror(errno)));
-  if (!S_ISDIR(info.st_mode)) return fail(broken(state_dir_, "it is no directory"));
-  if (info.st_uid != ::geteuid()) return fail(broken(state_dir_, "it belongs to another user"));
-  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return fail(broken(state_dir_, "others can write to it: its mode must be 0700"));
-  }
+  if (!is_state_name(name_)) return fail(state_error(name_, "it is no container name"));
+  if (auto made = make_private_directory(state_dir_); !made) return made;
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail(broken(directory_, std::strerror(errno)));
+    return fail(state_error(directory_, std::strerror(errno)));
   }
   for (const std::string& path : {id_file(), pid_file(), conmon_pid_file()}) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return fail(broken(path, std::strerror(errno)));
+      return fail(state_error(path, std::strerror(errno)));
     }
   }
   return {};
 }
 
 void PodmanFiles::remove() const {
-  if (!is_name(name_)) return;
+  if (!is_state_name(name_)) return;
   std::error_code ignored;  // what stays is made anew, or replaced, by the next task of this name
   std::filesystem::remove_all(directory_, ignored);
 }
@@ -93,11 +69,11 @@ void PodmanFiles::remove() const {
 Expected<std::shared_ptr<UniqueFd>> PodmanFiles::endless_input() const {
   const std::string path = directory_ + "/stdin";
   ::unlink(path.c_str());
-  if (::mkfifo(path.c_str(), 0600) != 0) return fail(broken(path, std::strerror(errno)));
+  if (::mkfifo(path.c_str(), 0600) != 0) return fail(state_error(path, std::strerror(errno)));
   auto fd = std::make_shared<UniqueFd>(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   const int error = errno;
   ::unlink(path.c_str());
-  if (!*fd) return fail(broken(path, std::strerror(error)));
+  if (!*fd) return fail(state_error(path, std::strerror(error)));
   return fd;
 }
 

@@ -226,6 +226,23 @@ void run_command(EventLoop& loop, Command command,
   loop.post([running = std::move(running)] { running->start(); });
 }
 
+Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes) {
+  constexpr std::size_t kMaxInput = 4096;  // what every pipe holds
+  const auto error = [](std::string cause) {
+    return fail(Error{ErrorCode::kInternal, "prepare input", {}, std::move(cause), {}});
+  };
+  if (bytes.size() > kMaxInput) return error("it is longer than 4 KiB");
+  uv_file fds[2];
+  if (const int failed = uv_pipe(fds, 0, UV_NONBLOCK_PIPE); failed != 0) {
+    return error(std::string{"pipe: "} + uv_strerror(failed));
+  }
+  auto ours = std::make_shared<UniqueFd>(fds[0]);
+  const UniqueFd theirs{fds[1]};
+  const ssize_t written = ::write(theirs.get(), bytes.data(), bytes.size());
+  if (written != static_cast<ssize_t>(bytes.size())) return error(std::strerror(errno));
+  return ours;
+}
+
 std::vector<std::string> child_environment() {
   std::vector<std::string> out;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {

@@ -66,6 +66,10 @@ struct CommandResult {
 void run_command(EventLoop& loop, Command command,
                  std::function<void(Expected<CommandResult>)> done);
 
+// Something short and secret for a child's stdin: a pipe that holds it already, its other end
+// closed. At most 4 KiB (kInternal beyond).
+Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes);
+
 // This process's environment without Nomad's plugin variables (magic cookie, PLUGIN_*).
 std::vector<std::string> child_environment();
 

@@ -34,6 +34,7 @@ struct Plan {
   char* const* environment;
   const char* directory;
   int slave;
+  const char* slave_path;  // empty: unknown
   int extra_fd;
   int report;
 };
@@ -62,6 +63,12 @@ constexpr const char* kStepNames[] = {"setsid", "controlling terminal", "dup2", 
   }
   for (int fd = 0; fd < 3; ++fd) {
     if (::dup2(slave, fd) < 0) report_and_exit(report, kDescriptors);
+    // Opened anew for output: a program that makes its stdin non-blocking must not do so to these.
+    const int own = fd == 0 || *plan.slave_path == '\0' ? -1 : ::open(plan.slave_path, O_RDWR);
+    if (own > fd) {
+      ::dup2(own, fd);
+      ::close(own);
+    }
   }
   if (extra >= 0 && ::dup2(extra, 3) < 0) report_and_exit(report, kDescriptors);
   if (::chdir(plan.directory) < 0) report_and_exit(report, kDirectory);
@@ -117,8 +124,10 @@ pid_t spawn_on_pty(const std::string& file, const std::vector<std::string>& argv
   UniqueFd report_write{report_fds[1]};
   const std::vector<char*> arguments = pointers(argv);
   const std::vector<char*> variables = pointers(environment);
-  const Plan plan{file.c_str(), arguments.data(), variables.data(),  directory.c_str(),
-                  slave,        extra_fd,         report_write.get()};
+  char slave_path[128] = "";
+  if (::ttyname_r(slave, slave_path, sizeof slave_path) != 0) slave_path[0] = '\0';
+  const Plan plan{file.c_str(), arguments.data(), variables.data(), directory.c_str(),
+                  slave,        slave_path,       extra_fd,         report_write.get()};
 
   // No signal may reach a handler of ours in the child.
   sigset_t all;

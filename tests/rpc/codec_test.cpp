@@ -88,8 +88,8 @@ TEST_CASE("a port without a task port keeps the host's number") {
 }
 
 TEST_CASE("a share that is no number counts as unknown") {
-  for (const double share : {std::numeric_limits<double>::quiet_NaN(),
-                             std::numeric_limits<double>::infinity(), -1.0}) {
+  for (const double share :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), -1.0}) {
     auto config = task();
     config.mutable_resources()->mutable_linux_resources()->set_percentticks(share);
     CHECK(to_task_spec(config).value().resources.node_share == 0);
@@ -228,7 +228,8 @@ TEST_CASE("usage lists exactly what was measured, and never the ticks") {
 }
 
 TEST_CASE("fingerprints and events carry valid UTF-8 only") {
-  Fingerprint fingerprint{Health::kHealthy, "fine \xff",
+  Fingerprint fingerprint{Health::kHealthy,
+                          "fine \xff",
                           {{"driver.container", true},
                            {"driver.container.n", std::int64_t{3}},
                            {"driver.container.s", std::string{"\xc3"}}}};
@@ -239,7 +240,8 @@ TEST_CASE("fingerprints and events carry valid UTF-8 only") {
   CHECK(out.attributes().at("driver.container.n").int_val() == 3);
   CHECK(out.attributes().at("driver.container.s").string_val() == "\xEF\xBF\xBD");
 
-  const auto event = to_wire(TaskEvent{"id", "alloc", "web", WallTime{2s}, "\x80", {{"k", "\xfe"}}});
+  const auto event =
+      to_wire(TaskEvent{"id", "alloc", "web", WallTime{2s}, "\x80", {{"k", "\xfe"}}});
   CHECK(event.timestamp().seconds() == 2);
   CHECK(event.message() == "\xEF\xBF\xBD");
   CHECK(event.annotations().at("k") == "\xEF\xBF\xBD");

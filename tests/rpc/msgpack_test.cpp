@@ -65,8 +65,14 @@ TEST_CASE("text may come as any str or bin") {
 
 TEST_CASE("nested lists and maps keep their shape, empty ones and nil apart") {
   // {"a": [], "b": {}, "c": nil, "d": [1, {"e": "f"}]}
-  const auto value =
-      decode_msgpack("\x84\xa1" "a\x90\xa1" "b\x80\xa1" "c\xc0\xa1" "d\x92\x01\x81\xa1" "e\xa1" "f");
+  const auto value = decode_msgpack(
+      "\x84\xa1"
+      "a\x90\xa1"
+      "b\x80\xa1"
+      "c\xc0\xa1"
+      "d\x92\x01\x81\xa1"
+      "e\xa1"
+      "f");
   const Value expected{Value::Map{
       {"a", Value{Value::List{}}},
       {"b", Value{Value::Map{}}},
@@ -82,11 +88,15 @@ TEST_CASE("bytes that are no configuration are refused with the reason") {
         std::string::npos);
   CHECK(refusal("\xa5hi").find("ends too early") != std::string::npos);
   CHECK(refusal("\x92\x01").find("ends too early") != std::string::npos);
-  CHECK(refusal("\x81\xa1" "a").find("ends too early") != std::string::npos);
+  CHECK(refusal("\x81\xa1"
+                "a")
+            .find("ends too early") != std::string::npos);
   CHECK(refusal("\x01\x02").find("bytes follow") != std::string::npos);
   CHECK(refusal(bytes("\xd4\x00\x00")).find("extension") != std::string::npos);
   CHECK(refusal("\x81\x01\x02").find("a key is no text") != std::string::npos);
-  CHECK(refusal("\x81\x91\xa1" "a\x02").find("a key is no text") != std::string::npos);
+  CHECK(refusal("\x81\x91\xa1"
+                "a\x02")
+            .find("a key is no text") != std::string::npos);
   CHECK_FALSE(refusal("\xc1").empty());
 }
 

@@ -45,12 +45,19 @@ void check_complete(const hclspec::Object& object) {
 
 TEST_CASE("each type of setting has its spelling in the schema") {
   const Schema schema{
-      {"s", SettingType::kString, true, true, {}}, {"n", SettingType::kNumber, false, true, {}},
-      {"b", SettingType::kBool, false, true, {}},  {"l", SettingType::kStringList, false, true, {}},
-      {"m", SettingType::kStringMap, false, true, {}}, {"w", SettingType::kWords, false, true, {}},
+      {"s", SettingType::kString, true, true, {}},
+      {"n", SettingType::kNumber, false, true, {}},
+      {"b", SettingType::kBool, false, true, {}},
+      {"l", SettingType::kStringList, false, true, {}},
+      {"m", SettingType::kStringMap, false, true, {}},
+      {"w", SettingType::kWords, false, true, {}},
       {"blk", SettingType::kBlock, false, true, {{"x", SettingType::kStringMap, false, true, {}}}},
-      {"rep", SettingType::kBlockList, false, true,
-       {{"x", SettingType::kStringMap, false, true, {}}, {"w", SettingType::kWords, false, true, {}}}},
+      {"rep",
+       SettingType::kBlockList,
+       false,
+       true,
+       {{"x", SettingType::kStringMap, false, true, {}},
+        {"w", SettingType::kWords, false, true, {}}}},
   };
   const auto spec = to_hclspec(schema);
   REQUIRE(spec.has_object());
@@ -62,7 +69,8 @@ TEST_CASE("each type of setting has its spelling in the schema") {
   CHECK(type_in(spec.object(), "l") == "list(string)");
   CHECK(type_in(spec.object(), "m") == "any");
   CHECK(type_in(spec.object(), "w") == "any");
-  CHECK(type_in(spec.object().attributes().at("blk").block_value().nested().object(), "x") == "any");
+  CHECK(type_in(spec.object().attributes().at("blk").block_value().nested().object(), "x") ==
+        "any");
   const auto& repeated = spec.object().attributes().at("rep").block_list().nested().object();
   CHECK(type_in(repeated, "x") == "list(map(string))");
   CHECK(type_in(repeated, "w") == "list(string)");

@@ -23,8 +23,9 @@ TEST_CASE("an unknown task has the text that Nomad's own drivers use") {
 
 TEST_CASE("no error of a healthy plugin looks like its death") {
   for (int code = 0; code <= static_cast<int>(ErrorCode::kCancelled); ++code) {
-    for (const auto& status : {to_status({.code = static_cast<ErrorCode>(code), .what = "x"}),
-                               to_start_status({.code = static_cast<ErrorCode>(code), .what = "x"})}) {
+    for (const auto& status :
+         {to_status({.code = static_cast<ErrorCode>(code), .what = "x"}),
+          to_start_status({.code = static_cast<ErrorCode>(code), .what = "x"})}) {
       CHECK(status.error_code() != grpc::StatusCode::OK);
       CHECK(status.error_code() != grpc::StatusCode::UNAVAILABLE);
       CHECK(status.error_code() != grpc::StatusCode::CANCELLED);

@@ -1,0 +1,182 @@
+#include "runtime/apple_cli.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/apple_errors.hpp"
+#include "runtime/child.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+// The daemon does one start at a time and answers the rest quickly: more calls only queue up there,
+// where the wait counts against their deadline.
+constexpr int kSlots = 8;
+
+// `list --all` of a thousand containers is some 3 MB.
+constexpr std::size_t kCaptureLimit = 64u << 20;
+
+std::string find_program(const std::string& configured) {
+  if (!configured.empty()) return configured;
+  for (const char* usual : {"/usr/local/bin/container", "/opt/homebrew/bin/container"}) {
+    if (::access(usual, X_OK) == 0) return usual;
+  }
+  return "container";
+}
+
+bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
+
+}  // namespace
+
+AppleCli::AppleCli(EventLoop& loop, const PluginConfig& config)
+    : loop_{loop},
+      program_{find_program(config.container_path)},
+      timeout_{config.command_timeout} {}
+
+Expected<std::string> AppleCli::program() const {
+  return resolve_program({program_}, child_environment());
+}
+
+Command AppleCli::command(std::vector<std::string> arguments) const {
+  Command out;
+  out.argv.reserve(arguments.size() + 1);
+  out.argv.push_back(program_);
+  out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
+                  std::make_move_iterator(arguments.end()));
+  out.environment = child_environment();
+  out.timeout = timeout_;
+  out.capture_limit = kCaptureLimit;
+  return out;
+}
+
+void AppleCli::run(Command command, Kind kind, Result done) {
+  if (kind == Kind::kNormal) {
+    waiting_.push_back({std::move(command), kind, std::move(done)});
+    return next();
+  }
+  launch({std::move(command), kind, std::move(done)});
+}
+
+void AppleCli::next() {
+  while (running_ < kSlots && !waiting_.empty()) {
+    Waiting call = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (const auto refusal = breaker_.refusal(CircuitBreaker::Clock::now())) {
+      // Later, as every answer: callers may hold locks of their own.
+      loop_.post(
+          [done = std::move(call.done), name = command_name(call.command.argv), reason = *refusal] {
+            done(fail({ErrorCode::kRuntimeUnavailable, "run", name,
+                       "not tried, because the last calls failed: " + reason,
+                       "check the node: container system status"}));
+          });
+      continue;
+    }
+    ++running_;
+    call.done = [self = shared_from_this(),
+                 done = std::move(call.done)](Expected<CommandResult> result) {
+      --self->running_;
+      done(std::move(result));
+      self->next();
+    };
+    launch(std::move(call));
+  }
+}
+
+void AppleCli::launch(Waiting call) {
+  run_command(
+      loop_, std::move(call.command),
+      [self = shared_from_this(), kind = call.kind,
+       done = std::move(call.done)](Expected<CommandResult> result) {
+        self->judge(kind, result);
+        if (result && result->truncated) {
+          done(fail(
+              {ErrorCode::kRuntimeUnavailable, "run", "container", "its answer is too long", {}}));
+          return;
+        }
+        done(std::move(result));
+      });
+}
+
+// An answer, even a refusal, is a sign of life; silence and a missing daemon are not.
+void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
+  const auto now = CircuitBreaker::Clock::now();
+  if (!result) {
+    if (kind == Kind::kLong) return;
+    const Error& error = result.error();
+    breaker_.failed(error.message(), now);
+    if (doubt_) doubt_();
+    return;
+  }
+  if (!ok(*result) && says_daemon_is_down(result->err)) {
+    if (doubt_) doubt_();
+    return breaker_.failed("Apple's container does not reach its service (XPC connection error)",
+                           now);
+  }
+  if (kind != Kind::kPing) breaker_.succeeded();
+}
+
+void AppleCli::run_ok(Command command, Kind kind, std::string what, std::string on,
+                      std::function<void(Expected<std::string>)> done) {
+  run(std::move(command), kind,
+      [what = std::move(what), on = std::move(on),
+       done = std::move(done)](Expected<CommandResult> result) {
+        if (!result) return done(fail(std::move(result.error()).wrap(what, on)));
+        if (!ok(*result)) return done(fail(apple_error(what, on, result->status, result->err)));
+        done(std::move(result->out));
+      });
+}
+
+void AppleCli::list(std::function<void(Expected<Containers>)> done) {
+  next_list_.push_back(std::move(done));
+  if (next_list_.size() > 1) return;
+  // From its own start on a call takes no more callers: what they did before asking must show.
+  Command list = command({"list", "--all", "--format", "json"});
+  loop_.post([self = shared_from_this(), list = std::move(list)]() mutable {
+    auto callers = std::make_shared<std::vector<std::function<void(Expected<Containers>)>>>(
+        std::exchange(self->next_list_, {}));
+    self->run(std::move(list), Kind::kNormal, [callers](Expected<CommandResult> result) {
+      const auto answer = [&]() -> Expected<Containers> {
+        const char* what = "list containers";
+        if (!result) return fail(std::move(result.error()).wrap(what));
+        if (!ok(*result)) return fail(apple_error(what, {}, result->status, result->err));
+        auto parsed = parse_apple_containers(result->out);
+        if (!parsed) return fail(std::move(parsed.error()).wrap(what));
+        return std::make_shared<const std::vector<AppleContainer>>(std::move(*parsed));
+      }();
+      for (const auto& caller : *callers) caller(answer);
+    });
+  });
+}
+
+void AppleCli::find(const std::string& id,
+                    std::function<void(Expected<std::optional<AppleContainer>>)> done) {
+  list([id, done = std::move(done)](const Expected<Containers>& all) {
+    if (!all) return done(fail(all.error()));
+    const auto found = std::find_if((*all)->begin(), (*all)->end(),
+                                    [&](const AppleContainer& each) { return each.id == id; });
+    if (found == (*all)->end()) return done(std::optional<AppleContainer>{});
+    done(std::optional{*found});
+  });
+}
+
+void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
+  if (version_) return done(*version_);
+  run_ok(command({"--version"}), Kind::kPing, "ask the version of", "container",
+         [self = shared_from_this(), done = std::move(done)](const Expected<std::string>& out) {
+           if (!out) return done(fail(out.error()));
+           const auto version = parse_version(apple_version_in(*out));
+           if (!version) {
+             return done(fail({ErrorCode::kRuntimeUnavailable,
+                               "ask the version of",
+                               "container",
+                               "it did not say one",
+                               {}}));
+           }
+           self->version_ = version;
+           done(*version);
+         });
+}
+
+}  // namespace ndc::runtime

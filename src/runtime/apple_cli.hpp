@@ -1,0 +1,86 @@
+// One call of Apple's `container`: where the program is, what environment it gets, how many run at
+// a time, how long each may take, and when calling it is pointless. Loop thread only.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/error.hpp"
+#include "model/plugin_config.hpp"
+#include "model/version_number.hpp"
+#include "runtime/apple_json.hpp"
+#include "runtime/circuit_breaker.hpp"
+#include "runtime/event_loop.hpp"
+#include "runtime/process.hpp"
+
+namespace ndc::runtime {
+
+class AppleCli : public std::enable_shared_from_this<AppleCli> {
+ public:
+  AppleCli(EventLoop& loop, const PluginConfig& config);
+
+  using Result = std::function<void(Expected<CommandResult>)>;
+
+  // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
+  // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
+  // no slot, and a time-out of theirs says nothing about the engine.
+  enum class Kind { kNormal, kVital, kPing, kLong };
+
+  Command command(std::vector<std::string> arguments) const;
+  void run(Command command, Kind kind, Result done);
+  void run(std::vector<std::string> arguments, Result done) {
+    run(command(std::move(arguments)), Kind::kNormal, std::move(done));
+  }
+  // An exit code other than 0 is an error too: apple_error() with `what` and `on`.
+  void run_ok(Command command, Kind kind, std::string what, std::string on,
+              std::function<void(Expected<std::string>)> done);
+
+  // All containers, running or not. Callers that come while a call waits to be made share it.
+  using Containers = std::shared_ptr<const std::vector<AppleContainer>>;
+  void list(std::function<void(Expected<Containers>)> done);
+  // One container; nullopt where the engine has none of this id.
+  void find(const std::string& id,
+            std::function<void(Expected<std::optional<AppleContainer>>)> done);
+
+  // The CLI's version, asked once until forget_version().
+  void version(std::function<void(Expected<VersionNumber>)> done);
+  std::optional<VersionNumber> known_version() const { return version_; }
+  void learn_version(VersionNumber version) { version_ = version; }
+  void forget_version() { version_.reset(); }
+
+  // The program's path, for a process that outlives us. kRuntimeUnavailable where it is missing.
+  Expected<std::string> program() const;
+
+  // Called when a call failed for want of the engine: not there, not answering, no service.
+  void on_doubt(std::function<void()> doubt) { doubt_ = std::move(doubt); }
+
+  const CircuitBreaker& breaker() const { return breaker_; }
+  std::chrono::nanoseconds timeout() const { return timeout_; }
+  EventLoop& loop() const { return loop_; }
+
+ private:
+  struct Waiting {
+    Command command;
+    Kind kind = Kind::kNormal;
+    Result done;
+  };
+  void next();
+  void launch(Waiting call);
+  void judge(Kind kind, const Expected<CommandResult>& result);
+
+  EventLoop& loop_;
+  std::string program_;
+  std::chrono::nanoseconds timeout_;
+  std::deque<Waiting> waiting_;
+  int running_ = 0;
+  CircuitBreaker breaker_;
+  std::function<void()> doubt_;
+  std::optional<VersionNumber> version_;
+  std::vector<std::function<void(Expected<Containers>)>> next_list_;
+};
+
+}  // namespace ndc::runtime

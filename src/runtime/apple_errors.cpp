@@ -1,0 +1,170 @@
+#include "runtime/apple_errors.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <vector>
+
+namespace ndc::runtime {
+namespace {
+
+constexpr std::size_t kMaxReason = 600;
+constexpr const char* kStart = "start it: container system start";
+
+struct Rule {
+  const char* part;  // of the reason, in lower case
+  ErrorCode code;
+  const char* hint;
+};
+
+// The first match counts: what is more specific stands first.
+const std::vector<Rule>& rules() {
+  using enum ErrorCode;
+  static const std::vector<Rule> table{
+      {"xpc connection error", kRuntimeUnavailable, kStart},
+      {"keychain", kAuthFailed,
+       "unlock the login keychain of the agent's user (security unlock-keychain), or run the agent "
+       "in that user's session"},
+      {"-25308", kAuthFailed,
+       "unlock the login keychain of the agent's user (security unlock-keychain), or run the agent "
+       "in that user's session"},
+      {"no credentials found for host", kAuthFailed,
+       "give the task an auth block, or log in: container registry login"},
+      {"401 unauthorized", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"403 forbidden", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"429 ", kRegistryUnreachable, "the registry limits pulls: log in or use a mirror"},
+      {"404 not found", kImageNotFound, "check the image's name and tag"},
+      {"image not found", kImageNotFound, "pull the image or check its name"},
+      {"no manifest", kImageNotFound, "the image does not exist for this platform"},
+      {"unsupported platform", kImageNotFound, "the image does not exist for this platform"},
+      {"response: 5", kRegistryUnreachable, ""},
+      {"could not connect", kRegistryUnreachable, "check the registry's address"},
+      {"connection refused", kRegistryUnreachable, "check the registry's address"},
+      {"connectiontimeout", kRegistryUnreachable, "check the network"},
+      {"nsurlerror", kRegistryUnreachable, "check the network"},
+      {"urlerror", kRegistryUnreachable, "check the network"},
+      {"network connection was lost", kRegistryUnreachable, "check the network"},
+      {"appears to be offline", kRegistryUnreachable, "check the network"},
+      {"server with the specified hostname", kRegistryUnreachable,
+       "check the registry's name and the node's DNS"},
+      {"timed out", kRegistryUnreachable, "check the network"},
+      {"hostname(s) already exist", kAlreadyExists, "another container has this host name"},
+      {"already exists", kAlreadyExists, ""},
+      {"errno: 48", kStartFailed, "another process has this port: use another one"},
+      {"address already in use", kStartFailed, "another process has this port: use another one"},
+      {"errno: 13", kStartFailed, "ports below 1024 may need another host port"},
+      {"failed to find target executable", kStartFailed,
+       "check the task's command and the image's PATH"},
+      {"storage device attachment is invalid", kStartFailed,
+       "a named volume can be used by one running container at a time"},
+      {"vzerrordomain code=2", kStartFailed,
+       "a named volume can be used by one running container at a time"},
+      {"nested virtualization", kStartFailed, "this Mac cannot do it: remove virtualization"},
+      {"minimum memory", kInvalidConfig, "give the task at least 200 MiB"},
+      {"does not exist", kInvalidConfig, "check the source of the mount"},
+      {"is not a directory", kInvalidConfig, "check the source of the mount"},
+      {"unable to find user", kStartFailed, "check the task's user: the image does not know it"},
+      {"no users found", kStartFailed, "check the task's user: the image does not know it"},
+      {"container with id", kContainerGone, ""},
+      {"container not found", kContainerGone, ""},
+      {"network ", kInvalidConfig, "create it: container network create"},
+      {"no such container", kContainerGone, ""},
+      {"is not running", kWrongState, ""},
+      {"container is stopped", kWrongState, ""},
+      {"failed to bootstrap", kStartFailed, ""},
+      {"invalidargument", kInvalidConfig, ""},
+  };
+  return table;
+}
+
+std::string lower(std::string_view text) {
+  std::string out{text};
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return lower(text).find(part) != std::string::npos;
+}
+
+std::string_view last_line(std::string_view text) {
+  const std::size_t end = text.find_last_not_of("\r\n \t");
+  if (end == std::string_view::npos) return {};
+  text = text.substr(0, end + 1);
+  const std::size_t begin = text.rfind('\n');
+  return begin == std::string_view::npos ? text : text.substr(begin + 1);
+}
+
+}  // namespace
+
+std::string apple_reason(std::string_view err) {
+  std::string_view last;
+  std::string_view last_error;
+  while (!err.empty()) {
+    const std::size_t end = err.find('\n');
+    const std::string_view line = err.substr(0, end);
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) last = line;
+    if (line.starts_with("Error: ")) last_error = line.substr(7);
+    if (end == std::string_view::npos) break;
+    err.remove_prefix(end + 1);
+  }
+  std::string reason = valid_utf8((last_error.empty() ? last : last_error).substr(0, kMaxReason));
+  for (char& c : reason) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return reason;
+}
+
+bool says_container_not_found(std::string_view err) {
+  const std::string text = lower(err);
+  const auto has = [&](const char* part) { return text.find(part) != std::string::npos; };
+  return (has("container") && has("not found")) || has("no such container");
+}
+
+bool says_image_not_found(std::string_view err) {
+  const std::string text = lower(err);
+  return text.find("not found") != std::string::npos ||
+         text.find("inspecterror") != std::string::npos;
+}
+
+bool says_already_exists(std::string_view err) {
+  return contains(err, "already exists") && contains(err, "container");
+}
+
+bool says_not_running(std::string_view err) {
+  return contains(err, "is not running") || contains(err, "is stopped") ||
+         contains(err, "not in running state");
+}
+
+bool says_daemon_is_down(std::string_view err) { return contains(err, "xpc connection error"); }
+
+bool ends_with_cli_failure(std::string_view err) {
+  const std::string_view line = last_line(err);
+  // After the XPC error comes a line with the cure.
+  if (contains(line, "container system start")) return true;
+  if (!line.starts_with("Error: ")) return false;
+  return contains(line, "xpc connection error") || contains(line, "cancellationerror") ||
+         contains(line, "failed to start container") || contains(line, "failed to run container") ||
+         contains(line, "failed to bootstrap") || contains(line, "runtime client");
+}
+
+Error apple_error(std::string what, std::string on, const ExitStatus& status,
+                  std::string_view err) {
+  Error error{
+      ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), apple_reason(err), {}};
+  const std::string text =
+      lower(says_daemon_is_down(err) ? std::string_view{err} : std::string_view{error.cause});
+  for (const Rule& rule : rules()) {
+    if (text.find(rule.part) == std::string::npos) continue;
+    error.code = rule.code;
+    error.hint = rule.hint;
+    break;
+  }
+  if (error.cause.empty()) {
+    error.cause = "container ended without a word: ";
+    error.cause += describe(TaskExit{status, false, {}});
+  }
+  return error;
+}
+
+}  // namespace ndc::runtime

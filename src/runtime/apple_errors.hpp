@@ -1,0 +1,27 @@
+// The CLI's words for what went wrong, as our errors.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "model/error.hpp"
+#include "model/task_exit.hpp"
+
+namespace ndc::runtime {
+
+// The last "Error: …" of its stderr, else the last line; one line, bounded, valid UTF-8.
+std::string apple_reason(std::string_view err);
+
+// An error of the right kind, with a cure where one is known.
+Error apple_error(std::string what, std::string on, const ExitStatus& status, std::string_view err);
+
+bool says_container_not_found(std::string_view err);
+bool says_image_not_found(std::string_view err);
+bool says_already_exists(std::string_view err);
+bool says_not_running(std::string_view err);
+// The daemon does not answer: a failure of the engine, whatever was asked.
+bool says_daemon_is_down(std::string_view err);
+// The last line is the CLI's own about a failed start or attachment, not the workload's.
+bool ends_with_cli_failure(std::string_view err);
+
+}  // namespace ndc::runtime

@@ -1,0 +1,39 @@
+// The files that belong to one container on Apple's runtime: `<state_dir>/<container>/`, what its
+// monitor writes there (monitor_files.hpp), and the monitor's socket.
+#pragma once
+
+#include <string>
+
+#include "model/error.hpp"
+
+namespace ndc::runtime {
+
+class AppleFiles {
+ public:
+  // `state_dir` empty: the platform's default.
+  AppleFiles(const std::string& state_dir, std::string container_name);
+
+  // Makes both directories, 0700, and removes what an earlier container of this name left. The
+  // error is kInternal.
+  Expected<void> make() const;
+  // Everything of this container; nothing where the name is no container name.
+  void remove() const;
+
+  // A 0600 file for the environment, gone with remove_environment(). The error is kInternal.
+  Expected<std::string> write_environment(const std::string& text) const;
+  void remove_environment() const;
+
+  const std::string& directory() const { return directory_; }
+  // Short enough for a sockaddr on every platform.
+  const std::string& socket() const { return socket_; }
+
+  static std::string default_state_dir();
+
+ private:
+  std::string state_dir_;
+  std::string name_;
+  std::string directory_;
+  std::string socket_;
+};
+
+}  // namespace ndc::runtime

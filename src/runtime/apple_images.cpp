@@ -1,0 +1,305 @@
+#include "runtime/apple_images.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "model/image_reference.hpp"
+#include "runtime/apple_argv.hpp"
+#include "runtime/apple_errors.hpp"
+#include "runtime/apple_files.hpp"
+#include "runtime/mount_policy.hpp"
+#include "runtime/state_directory.hpp"
+#include "runtime/unique_fd.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr const char* kFind = "find image";
+constexpr const char* kPull = "pull image";
+constexpr const char* kLoad = "load image";
+constexpr const char* kLogIn = "log in to registry";
+
+bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
+
+// As the CLI writes it: without the "docker://" that other tools know.
+std::string plain(const std::string& reference) {
+  const std::size_t scheme = reference.find("://");
+  return scheme == std::string::npos ? reference : reference.substr(scheme + 3);
+}
+
+std::string platform_of(const ImageQuery& image) {
+  return image.platform.value_or(apple_host_platform());
+}
+
+// From 0.12 on the CLI wants https of "localhost:5000". A registry on this very machine is
+// reached without, as with docker.
+bool is_loopback(const std::string& host) {
+  const std::string name = host.substr(0, host.find(':'));
+  return name == "localhost" || name.starts_with("127.");
+}
+
+void add_scheme(std::vector<std::string>& arguments, const std::string& host) {
+  if (!is_loopback(host)) return;
+  arguments.emplace_back("--scheme");
+  arguments.emplace_back("http");
+}
+
+// docker.io's credentials are stored under the name of its API.
+bool same_host(const std::string& listed, const std::string& host) {
+  return listed == host ||
+         (host == "docker.io" && (listed == "registry-1.docker.io" || listed == "index.docker.io"));
+}
+
+}  // namespace
+
+void AppleImages::find(ImageQuery image, Done<std::optional<Image>> done) {
+  Command inspect = cli_->command({"image", "inspect", plain(image.reference)});
+  cli_->run(std::move(inspect), AppleCli::Kind::kNormal,
+            [image, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) {
+                return done(fail(std::move(result.error()).wrap(kFind, image.reference)));
+              }
+              if (!ok(*result)) {
+                if (!says_daemon_is_down(result->err) && says_image_not_found(result->err)) {
+                  return done(std::optional<Image>{});
+                }
+                return done(fail(apple_error(kFind, image.reference, result->status, result->err)));
+              }
+              auto images = parse_apple_images(result->out);
+              if (!images) {
+                return done(fail(std::move(images.error()).wrap(kFind, image.reference)));
+              }
+              if (images->empty()) return done(std::optional<Image>{});
+              const AppleImage& found = images->front();
+              const AppleVariant* variant = variant_for(found, platform_of(image));
+              // An image whose variants are not told is taken as it is.
+              if (variant == nullptr && !found.variants.empty()) {
+                return done(std::optional<Image>{});
+              }
+              Image out{image.reference, found.digest, std::nullopt};
+              if (variant != nullptr) out.stop_signal = variant->stop_signal;
+              done(std::optional{std::move(out)});
+            });
+}
+
+// --- turns
+// ----------------------------------------------------------------------------------------
+
+void AppleImages::take_turn(const std::string& host, bool alone, std::function<void()> go) {
+  hosts_[host].waiting.push_back({alone, std::move(go)});
+  next_turn(host);
+}
+
+void AppleImages::next_turn(const std::string& host) {
+  while (true) {
+    const auto found = hosts_.find(host);
+    if (found == hosts_.end()) return;
+    Host& state = found->second;
+    if (state.waiting.empty()) {
+      if (state.running == 0) hosts_.erase(found);
+      return;
+    }
+    if (state.alone || (state.waiting.front().alone && state.running > 0)) return;
+    Host::Turn turn = std::move(state.waiting.front());
+    state.waiting.pop_front();
+    ++state.running;
+    state.alone = turn.alone;
+    turn.go();
+  }
+}
+
+void AppleImages::end_turn(const std::string& host) {
+  Host& state = hosts_[host];
+  --state.running;
+  state.alone = false;
+  next_turn(host);
+}
+
+// --- pull
+// -----------------------------------------------------------------------------------------
+
+void AppleImages::pull(PullRequest request, Done<Image> done) {
+  const auto reference = parse_image_reference(request.image.reference);
+  const std::string host = request.auth && !request.auth->server_address.empty()
+                               ? request.auth->server_address
+                           : reference ? reference->registry
+                                       : "";
+  const bool with_login = request.auth.has_value();
+  take_turn(host, with_login,
+            [self = shared_from_this(), request = std::move(request), host,
+             done = std::move(done)]() mutable {
+              Done<Image> end = [self, host, done = std::move(done)](Expected<Image> result) {
+                done(std::move(result));
+                self->end_turn(host);
+              };
+              if (!request.auth) return self->fetch(request, std::move(end));
+              self->look_for_login(std::move(request), host, std::move(end));
+            });
+}
+
+std::string AppleImages::mark_of(const std::string& host) const {
+  std::string name = "login-" + host;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == ':' || c == '/'; }, '_');
+  return (state_dir_.empty() ? AppleFiles::default_state_dir() : state_dir_) + "/" + name;
+}
+
+void AppleImages::look_for_login(PullRequest request, std::string host, Done<Image> done) {
+  cli_->run_ok(
+      cli_->command({"registry", "list", "--format", "json"}), AppleCli::Kind::kNormal,
+      "list logins of", "Apple's container",
+      [self = shared_from_this(), request = std::move(request), host = std::move(host),
+       done = std::move(done)](const Expected<std::string>& out) mutable {
+        if (!out) return done(fail(out.error()));
+        const auto logins = parse_apple_logins(*out);
+        if (!logins) return done(fail(logins.error()));
+        const bool ours = ::access(self->mark_of(host).c_str(), F_OK) == 0;
+        for (const auto& [listed, user] : *logins) {
+          if (!same_host(listed, host) || ours) continue;
+          return done(fail(
+              {ErrorCode::kInvalidConfig, kLogIn, host,
+               "the operator is logged in there as " + quoted(user) +
+                   ", and Apple's container keeps one login for each registry: the credentials of "
+                   "the task would replace it for good",
+               "remove the task's auth block to use the operator's login, or log out on the node: "
+               "container registry logout " +
+                   host}));
+        }
+        if (!ours) return self->log_in(std::move(request), std::move(host), std::move(done));
+        // What a killed plugin left.
+        self->log_out(host,
+                      [self, request = std::move(request), host, done = std::move(done)]() mutable {
+                        self->log_in(std::move(request), host, std::move(done));
+                      });
+      });
+}
+
+void AppleImages::log_in(PullRequest request, std::string host, Done<Image> done) {
+  if (request.auth->username.empty()) {
+    return done(fail({ErrorCode::kInvalidConfig, kLogIn, host, "the credentials name no user",
+                      "set auth.username"}));
+  }
+  const std::string mark = mark_of(host);
+  auto made = make_private_directory(mark.substr(0, mark.rfind('/')));
+  if (!made) return done(fail(std::move(made.error())));
+  const UniqueFd file{::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!file) return done(fail(state_error(mark, std::strerror(errno))));
+  auto password = input_pipe(request.auth->password);
+  if (!password) return done(fail(std::move(password.error()).wrap(kLogIn, host)));
+  std::vector<std::string> arguments{"registry", "login", "--username=" + request.auth->username,
+                                     "--password-stdin"};
+  add_scheme(arguments, host);
+  arguments.push_back(host);
+  Command login = cli_->command(std::move(arguments));
+  login.in = std::move(*password);
+  login.timeout = request.timeout;
+  cli_->run_ok(std::move(login), AppleCli::Kind::kLong, kLogIn, host,
+               [self = shared_from_this(), request = std::move(request), host,
+                done = std::move(done)](const Expected<std::string>& out) mutable {
+                 // In either case nothing of ours may stay in the keychain.
+                 Done<Image> and_out = [self, host,
+                                        done = std::move(done)](Expected<Image> result) {
+                   self->log_out(host, [done, result = std::move(result)] { done(result); });
+                 };
+                 if (!out) {
+                   Error error = out.error();
+                   if (error.code == ErrorCode::kRuntimeUnavailable)
+                     error.code = ErrorCode::kAuthFailed;
+                   return and_out(fail(std::move(error)));
+                 }
+                 self->fetch(request, std::move(and_out));
+               });
+}
+
+void AppleImages::log_out(const std::string& host, std::function<void()> done) {
+  cli_->run_ok(cli_->command({"registry", "logout", host}), AppleCli::Kind::kVital,
+               "log out of registry", host,
+               [mark = mark_of(host), done = std::move(done)](const Expected<std::string>& out) {
+                 if (out) ::unlink(mark.c_str());  // else the next login of ours finds it
+                 done();
+               });
+}
+
+void AppleImages::fetch(const PullRequest& request, Done<Image> done) {
+  const std::string reference = plain(request.image.reference);
+  std::vector<std::string> arguments{"image", "pull", "--progress", "none",
+                                     "--platform=" + platform_of(request.image)};
+  if (const auto parsed = parse_image_reference(reference)) {
+    add_scheme(arguments, parsed->registry);
+  }
+  arguments.push_back(reference);
+  Command pull = cli_->command(std::move(arguments));
+  pull.timeout = request.timeout;
+  cli_->run(std::move(pull), AppleCli::Kind::kLong,
+            [self = shared_from_this(), image = request.image,
+             done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) {
+                return done(fail(std::move(result.error()).wrap(kPull, image.reference)));
+              }
+              if (!ok(*result)) {
+                return done(fail(apple_error(kPull, image.reference, result->status, result->err)));
+              }
+              self->require(image,
+                            {ErrorCode::kImageNotFound, kPull, image.reference,
+                             "it was pulled, but does not exist for " + platform_of(image),
+                             "check the image's platforms, or set platform"},
+                            done);
+            });
+}
+
+void AppleImages::require(const ImageQuery& image, Error missing, Done<Image> done) {
+  find(image, [missing = std::move(missing),
+               done = std::move(done)](Expected<std::optional<Image>> found) {
+    if (!found) return done(fail(std::move(found.error())));
+    if (!*found) return done(fail(missing));
+    done(std::move(**found));
+  });
+}
+
+void AppleImages::load(LoadRequest request, Done<Image> done) {
+  auto path = task_file(*request.spec, request.archive);
+  if (!path) {
+    return done(fail(std::move(path.error()).wrap(kLoad, request.image.reference)));
+  }
+  Command load = cli_->command({"image", "load", "--input=" + *path});
+  load.timeout = request.timeout;
+  cli_->run(std::move(load), AppleCli::Kind::kLong,
+            [self = shared_from_this(), image = request.image, archive = request.archive,
+             done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) {
+                return done(fail(std::move(result.error()).wrap(kLoad, image.reference)));
+              }
+              if (!ok(*result)) {
+                Error error = apple_error(kLoad, archive, result->status, result->err);
+                if (!says_daemon_is_down(result->err)) error.code = ErrorCode::kInvalidConfig;
+                if (error.hint.empty()) error.hint = "check that it is an OCI image archive";
+                return done(fail(std::move(error)));
+              }
+              self->require(image,
+                            {ErrorCode::kInvalidConfig,
+                             kLoad,
+                             image.reference,
+                             "the archive " + quoted(archive) + " does not hold this image",
+                             {}},
+                            done);
+            });
+}
+
+void AppleImages::remove(const std::string& reference, Done<void> done) {
+  cli_->run({"image", "delete", "--", reference},
+            [reference, done = std::move(done)](Expected<CommandResult> result) {
+              const char* what = "remove image";
+              if (!result) return done(fail(std::move(result.error()).wrap(what, reference)));
+              const bool gone =
+                  result->status == ExitStatus{Exited{0}} || says_image_not_found(result->err);
+              if (gone) return done({});
+              done(fail(apple_error(what, reference, result->status, result->err)));
+            });
+}
+
+}  // namespace ndc::runtime

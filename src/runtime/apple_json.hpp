@@ -1,0 +1,71 @@
+// What Apple's CLI answers, in both of its JSON families (0.x and 1.x), told apart by their shape.
+// Untrusted and bounded; every key may be missing, unknown ones are passed over. Errors are
+// kRuntimeUnavailable.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/error.hpp"
+#include "model/task_exit.hpp"
+
+namespace ndc::runtime {
+
+struct AppleAddress {
+  std::string network;
+  std::string address;  // without the prefix length
+};
+
+struct AppleContainer {
+  std::string id;
+  std::string state;  // "running", "stopped", …
+  std::optional<WallTime> started;
+  std::map<std::string, std::string> labels;  // decoded
+  std::vector<AppleAddress> addresses;
+  std::vector<std::string> networks;  // asked for
+  bool running() const { return state == "running"; }
+};
+
+struct AppleVariant {
+  std::string os;
+  std::string architecture;
+  std::string variant;
+  std::optional<std::string> stop_signal;
+};
+
+struct AppleImage {
+  std::string name;
+  std::string digest;
+  std::vector<AppleVariant> variants;
+};
+
+struct AppleUsage {
+  std::optional<std::uint64_t> cpu_usec;  // since the start
+  std::optional<std::uint64_t> memory_bytes;
+};
+
+struct AppleVersions {
+  std::string cli;     // "1.2.2"
+  std::string daemon;  // the same; empty while it is down
+};
+
+Expected<std::vector<AppleContainer>> parse_apple_containers(std::string_view json);
+Expected<std::vector<AppleImage>> parse_apple_images(std::string_view json);
+Expected<std::map<std::string, AppleUsage>> parse_apple_stats(std::string_view json);
+Expected<AppleVersions> parse_apple_versions(std::string_view json);
+// "running", "not running", "unregistered".
+Expected<std::string> parse_apple_status(std::string_view json);
+// Hosts with a login, as the CLI stores them, and the user of each.
+Expected<std::map<std::string, std::string>> parse_apple_logins(std::string_view json);
+
+// The version in "container CLI version 1.2.2 (build: …)" and its like; empty if there is none.
+std::string apple_version_in(std::string_view text);
+
+// The variant for "linux/arm64" or "linux/arm64/v8"; null if there is none.
+const AppleVariant* variant_for(const AppleImage& image, std::string_view platform);
+
+}  // namespace ndc::runtime

@@ -1,0 +1,163 @@
+#include "runtime/apple_probe.hpp"
+
+#include <array>
+#include <utility>
+
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#endif
+
+#include "model/capabilities.hpp"
+#include "runtime/apple_errors.hpp"
+#include "runtime/apple_json.hpp"
+#include "runtime/apple_version.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr VersionNumber kOldestMacos{26, 0, 0};
+constexpr const char* kRestart =
+    "restart it when no container is needed: container system stop && container system start";
+
+Fingerprint bad(Health health, std::string description) {
+  Fingerprint out;
+  out.health = health;
+  out.description = std::move(description);
+  return out;
+}
+
+std::optional<VersionNumber> macos_version() {
+#ifdef __APPLE__
+  std::array<char, 64> text{};
+  std::size_t size = text.size() - 1;
+  if (::sysctlbyname("kern.osproductversion", text.data(), &size, nullptr, 0) == 0) {
+    return parse_version(text.data());
+  }
+#endif
+  return std::nullopt;
+}
+
+// Keeps itself until it has answered.
+class Probe : public std::enable_shared_from_this<Probe> {
+ public:
+  Probe(std::shared_ptr<AppleCli> cli, const PluginConfig& config,
+        std::function<void(Fingerprint)> done)
+      : cli_{std::move(cli)}, volumes_{config.volumes.enabled}, done_{std::move(done)} {}
+
+  void begin() {
+    cli_->forget_version();  // it may have been updated
+    cli_->version([self = shared_from_this()](const Expected<VersionNumber>& version) {
+      self->has_version(version);
+    });
+  }
+
+ private:
+  void has_version(const Expected<VersionNumber>& version) {
+    if (!version) {
+      const Error& error = version.error();
+      if (error.code == ErrorCode::kRuntimeUnavailable) {
+        const auto program = cli_->program();
+        if (!program) {
+          return done_(bad(Health::kUndetected,
+                           "Apple's container was not found: install it from "
+                           "https://github.com/apple/container, or set container_path"));
+        }
+      }
+      return done_(bad(Health::kUnhealthy, error.message() + "; check: container --version"));
+    }
+    version_ = *version;
+    if (version_ < kOldestApple) return done_(judged({}));
+    cli_->run(cli_->command({"system", "status", "--format", "json"}), AppleCli::Kind::kPing,
+              [self = shared_from_this()](const Expected<CommandResult>& result) {
+                self->has_status(result);
+              });
+  }
+
+  void has_status(const Expected<CommandResult>& result) {
+    if (!result) {
+      return done_(bad(Health::kUnhealthy, "the service of Apple's container does not answer (" +
+                                               result.error().message() + "); " + kRestart));
+    }
+    const auto status = parse_apple_status(result->out);
+    const bool running = result->status == ExitStatus{Exited{0}};
+    if (!running || (status && *status != "running")) {
+      return done_(bad(Health::kUnhealthy,
+                       "the service of Apple's container is not running" +
+                           (status && *status != "not running" ? " (" + *status + ")" : "") +
+                           ": container system start"));
+    }
+    cli_->run(cli_->command({"system", "version", "--format", "json"}), AppleCli::Kind::kPing,
+              [self = shared_from_this()](const Expected<CommandResult>& answer) {
+                self->has_versions(answer);
+              });
+  }
+
+  void has_versions(const Expected<CommandResult>& result) {
+    std::optional<VersionNumber> daemon;
+    if (result) {
+      if (const auto versions = parse_apple_versions(result->out)) {
+        daemon = parse_version(versions->daemon);
+      }
+    }
+    Fingerprint out = judged(daemon);
+    if (out.health != Health::kHealthy || !cli_->breaker().open()) return done_(std::move(out));
+    // The service answers pings, but other calls failed: is that over?
+    const std::string reason = cli_->breaker().reason();
+    cli_->run(
+        cli_->command({"list", "--format", "json"}), AppleCli::Kind::kVital,
+        [self = shared_from_this(), out = std::move(out),
+         reason](const Expected<CommandResult>& answer) {
+          if (answer && answer->status == ExitStatus{Exited{0}}) return self->done_(out);
+          self->done_(bad(Health::kUnhealthy, "calls of Apple's container fail again and again (" +
+                                                  reason + "); " + kRestart));
+        });
+  }
+
+  Fingerprint judged(const std::optional<VersionNumber>& daemon) {
+    return apple_fingerprint(version_, daemon, macos_version(), volumes_);
+  }
+
+  std::shared_ptr<AppleCli> cli_;
+  bool volumes_;
+  std::function<void(Fingerprint)> done_;
+  VersionNumber version_;
+};
+
+}  // namespace
+
+Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<VersionNumber>& daemon,
+                              const std::optional<VersionNumber>& macos, bool volumes_enabled) {
+  if (macos && *macos < kOldestMacos) {
+    return bad(Health::kUnhealthy,
+               "macOS " + macos->text() + " is too old for Apple's container: update to macOS 26");
+  }
+  if (cli < kOldestApple) {
+    return bad(Health::kUnhealthy, "Apple's container " + cli.text() + " is too old: install " +
+                                       kOldestApple.text() +
+                                       " or newer from https://github.com/apple/container");
+  }
+  if (daemon && *daemon != cli) {
+    return bad(Health::kUnhealthy, "Apple's container is " + cli.text() + ", its service still " +
+                                       daemon->text() + ": " + kRestart);
+  }
+  Fingerprint out;
+  out.health = Health::kHealthy;
+  out.description = "Healthy";
+  if (cli > kNewestApple) {
+    out.description = "Healthy, but Apple's container " + cli.text() +
+                      " is newer than this driver knows: it is used like " + kNewestApple.text();
+  }
+  out.attributes = {{"driver.container", true},
+                    {"driver.container.runtime", std::string{"apple"}},
+                    {"driver.container.runtime_version", cli.text()},
+                    {"driver.container.volumes.enabled", volumes_enabled}};
+  out.attributes.merge(feature_attributes({Engine::Kind::kApple, cli}));
+  return out;
+}
+
+void apple_probe(const std::shared_ptr<AppleCli>& cli, const PluginConfig& config,
+                 std::function<void(Fingerprint)> done) {
+  std::make_shared<Probe>(cli, config, std::move(done))->begin();
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,357 @@
+#include "runtime/apple_runtime.hpp"
+
+#include <chrono>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "model/container_name.hpp"
+#include "model/labels.hpp"
+#include "model/operator_policy.hpp"
+#include "runtime/apple_argv.hpp"
+#include "runtime/apple_errors.hpp"
+#include "runtime/apple_exec.hpp"
+#include "runtime/apple_log_route.hpp"
+#include "runtime/apple_probe.hpp"
+#include "runtime/apple_start.hpp"
+#include "runtime/make_apple.hpp"
+#include "runtime/mount_policy.hpp"
+#include "runtime/own_program.hpp"
+#include "runtime/state_directory.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kDeleteTries = 4;     // against the daemon's own clean-up
+constexpr auto kExitPatience = 5s;  // for the attached CLI, once its container was removed
+constexpr std::size_t kMaxId = 64;
+
+// Handles come from disk: an id is checked before it becomes an argument or part of a path.
+Expected<void> check_ref(const ContainerRef& container, const char* what) {
+  const bool valid = is_state_name(container.id) && container.id.size() <= kMaxId &&
+                     container.id.front() != '-' && container.id.front() != '_';
+  if (valid) return {};
+  return fail({ErrorCode::kInvalidConfig,
+               what,
+               container.name,
+               "the task's handle holds no container id",
+               {}});
+}
+
+}  // namespace
+
+AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
+                           std::string monitor_program)
+    : config_{std::move(config)},
+      loop_{std::move(loop)},
+      cli_{std::make_shared<AppleCli>(*loop_, config_)},
+      images_{std::make_shared<AppleImages>(cli_, config_.state_dir)},
+      tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
+             std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
+             monitor_program.empty() ? own_program() : std::move(monitor_program)} {}
+
+std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const {
+  const auto found = watches_.find(id);
+  return found == watches_.end() ? nullptr : found->second;
+}
+
+// --- the node ---------------------------------------------------------------------------------
+
+void AppleRuntime::probe(std::function<void(Fingerprint)> done) {
+  loop_->post([self = shared_from_this(), done = std::move(done)]() mutable {
+    apple_probe(self->cli_, self->config_, std::move(done));
+  });
+}
+
+void AppleRuntime::on_doubt(std::function<void()> doubt) {
+  loop_->post(
+      [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
+}
+
+std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig& config,
+                                          const VersionNumber& version) const {
+  std::vector<Error> errors = apple_refusals(spec, config, version);
+  const auto collect = [&errors](const auto& result) {
+    if (!result) errors.push_back(result.error());
+  };
+  for (Error& error : policy_refusals(config, config_)) errors.push_back(std::move(error));
+  if (config.ssh_agent && ssh_agent_socket().empty()) {
+    errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
+                      "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
+                      "start the Nomad client with SSH_AUTH_SOCK set"});
+  }
+  collect(apple_container_id(container_name(spec.name, spec.alloc_id), config));
+  const auto mounts = resolve_mounts(spec, config, config_.volumes);
+  collect(mounts);
+  if (mounts) collect(apple_mounts(*mounts, version));
+  collect(apple_sockets(spec, config, config_.volumes));
+  if (config.kernel) collect(allowed_path(spec, *config.kernel, config_.volumes));
+  return errors;
+}
+
+void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
+                         std::shared_ptr<const TaskConfig> config, Done<void> done) {
+  loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
+               done = std::move(done)] {
+    self->cli_->version([self, spec, config, done](const Expected<VersionNumber>& version) {
+      if (!version) {
+        Error error = version.error();
+        return done(fail(std::move(error).wrap("check task", spec->name)));
+      }
+      const std::vector<Error> errors = self->refusals(*spec, *config, *version);
+      if (!errors.empty()) return done(fail(combine("check task", spec->name, errors)));
+      done({});
+    });
+  });
+}
+
+// --- images -----------------------------------------------------------------------------------
+
+void AppleRuntime::find_image(ImageQuery image, Done<std::optional<Image>> done) {
+  loop_->post([images = images_, image = std::move(image), done = std::move(done)]() mutable {
+    images->find(std::move(image), std::move(done));
+  });
+}
+
+void AppleRuntime::pull_image(PullRequest request, Done<Image> done) {
+  loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
+    images->pull(std::move(request), std::move(done));
+  });
+}
+
+void AppleRuntime::load_image(LoadRequest request, Done<Image> done) {
+  loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
+    images->load(std::move(request), std::move(done));
+  });
+}
+
+void AppleRuntime::remove_image(std::string reference, Done<void> done) {
+  loop_->post([images = images_, reference = std::move(reference),
+               done = std::move(done)]() mutable { images->remove(reference, std::move(done)); });
+}
+
+void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
+  loop_->post([cli = cli_, done = std::move(done)]() mutable {
+    cli->list([done = std::move(done)](Expected<AppleCli::Containers> result) {
+      if (!result) return done(fail(std::move(result.error()).wrap("list containers")));
+      std::vector<FoundContainer> out;
+      for (const AppleContainer& container : **result) {
+        if (!container.labels.contains(kLabelTaskId)) continue;
+        out.push_back({{container.id, container.id, {}},
+                       container.labels,
+                       container.running(),
+                       container.started});
+      }
+      done(std::move(out));
+    });
+  });
+}
+
+// --- one task's container -----------------------------------------------------------------------
+
+Expected<std::shared_ptr<LogRoute>> AppleRuntime::open_logs(const LogPaths& paths, bool) {
+  return open_apple_route(*loop_, paths, [weak = weak_from_this()](const std::string& id) {
+    const auto self = weak.lock();
+    return self ? self->watch_of(id) : nullptr;
+  });
+}
+
+void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
+  loop_->post([self = shared_from_this(), request = std::move(request), exited = std::move(exited),
+               done = std::move(done)]() mutable {
+    auto id = apple_container_id(request.container_name, *request.config);
+    if (!id) return done(fail(std::move(id.error())));
+    const auto known = self->watch_of(*id);
+    auto answered = [self, id = *id, exited = std::move(exited),
+                     done = std::move(done)](Expected<AppleStart::Outcome> result) {
+      if (!result) {
+        self->watches_.erase(id);
+        return done(fail(std::move(result.error())));
+      }
+      self->watches_[id] = result->watch;
+      done(std::move(result->container));
+      result->watch->when_ended(exited);
+    };
+    std::make_shared<AppleStart>(self->tools_, self->config_, std::move(request), *id, known,
+                                 std::move(answered))
+        ->begin();
+  });
+}
+
+void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               exited = std::move(exited), done = std::move(done)]() mutable {
+    if (auto valid = check_ref(container, "find container again"); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    auto watch = self->watch_of(container.id);
+    if (watch) {
+      // A task actor that was restarted: the plugin has never lost sight of the container.
+      if (!watch->ended()) {
+        done(Attached{StillRunning{}});
+        return watch->when_ended(std::move(exited));
+      }
+      return watch->when_ended([&done](TaskExit exit) { done(Attached{std::move(exit)}); });
+    }
+    watch = std::make_shared<AppleWatch>(
+        self->tools_, AppleFiles{self->config_.state_dir, container.id}, container.id);
+    self->watches_[container.id] = watch;
+    watch->begin_attach([self, watch, id = container.id, exited = std::move(exited),
+                         done = std::move(done)](Expected<Attached> result) {
+      const bool running = result && std::holds_alternative<StillRunning>(*result);
+      if (!result) self->watches_.erase(id);
+      done(std::move(result));
+      if (running) watch->when_ended(exited);
+    });
+  });
+}
+
+void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
+                           const ContainerRef& container, Done<void> done) {
+  if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
+  cli_->run(cli_->command(std::move(arguments)), AppleCli::Kind::kVital,
+            [what, name = container.name, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
+              const bool over =
+                  says_not_running(result->err) || says_container_not_found(result->err);
+              if (result->status == ExitStatus{Exited{0}} || over) return done({});
+              done(fail(apple_error(what, name, result->status, result->err)));
+            });
+}
+
+// Always by Linux number: names mean macOS's signals in 0.x.
+void AppleRuntime::signal(ContainerRef container, int signal, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container), signal,
+               done = std::move(done)]() mutable {
+    self->control({"kill", "--signal", std::to_string(signal), container.id},
+                  "send signal to container", container, std::move(done));
+  });
+}
+
+void AppleRuntime::stop(ContainerRef container, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               done = std::move(done)]() mutable {
+    self->control({"stop", "--signal", "9", "--time", "1", container.id}, "stop container",
+                  container, std::move(done));
+  });
+}
+
+void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
+               done = std::move(done)]() mutable {
+    if (auto valid = check_ref(container, "remove container"); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    if (keep_container) return self->forget(container, done);
+    if (const auto watch = self->watch_of(container.id)) watch->expect_removal();
+    self->delete_container(container, kDeleteTries, std::move(done));
+  });
+}
+
+void AppleRuntime::delete_container(const ContainerRef& container, int tries, Done<void> done) {
+  cli_->run(cli_->command({"delete", "--force", container.id}), AppleCli::Kind::kVital,
+            [self = shared_from_this(), container, tries,
+             done = std::move(done)](Expected<CommandResult> result) mutable {
+              const char* what = "remove container";
+              if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
+              const bool gone =
+                  result->status == ExitStatus{Exited{0}} || says_container_not_found(result->err);
+              if (gone) return self->forget(container, done);
+              Error error = apple_error(what, container.name, result->status, result->err);
+              if (tries <= 1 || says_daemon_is_down(result->err))
+                return done(fail(std::move(error)));
+              // The daemon may be cleaning up after the exit.
+              auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+              *timer = self->loop_->after(
+                  300ms, [self, container, tries, timer, done = std::move(done)]() mutable {
+                    timer->reset();
+                    self->delete_container(container, tries - 1, std::move(done));
+                  });
+            });
+}
+
+// The exit of a task that had to be removed arrives from its monitor, if at all.
+void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
+  auto watch = watch_of(container.id);
+  if (!watch) {
+    watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
+                                         container.id);
+  }
+  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+  auto finish = [self = shared_from_this(), watch, timer, done, id = container.id] {
+    if (!*timer) return;
+    timer->reset();
+    watch->dismiss();
+    watch->files().remove();
+    self->watches_.erase(id);
+    done({});
+  };
+  const bool known = watches_.contains(container.id) && !watch->ended();
+  *timer = loop_->after(known ? std::chrono::nanoseconds{kExitPatience} : 0ns, finish);
+  if (known) {
+    // Not from within the watch's own call.
+    watch->when_ended([loop = loop_, finish](const TaskExit&) { loop->post(finish); });
+  }
+}
+
+// One call for all tasks, whatever their number: without ids it reports every running container,
+// and a missing one cannot fail the others.
+void AppleRuntime::sample(std::vector<ContainerRef> containers,
+                          std::function<void(std::vector<UsageReading>)> done) {
+  loop_->post([self = shared_from_this(), containers = std::move(containers),
+               done = std::move(done)]() mutable {
+    self->cli_->run_ok(
+        self->cli_->command({"stats", "--format", "json", "--no-stream"}), AppleCli::Kind::kNormal,
+        "read usage of", "all containers",
+        [containers = std::move(containers),
+         done = std::move(done)](const Expected<std::string>& out) mutable {
+          const auto usage = out ? parse_apple_stats(*out)
+                                 : Expected<std::map<std::string, AppleUsage>>{fail(out.error())};
+          std::vector<UsageReading> readings;
+          readings.reserve(containers.size());
+          for (ContainerRef& container : containers) {
+            Expected<UsageSample> sample = fail({ErrorCode::kContainerGone,
+                                                 "read usage of",
+                                                 container.name,
+                                                 "Apple's container reports none",
+                                                 {}});
+            if (!usage) {
+              sample = fail(usage.error());
+            } else if (const auto found = usage->find(container.id); found != usage->end()) {
+              sample = UsageSample{};
+              sample->at = std::chrono::system_clock::now();
+              sample->taken = std::chrono::steady_clock::now();
+              if (found->second.cpu_usec) {
+                sample->cpu_total = std::chrono::microseconds{*found->second.cpu_usec};
+              }
+              sample->memory_usage = found->second.memory_bytes;
+            }
+            readings.push_back({std::move(container), std::move(sample)});
+          }
+          done(std::move(readings));
+        });
+  });
+}
+
+void AppleRuntime::exec(ContainerRef container, ExecRequest request,
+                        std::shared_ptr<ExecClient> client,
+                        Done<std::shared_ptr<ExecSession>> done) {
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               request = std::move(request), client = std::move(client),
+               done = std::move(done)]() mutable {
+    if (auto valid = check_ref(container, "run command in container"); !valid) {
+      return done(fail(std::move(valid.error())));
+    }
+    done(apple_exec(self->cli_, container, request, std::move(client)));
+  });
+}
+
+Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
+                                                       std::shared_ptr<EventLoop> loop,
+                                                       std::string monitor_program) {
+  return std::make_shared<AppleRuntime>(config, std::move(loop), std::move(monitor_program));
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,295 @@
+#include "runtime/apple_start.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "model/labels.hpp"
+#include "runtime/apple_errors.hpp"
+#include "runtime/apple_version.hpp"
+#include "runtime/mount_policy.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr const char* kStartContainer = "start container";
+
+std::string label(const AppleContainer& container, const char* name) {
+  const auto found = container.labels.find(name);
+  return found == container.labels.end() ? "" : found->second;
+}
+
+// The running container of another task of this allocation. Task ids are "<alloc>/<task>/<…>".
+const AppleContainer* find_task(const std::vector<AppleContainer>& all, const std::string& alloc,
+                                const std::string& task) {
+  const AppleContainer* found = nullptr;
+  for (const AppleContainer& container : all) {
+    if (label(container, kLabelAllocId) != alloc) continue;
+    if (!label(container, kLabelTaskId).starts_with(alloc + "/" + task + "/")) continue;
+    if (found == nullptr || container.running()) found = &container;
+  }
+  return found;
+}
+
+// The address and ports of a task, for Nomad's services. As with Nomad's docker driver the built-in
+// network is reached through the host's ports.
+std::optional<DriverNetwork> driver_network(const TaskSpec& spec, const TaskConfig& config,
+                                            const AppleContainer& container) {
+  if (container.addresses.empty()) return std::nullopt;
+  DriverNetwork network;
+  network.address = container.addresses.front().address;
+  for (const PortMapping& port : spec.ports) {
+    const auto& wanted = config.ports;
+    if (std::find(wanted.begin(), wanted.end(), port.label) != wanted.end()) {
+      network.ports[port.label] = port.task_port;
+    }
+  }
+  network.auto_advertise = config.network_mode.kind == NetworkMode::Kind::kNamed;
+  return network;
+}
+
+}  // namespace
+
+AppleStart::AppleStart(const AppleWatchTools& tools, const PluginConfig& config,
+                       StartRequest request, std::string id, std::shared_ptr<AppleWatch> known,
+                       Done<Outcome> done)
+    : tools_{tools},
+      config_{config},
+      request_{std::move(request)},
+      id_{std::move(id)},
+      watch_{std::move(known)},
+      done_{std::move(done)},
+      files_{config_.state_dir, id_} {}
+
+void AppleStart::begin() {
+  if (watch_ && watch_->ended()) {
+    watch_->dismiss();
+    watch_.reset();
+  }
+  tools_.cli->version([self = shared_from_this()](const Expected<VersionNumber>& version) {
+    if (!version) return self->answer(version.error());
+    self->prepare(*version);
+  });
+}
+
+void AppleStart::prepare(const VersionNumber& version) {
+  const TaskSpec& spec = *request_.spec;
+  const TaskConfig& config = *request_.config;
+  wanted_.spec = &spec;
+  wanted_.config = &config;
+  wanted_.version = version;
+  wanted_.image = request_.image.reference;
+  if (const std::size_t scheme = wanted_.image.find("://"); scheme != std::string::npos) {
+    wanted_.image.erase(0, scheme + 3);
+  }
+  wanted_.id = id_;
+  wanted_.labels.assign(request_.labels.begin(), request_.labels.end());
+  wanted_.host_cpus = std::max(1u, std::thread::hardware_concurrency());
+  auto mounts = resolve_mounts(spec, config, config_.volumes);
+  if (!mounts) return answer(std::move(mounts.error()));
+  auto shares = apple_mounts(*mounts, version);
+  if (!shares) return answer(std::move(shares.error()).wrap("start task", spec.name));
+  wanted_.mounts = std::move(*shares);
+  auto sockets = apple_sockets(spec, config, config_.volumes);
+  if (!sockets) return answer(std::move(sockets.error()));
+  wanted_.sockets = std::move(*sockets);
+  if (config.network_mode.kind == NetworkMode::Kind::kTask) return find_peer();
+  create();
+}
+
+void AppleStart::find_peer() {
+  tools_.cli->list([self = shared_from_this()](const Expected<AppleCli::Containers>& all) {
+    const std::string& task = self->request_.config->network_mode.name;
+    if (!all) return self->answer(all.error());
+    const AppleContainer* found = find_task(**all, self->request_.spec->alloc_id, task);
+    if (found == nullptr || found->addresses.empty()) {
+      // It may be about to start: Nomad tries again.
+      return self->answer(
+          {ErrorCode::kRuntimeUnavailable, "join the network of task", task,
+           found == nullptr ? "it is not running in this allocation" : "it has no network",
+           "make it start first, for example with a lifecycle block"});
+    }
+    ApplePeer peer;
+    peer.address = found->addresses.front().address;
+    for (const AppleAddress& address : found->addresses) {
+      if (!address.network.empty()) peer.networks.push_back(address.network);
+    }
+    self->wanted_.peer = std::move(peer);
+    self->create();
+  });
+}
+
+void AppleStart::create() {
+  // A watch of an earlier start of this id may still be there, and its container the task itself.
+  if (!watch_) {
+    if (living_monitor(files_.directory()) > 0) {
+      return namesake({ErrorCode::kAlreadyExists, kStartContainer, id_,
+                       "a monitor of this name runs already",
+                       "remove the container: container delete --force " + id_});
+    }
+    if (auto made = files_.make(); !made) return answer(std::move(made.error()));
+  }
+  wanted_.env_file = files_.directory() + "/environment";
+  auto arguments = apple_arguments(wanted_);
+  if (!arguments) return answer(std::move(arguments.error()));
+  arguments_ = std::move(*arguments);
+  std::vector<std::string> words{"create"};
+  words.insert(words.end(), arguments_.options.begin(), arguments_.options.end());
+  words.insert(words.end(), arguments_.tail.begin(), arguments_.tail.end());
+  Command create = tools_.cli->command(std::move(words));
+  const auto& own = arguments_.environment.own_entries;
+  create.environment.insert(create.environment.end(), own.begin(), own.end());
+  if (!arguments_.environment.file.empty()) {
+    files_.remove_environment();
+    auto written = files_.write_environment(arguments_.environment.file);
+    if (!written) return answer(std::move(written.error()));
+  }
+  tools_.cli->run(std::move(create), AppleCli::Kind::kNormal,
+                  [self = shared_from_this()](Expected<CommandResult> result) {
+                    self->files_.remove_environment();
+                    self->created(std::move(result));
+                  });
+}
+
+void AppleStart::created(Expected<CommandResult> result) {
+  if (result && result->status == ExitStatus{Exited{0}}) return launch_monitor();
+  if (!result) {
+    Error error = std::move(result.error()).wrap(kStartContainer, id_);
+    if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
+    return namesake(std::move(error));  // it may have been created nevertheless
+  }
+  Error error = apple_error(kStartContainer, id_, result->status, result->err);
+  if (says_already_exists(result->err) || says_daemon_is_down(result->err)) {
+    return namesake(std::move(error));
+  }
+  answer(std::move(error));
+}
+
+void AppleStart::namesake(Error first_error) {
+  tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
+                            const Expected<std::optional<AppleContainer>>& found) {
+    if (!found || !*found) return self->answer(first_error);
+    self->judge_namesake(**found, first_error);
+  });
+}
+
+void AppleStart::judge_namesake(const AppleContainer& found, Error first_error) {
+  const TaskSpec& spec = *request_.spec;
+  if (label(found, kLabelTaskId) == spec.id) {
+    // An earlier call for this very attempt got as far as starting it: this is the task.
+    if (found.started) return adopt(found);
+    return replace(first_error);
+  }
+  const bool of_this_allocation =
+      !spec.alloc_id.empty() && label(found, kLabelAllocId) == spec.alloc_id;
+  if (of_this_allocation) return replace(first_error);
+  answer({ErrorCode::kAlreadyExists, kStartContainer, id_,
+          "a container of this name exists and is not ours",
+          "remove it: container delete --force " + id_});
+}
+
+void AppleStart::adopt(const AppleContainer& found) {
+  if (!watch_) watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
+  watch_->begin_attach([self = shared_from_this(), found](const Expected<Attached>& result) {
+    if (!result) return self->answer(result.error());
+    self->answer(found);
+  });
+}
+
+void AppleStart::replace(const Error& first_error) {
+  if (replaced_) return remove_and_answer(first_error);
+  replaced_ = true;
+  const bool retry = first_error.code == ErrorCode::kAlreadyExists;
+  if (!retry) return remove_and_answer(first_error);
+  tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kNormal,
+                     "remove an earlier attempt's container", id_,
+                     [self = shared_from_this()](const Expected<std::string>& out) {
+                       if (!out && out.error().code != ErrorCode::kContainerGone) {
+                         return self->answer(out.error());
+                       }
+                       if (self->watch_) self->watch_->dismiss();
+                       self->watch_.reset();
+                       self->files_.remove();
+                       self->create();
+                     });
+}
+
+void AppleStart::launch_monitor() {
+  auto program = tools_.cli->program();
+  if (!program) return remove_and_answer(std::move(program.error()));
+  std::vector<std::string> cli{*program, "start", "--attach"};
+  // With a terminal the CLI takes the size from its stdin.
+  if (request_.config->tty) cli.emplace_back("--interactive");
+  cli.push_back(id_);
+  const LogPaths logs{request_.spec->stdout_path, request_.spec->stderr_path};
+  Command launch = monitor_command(tools_.monitor_program, files_, logs, request_.config->tty, cli);
+  launch.timeout = tools_.cli->timeout();
+  run_command(tools_.cli->loop(), std::move(launch),
+              [self = shared_from_this()](const Expected<CommandResult>& result) {
+                self->monitor_launched(result);
+              });
+}
+
+void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
+  if (!result || result->status != ExitStatus{Exited{0}}) {
+    Error error{ErrorCode::kInternal, "start the monitor of", id_,
+                result ? valid_utf8(result->err.substr(0, result->err.find('\n')))
+                       : result.error().message(),
+                "check state_dir in the plugin's configuration"};
+    return remove_and_answer(std::move(error));
+  }
+  watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
+  watch_->begin_start([self = shared_from_this()](Expected<AppleContainer> container) {
+    self->started(std::move(container));
+  });
+}
+
+void AppleStart::started(Expected<AppleContainer> result) {
+  if (!result) return remove_and_answer(std::move(result.error()));
+  answer(*result);
+}
+
+void AppleStart::remove_and_answer(Error error) {
+  tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
+                     "remove what was left of container", id_,
+                     [self = shared_from_this(), error](const Expected<std::string>& out) {
+                       Error told = error;
+                       if (!out && out.error().code != ErrorCode::kContainerGone) {
+                         told.cause += "; and " + out.error().message();
+                       }
+                       self->answer(std::move(told));
+                     });
+}
+
+void AppleStart::answer(Error error) {
+  if (watch_) {
+    watch_->dismiss();
+  } else if (living_monitor(files_.directory()) > 0) {
+    return done_(fail(std::move(error)));  // somebody else's: its files stay
+  }
+  files_.remove();
+  done_(fail(std::move(error)));
+}
+
+void AppleStart::answer(const AppleContainer& container) {
+  Outcome out;
+  out.watch = watch_;
+  out.container.container.name = id_;
+  out.container.container.id = id_;
+  out.container.started_at = container.started.value_or(std::chrono::system_clock::now());
+  out.container.network = driver_network(*request_.spec, *request_.config, container);
+  out.container.notes = std::move(arguments_.notes);
+  if (!shares_parent_directories(wanted_.version)) {
+    for (const AppleMount& mount : wanted_.mounts) {
+      if (mount.kind != AppleMount::Kind::kFile) continue;
+      out.container.notes.push_back("The file " + mount.target +
+                                    " is what it was at the start: if it is replaced on the host, "
+                                    "the task does not see it");
+    }
+  }
+  done_(std::move(out));
+}
+
+}  // namespace ndc::runtime

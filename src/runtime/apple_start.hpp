@@ -1,0 +1,65 @@
+// Starts one container: `create`, then a monitor that runs `start -a` under it. Everything else in
+// here is about what stands in the way, and leaving nothing behind.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/plugin_config.hpp"
+#include "runtime/apple_argv.hpp"
+#include "runtime/apple_cli.hpp"
+#include "runtime/apple_watch.hpp"
+#include "runtime/container_runtime.hpp"
+
+namespace ndc::runtime {
+
+// Loop thread only; keeps itself until it has answered.
+class AppleStart : public std::enable_shared_from_this<AppleStart> {
+ public:
+  struct Outcome {
+    StartedContainer container;
+    std::shared_ptr<AppleWatch> watch;
+  };
+  // `known`: a watch that exists for the id already, from an earlier call; may be null.
+  AppleStart(const AppleWatchTools& tools, const PluginConfig& config, StartRequest request,
+             std::string id, std::shared_ptr<AppleWatch> known, Done<Outcome> done);
+
+  void begin();
+
+ private:
+  void prepare(const VersionNumber& version);
+  void find_peer();
+  void create();
+  void created(Expected<CommandResult> result);
+  // A container of this name exists; what is it to us?
+  void namesake(Error first_error);
+  void judge_namesake(const AppleContainer& found, Error first_error);
+  void adopt(const AppleContainer& found);
+  void replace(const Error& first_error);
+  void launch_monitor();
+  void monitor_launched(const Expected<CommandResult>& result);
+  void started(Expected<AppleContainer> result);
+  void remove_and_answer(Error error);
+  void answer(Error error);
+  void answer(const AppleContainer& container);
+
+  AppleWatchTools tools_;
+  PluginConfig config_;
+  StartRequest request_;
+  std::string id_;
+  std::shared_ptr<AppleWatch> watch_;
+  Done<Outcome> done_;
+  AppleFiles files_;
+  AppleRequest wanted_;
+  AppleArguments arguments_;
+  bool replaced_ = false;
+};
+
+// publish_sockets with the host paths resolved and allowed; a stale socket of an earlier run is
+// removed. kInvalidConfig names each that cannot be.
+Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConfig& config,
+                                            const PluginConfig::Volumes& policy);
+
+}  // namespace ndc::runtime

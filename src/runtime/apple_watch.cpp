@@ -1,0 +1,361 @@
+#include "runtime/apple_watch.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "model/signals.hpp"
+#include "runtime/apple_errors.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kStart = "start container";
+
+// Past it the output of a workload that the log collector does not take makes the workload wait.
+constexpr const char* kSpoolLimit = "67108864";
+
+// The engine may say "running" for a moment after the attached CLI has returned.
+constexpr int kLagTries = 20;
+constexpr auto kLagPause = 200ms;
+
+constexpr std::chrono::seconds kLongestPause{30};
+
+// Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
+// any end is an error.
+constexpr auto kStartPatience = 10min;
+
+}  // namespace
+
+Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
+                        bool tty, const std::vector<std::string>& cli) {
+  Command out;
+  out.argv = {program,          "monitor",        files.directory(), files.socket(),
+              logs.stdout_path, logs.stderr_path, kSpoolLimit};
+  if (tty) out.argv.emplace_back("--tty");
+  if (cli.empty()) {
+    out.argv.emplace_back("--deliver");
+  } else {
+    out.argv.emplace_back("--");
+    out.argv.insert(out.argv.end(), cli.begin(), cli.end());
+  }
+  out.environment = child_environment();
+  return out;
+}
+
+// --- beginnings
+// -----------------------------------------------------------------------------------
+
+void AppleWatch::begin_start(Started done) {
+  started_ = std::move(done);
+  begun_ = std::chrono::steady_clock::now();
+  tools_.starting->add(id_, [weak = weak_from_this()](const auto& found) {
+    const auto self = weak.lock();
+    return self && self->starting_answer(found);
+  });
+  connect();
+}
+
+void AppleWatch::begin_attach(Done<Attached> done) {
+  attached_ = std::move(done);
+  runs_ = true;
+  record_ = read_exit_record(files_.directory());
+  if (!record_) return connect();
+  // The monitor may be delivering what the collector did not take yet.
+  if (living_monitor(files_.directory()) > 0) connect();
+  judge();
+}
+
+void AppleWatch::connect() {
+  const auto weak = weak_from_this();
+  link_ = std::make_shared<MonitorLink>(
+      tools_.cli->loop(),
+      [weak](const std::string& text) {
+        if (const auto self = weak.lock()) self->line(text);
+      },
+      [weak] {
+        if (const auto self = weak.lock()) self->link_closed();
+      });
+  link_->connect(files_.socket());
+}
+
+void AppleWatch::line(const std::string& text) {
+  if (text.starts_with("running ") && phase_ == Phase::kConnecting) {
+    phase_ = Phase::kFollowing;
+    tries_ = 0;
+    if (attached_) still_running();
+  } else if (text == "exit") {
+    if (phase_ == Phase::kConnecting || phase_ == Phase::kFollowing) {
+      record_ = read_exit_record(files_.directory());
+      if (record_) judge();
+    }
+  } else if (text == "delivered") {
+    delivered();
+  }
+}
+
+void AppleWatch::link_closed() {
+  link_.reset();
+  if (phase_ != Phase::kConnecting && phase_ != Phase::kFollowing) return delivered();
+  record_ = read_exit_record(files_.directory());
+  if (record_) {
+    delivered();
+    return judge();
+  }
+  if (living_monitor(files_.directory()) > 0 && ++tries_ < 50) {
+    phase_ = Phase::kConnecting;  // it is just about to listen, or hung up on us
+    return again(100ms, &AppleWatch::connect);
+  }
+  lost();
+}
+
+void AppleWatch::again(std::chrono::nanoseconds pause, void (AppleWatch::*step)()) {
+  timer_ = tools_.cli->loop().after(pause, [weak = weak_from_this(), step] {
+    if (const auto self = weak.lock()) (self.get()->*step)();
+  });
+}
+
+// --- the start
+// ------------------------------------------------------------------------------------
+
+bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& found) {
+  if (!started_ || record_) return false;
+  if (found && *found && (*found)->running() && (*found)->started) {
+    started(**found);
+    return false;
+  }
+  if (std::chrono::steady_clock::now() - begun_ < kStartPatience) return true;
+  start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start within 10 minutes",
+                "check the node: container system status"});
+  return false;
+}
+
+void AppleWatch::started(const AppleContainer& container) {
+  runs_ = true;
+  tools_.starting->remove(id_);
+  if (const auto done = std::exchange(started_, nullptr)) done(container);
+}
+
+void AppleWatch::start_failed(Error error) {
+  phase_ = Phase::kEnded;
+  tools_.starting->remove(id_);
+  if (const auto done = std::exchange(started_, nullptr)) done(fail(std::move(error)));
+}
+
+void AppleWatch::still_running() {
+  if (const auto done = std::exchange(attached_, nullptr)) done(Attached{StillRunning{}});
+}
+
+// --- the end
+// --------------------------------------------------------------------------------------
+
+std::string AppleWatch::cli_end() const {
+  std::string out = "the attached CLI ";
+  switch (record_->kind) {
+    case ExitRecord::Kind::kSignalled:
+      return out + "was killed by " + signal_name(record_->value);
+    case ExitRecord::Kind::kNotSpawned:
+      return out + "could not be run";
+    case ExitRecord::Kind::kExited:
+      break;
+  }
+  out += "failed";
+  const std::string reason = apple_reason(record_->stderr_tail);
+  return ends_with_cli_failure(record_->stderr_tail) ? out + " (" + reason + ")" : out;
+}
+
+// Contract 4.2, 4.5: every code but these two can only be the task's own.
+void AppleWatch::judge() {
+  phase_ = Phase::kJudging;
+  tries_ = 0;
+  timer_.reset();
+  const bool exited = record_->kind == ExitRecord::Kind::kExited;
+  if (record_->kind == ExitRecord::Kind::kNotSpawned) {
+    if (started_) {
+      return start_failed(
+          {ErrorCode::kRuntimeUnavailable, kStart, id_,
+           std::string{"the CLI could not be run: "} + std::strerror(record_->value),
+           "check container_path in the plugin's configuration"});
+    }
+    return lost();
+  }
+  if (exited && record_->value != 1 && record_->value != 255) {
+    if (started_) started({});
+    return end(Exited{record_->value});
+  }
+  verify();
+}
+
+void AppleWatch::verify() {
+  tools_.cli->find(id_, [weak = weak_from_this()](const auto& found) {
+    if (const auto self = weak.lock()) self->verified(found);
+  });
+}
+
+void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) {
+  if (phase_ != Phase::kJudging) return;
+  if (!found) {
+    // A failed question is no answer. Recovery need not wait for it.
+    still_running();
+    const auto pause =
+        std::min<std::chrono::seconds>(1s * (1 << std::min(tries_, 5)), kLongestPause);
+    ++tries_;
+    if (started_ && tries_ > 3) {
+      Error error = found.error();
+      return start_failed(std::move(error).wrap(kStart, id_));
+    }
+    return again(pause, &AppleWatch::verify);
+  }
+  if (!*found) {
+    if (started_) {
+      return start_failed({ErrorCode::kContainerGone,
+                           kStart,
+                           id_,
+                           "the container was removed while it started",
+                           {}});
+    }
+    return end(UnknownExit{removal_ ? "the container had to be removed by force"
+                                    : "the container was removed before its exit was known"});
+  }
+  const AppleContainer& container = **found;
+  if (container.running()) {
+    if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
+    if (started_) started(container);
+    return degrade(cli_end());
+  }
+  const bool own_words = ends_with_cli_failure(record_->stderr_tail);
+  if (!container.started && !runs_) {
+    return start_failed(
+        apple_error(kStart, id_, ExitStatus{Exited{record_->value}}, record_->stderr_tail));
+  }
+  if (started_) started(container);
+  if (record_->kind == ExitRecord::Kind::kSignalled || own_words) {
+    return end(UnknownExit{cli_end() + ", and with it the exit status was lost"});
+  }
+  if (!container.started) {
+    return end(UnknownExit{
+        "the service of Apple's container was restarted while the task ran, and the exit status "
+        "was lost"});
+  }
+  end(Exited{record_->value});
+}
+
+// The monitor is gone and left no record.
+void AppleWatch::lost() {
+  phase_ = Phase::kJudging;
+  tools_.cli->find(id_, [weak = weak_from_this()](const auto& found) {
+    const auto self = weak.lock();
+    if (!self || self->phase_ != Phase::kJudging) return;
+    if (self->started_) {
+      return self->start_failed(
+          {ErrorCode::kRuntimeUnavailable, kStart, self->id_, "its monitor was killed", {}});
+    }
+    if (found && !*found && self->attached_) {
+      self->phase_ = Phase::kEnded;
+      const auto done = std::exchange(self->attached_, nullptr);
+      return done(fail({ErrorCode::kContainerGone,
+                        "find container again",
+                        self->id_,
+                        "Apple's container has none of this name",
+                        {}}));
+    }
+    self->degrade("the task's monitor was killed");
+    if (found && self->phase_ == Phase::kDegraded) self->degraded_answer(found);
+  });
+}
+
+// Output and exit status are lost from here on; that the task ends is still seen.
+void AppleWatch::degrade(const std::string& why) {
+  phase_ = Phase::kDegraded;
+  degraded_ = Error{ErrorCode::kRuntimeUnavailable, "follow task", id_,
+                    why + ": the task goes on, but its output and its exit status are lost",
+                    "restart the task when that suits"};
+  spdlog::warn("{}", degraded_->message());
+  still_running();
+  for (const auto& told : std::exchange(when_degraded_, {})) told(*degraded_);
+  if (!logs_.stdout_path.empty()) deliver_to(logs_);
+  tools_.degraded->add(id_, [weak = weak_from_this()](const auto& found) {
+    const auto self = weak.lock();
+    return self && self->degraded_answer(found);
+  });
+}
+
+bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& found) {
+  if (phase_ != Phase::kDegraded) return false;
+  if (!found || (*found && (*found)->state != "stopped")) return true;
+  end(UnknownExit{(record_ ? cli_end() : std::string{"the task's monitor was killed"}) +
+                  ", and with it the exit status was lost"});
+  return false;
+}
+
+void AppleWatch::end(ExitStatus status) {
+  phase_ = Phase::kEnded;
+  timer_.reset();
+  tools_.degraded->remove(id_);
+  const bool has_time = record_ && !std::holds_alternative<UnknownExit>(status);
+  const WallTime at = has_time ? WallTime{std::chrono::milliseconds{record_->at_ms}}
+                               : std::chrono::system_clock::now();
+  exit_ = TaskExit{std::move(status), false, at};
+  if (const auto done = std::exchange(attached_, nullptr)) done(Attached{*exit_});
+  for (const ExitSink& sink : std::exchange(sinks_, {})) sink(*exit_);
+  if (!link_) delivered();
+}
+
+void AppleWatch::when_ended(ExitSink sink) {
+  if (exit_) return sink(*exit_);
+  sinks_.push_back(std::move(sink));
+}
+
+// --- output
+// ---------------------------------------------------------------------------------------
+
+void AppleWatch::delivered() {
+  delivered_ = true;
+  for (const auto& done : std::exchange(when_delivered_, {})) done();
+}
+
+void AppleWatch::when_delivered(std::function<void()> done) {
+  if (delivered_ || (!link_ && phase_ != Phase::kConnecting)) return done();
+  when_delivered_.push_back(std::move(done));
+}
+
+void AppleWatch::when_degraded(std::function<void(Error)> told) {
+  if (degraded_) return told(*degraded_);
+  when_degraded_.push_back(std::move(told));
+}
+
+void AppleWatch::deliver_to(const LogPaths& paths) {
+  logs_ = paths;
+  if (living_monitor(files_.directory()) > 0 || !has_spooled(files_.directory())) return;
+  Command deliver = monitor_command(tools_.monitor_program, files_, paths, false, {});
+  deliver.timeout = tools_.cli->timeout();
+  delivered_ = false;
+  run_command(tools_.cli->loop(), std::move(deliver),
+              [weak = weak_from_this()](const Expected<CommandResult>& result) {
+                const auto self = weak.lock();
+                if (!self) return;
+                if (!result || result->status != ExitStatus{Exited{0}}) return self->delivered();
+                if (!self->link_) self->connect();
+              });
+}
+
+void AppleWatch::dismiss() {
+  tools_.starting->remove(id_);
+  tools_.degraded->remove(id_);
+  if (phase_ != Phase::kEnded) {
+    end(UnknownExit{"the container was removed before its exit was known"});
+  }
+  if (!link_ && living_monitor(files_.directory()) > 0) connect();
+  if (link_) {
+    link_->send("quit");
+    link_->close();
+    link_.reset();
+  }
+  delivered();
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,109 @@
+// One container as its monitor shows it: that it has started, how it ended, whether its output has
+// been delivered. Decides what the end of the attached CLI says about the task: an exit status is
+// reported only where it is the task's own, and never made up. Loop thread only.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/apple_cli.hpp"
+#include "runtime/apple_files.hpp"
+#include "runtime/apple_poller.hpp"
+#include "runtime/container_runtime.hpp"
+#include "runtime/monitor_files.hpp"
+#include "runtime/monitor_link.hpp"
+
+namespace ndc::runtime {
+
+// What all watches share.
+struct AppleWatchTools {
+  std::shared_ptr<AppleCli> cli;
+  std::shared_ptr<ApplePoller> starting;  // quick
+  std::shared_ptr<ApplePoller> degraded;  // slow
+  std::string monitor_program;
+};
+
+class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
+ public:
+  AppleWatch(const AppleWatchTools& tools, AppleFiles files, std::string id)
+      : tools_{tools}, files_{std::move(files)}, id_{std::move(id)} {}
+
+  // For a monitor that has just been launched: done once the process runs (with what the engine
+  // says about it, or an empty container where it has ended already), or with why it does not.
+  using Started = std::function<void(Expected<AppleContainer>)>;
+  void begin_start(Started done);
+
+  // For a container that an earlier plugin has started. Answers at once where the monitor or its
+  // record tells; kContainerGone where the container is no more.
+  void begin_attach(Done<Attached> done);
+
+  // Called once, when the exit is known or known to be unknown; also if that was earlier.
+  void when_ended(ExitSink sink);
+  // Called once, when the monitor has handed everything over, or is not there to do it.
+  void when_delivered(std::function<void()> done);
+  // Called once, if it comes to that: the monitor or its CLI is lost, the container lives on.
+  void when_degraded(std::function<void(Error)> told);
+  // Where output goes: what a lost monitor had spooled is delivered there.
+  void deliver_to(const LogPaths& paths);
+
+  // The container is about to be removed by force: its end is near, and not the task's own.
+  void expect_removal() { removal_ = true; }
+  // The container was removed: no monitor, no watch any more.
+  void dismiss();
+
+  bool ended() const { return exit_.has_value(); }
+  const AppleFiles& files() const { return files_; }
+
+ private:
+  enum class Phase { kConnecting, kFollowing, kJudging, kDegraded, kEnded };
+
+  void connect();
+  void line(const std::string& text);
+  void link_closed();
+  void judge();
+  void verify();
+  void verified(const Expected<std::optional<AppleContainer>>& found);
+  void lost();
+  void degrade(const std::string& why);
+  bool degraded_answer(const Expected<std::optional<AppleContainer>>& found);
+  bool starting_answer(const Expected<std::optional<AppleContainer>>& found);
+  void started(const AppleContainer& container);
+  void start_failed(Error error);
+  void still_running();
+  void end(ExitStatus status);
+  void delivered();
+  void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
+  std::string cli_end() const;
+
+  AppleWatchTools tools_;
+  AppleFiles files_;
+  std::string id_;
+  Phase phase_ = Phase::kConnecting;
+  std::shared_ptr<MonitorLink> link_;
+  std::optional<ExitRecord> record_;
+  bool runs_ = false;  // the process is known to have started
+  bool removal_ = false;
+  int tries_ = 0;
+  Started started_;
+  Done<Attached> attached_;
+  std::optional<TaskExit> exit_;
+  std::vector<ExitSink> sinks_;
+  bool delivered_ = false;
+  std::vector<std::function<void()>> when_delivered_;
+  std::optional<Error> degraded_;
+  std::vector<std::function<void(Error)>> when_degraded_;
+  LogPaths logs_;
+  std::shared_ptr<EventLoop::Timer> timer_;
+  std::chrono::steady_clock::time_point begun_{};
+};
+
+// The command that launches a monitor; `cli` empty: it only delivers what is spooled.
+Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
+                        bool tty, const std::vector<std::string>& cli);
+
+}  // namespace ndc::runtime

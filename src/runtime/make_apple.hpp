@@ -1,0 +1,19 @@
+// Apple's `container`, on every platform: tests and people without a Mac use a stand-in for it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "model/error.hpp"
+#include "model/plugin_config.hpp"
+#include "runtime/container_runtime.hpp"
+#include "runtime/event_loop.hpp"
+
+namespace ndc::runtime {
+
+// `monitor_program`: what is run as `<program> monitor …`; empty: this very program.
+Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
+                                                       std::shared_ptr<EventLoop> loop,
+                                                       std::string monitor_program = {});
+
+}  // namespace ndc::runtime

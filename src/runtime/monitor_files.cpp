@@ -1,0 +1,97 @@
+#include "runtime/monitor_files.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "runtime/monitor_spool.hpp"
+#include "runtime/unique_fd.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr std::size_t kMaxRecord = 16 * 1024;
+constexpr const char* kKinds[] = {"exited", "signalled", "not-spawned"};
+
+bool write_all(int fd, const char* bytes, std::size_t size) {
+  while (size > 0) {
+    const ssize_t written = ::write(fd, bytes, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes += written;
+    size -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+std::string slurp(const std::string& path, std::size_t limit) {
+  std::string out;
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!file) return out;
+  out.resize(limit);
+  const ssize_t size = ::read(file.get(), out.data(), limit);
+  out.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return out;
+}
+
+}  // namespace
+
+bool write_exit_record(const char* directory, const ExitRecord& record) {
+  const std::string final_path = std::string{directory} + "/" + kMonitorExit;
+  const std::string path = final_path + ".new";
+  const UniqueFd file{
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!file) return false;
+  char head[160];
+  const int size = std::snprintf(head, sizeof head, "exit-record 1\n%s %d\nat %lld\nstderr %zu\n",
+                                 kKinds[static_cast<int>(record.kind)], record.value,
+                                 static_cast<long long>(record.at_ms), record.stderr_tail.size());
+  if (!write_all(file.get(), head, static_cast<std::size_t>(size)) ||
+      !write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size()) ||
+      ::fsync(file.get()) != 0 || ::rename(path.c_str(), final_path.c_str()) != 0) {
+    return false;
+  }
+  const UniqueFd parent{::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  return parent && ::fsync(parent.get()) == 0;
+}
+
+std::optional<ExitRecord> read_exit_record(const std::string& directory) {
+  const std::string text = slurp(directory + "/" + kMonitorExit, kMaxRecord);
+  char kind[32] = {};
+  int value = 0;
+  long long at = 0;
+  std::size_t tail = 0;
+  int head = 0;
+  const int fields = std::sscanf(text.c_str(), "exit-record 1\n%31s %d\nat %lld\nstderr %zu%n",
+                                 kind, &value, &at, &tail, &head);
+  if (fields != 4 || head <= 0) return std::nullopt;
+  const std::size_t begin = static_cast<std::size_t>(head) + 1;  // the line's end
+  if (text.size() < begin || text.size() - begin < tail) return std::nullopt;
+  for (int i = 0; i < 3; ++i) {
+    if (std::strcmp(kind, kKinds[i]) != 0) continue;
+    return ExitRecord{static_cast<ExitRecord::Kind>(i), value, at, text.substr(begin, tail)};
+  }
+  return std::nullopt;
+}
+
+pid_t living_monitor(const std::string& directory) {
+  const std::string path = directory + "/" + kMonitorLock;
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!file) return 0;
+  if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) return 0;
+  const int pid = std::atoi(slurp(path, 32).c_str());
+  return pid > 0 ? pid : 0;
+}
+
+bool has_spooled(const std::string& directory) {
+  return Spool::pending_in((directory + "/" + kMonitorSpoolOut).c_str()) > 0 ||
+         Spool::pending_in((directory + "/" + kMonitorSpoolErr).c_str()) > 0;
+}
+
+}  // namespace ndc::runtime

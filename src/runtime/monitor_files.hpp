@@ -1,0 +1,50 @@
+// What a monitor leaves on disk and how it is read: the contract between the monitor process and
+// the plugin. Plain data and file calls only: the monitor itself is built on this header and must
+// stay small.
+//
+//   <directory>/lock       held (flock) while the monitor lives; holds its process id
+//   <directory>/exit       the exit record; appears once, whole, and is on the disk by then
+//   <directory>/spool.out  what the log collector has not taken yet (monitor_spool.hpp)
+//   <directory>/spool.err
+//
+// On the socket, in lines. Monitor: "running <pid of the CLI>", "exit" (the record is there),
+// "delivered" (the collector has everything). Plugin: "resize <rows> <columns>", "quit" (the
+// container is gone, what is not delivered yet is not wanted any more).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ndc::runtime {
+
+inline constexpr const char* kMonitorLock = "lock";
+inline constexpr const char* kMonitorExit = "exit";
+inline constexpr const char* kMonitorSpoolOut = "spool.out";
+inline constexpr const char* kMonitorSpoolErr = "spool.err";
+
+// How the attached CLI ended: raw, not yet what it says about the task.
+struct ExitRecord {
+  enum class Kind { kExited, kSignalled, kNotSpawned };
+  Kind kind = Kind::kExited;
+  int value = 0;              // exit code, signal, or errno
+  std::int64_t at_ms = 0;     // Unix time
+  std::string stderr_tail{};  // last bytes of its stderr; empty with a terminal
+};
+
+// Writes `<directory>/exit` atomically and waits until it is on the disk. False (errno) if it could
+// not.
+bool write_exit_record(const char* directory, const ExitRecord& record);
+
+// nullopt: there is none. A file that is no record counts as none.
+std::optional<ExitRecord> read_exit_record(const std::string& directory);
+
+// The process id of the monitor that holds the directory's lock; 0 if none does.
+pid_t living_monitor(const std::string& directory);
+
+// Whether a spool holds bytes that the collector has not got.
+bool has_spooled(const std::string& directory);
+
+}  // namespace ndc::runtime

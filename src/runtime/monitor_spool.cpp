@@ -1,0 +1,131 @@
+#include "runtime/monitor_spool.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace ndc::runtime {
+namespace {
+
+// At the file's start; the queue's bytes follow.
+struct Header {
+  char magic[8];
+  std::uint64_t delivered;
+};
+constexpr char kMagic[8] = {'n', 'd', 'c', 's', 'p', 'l', '1', '\n'};
+constexpr off_t kBegin = sizeof(Header);
+
+bool write_at(int fd, const char* bytes, std::size_t size, off_t at) {
+  while (size > 0) {
+    const ssize_t written = ::pwrite(fd, bytes, size, at);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes += written;
+    at += written;
+    size -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+bool read_state(int fd, std::uint64_t& delivered, std::uint64_t& end) {
+  struct stat info {};
+  Header header{};
+  if (::fstat(fd, &info) != 0 || info.st_size < kBegin) return false;
+  if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return false;
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return false;
+  end = static_cast<std::uint64_t>(info.st_size - kBegin);
+  delivered = std::min(header.delivered, end);
+  return true;
+}
+
+}  // namespace
+
+std::uint64_t Spool::pending_in(const char* path) {
+  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  std::uint64_t delivered = 0;
+  std::uint64_t end = 0;
+  if (!file || !read_state(file.get(), delivered, end)) return 0;
+  return end - delivered;
+}
+
+bool Spool::restore() {
+  file_ = UniqueFd{::open(path_, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+  if (!file_) return errno == ENOENT;
+  if (!read_state(file_.get(), delivered_, end_)) {
+    delivered_ = end_ = 0;
+    file_.reset();
+  }
+  return true;
+}
+
+bool Spool::open() {
+  if (file_) return true;
+  file_ = UniqueFd{::open(path_, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!file_) return false;
+  save_position();
+  return true;
+}
+
+void Spool::save_position() const {
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.delivered = delivered_;
+  write_at(file_.get(), reinterpret_cast<const char*>(&header), sizeof header, 0);
+}
+
+bool Spool::append(const char* bytes, std::size_t size) {
+  if (!open()) return false;
+  if (!write_at(file_.get(), bytes, size, kBegin + static_cast<off_t>(end_))) {
+    const int error = errno;
+    [[maybe_unused]] const int cut = ::ftruncate(file_.get(), kBegin + static_cast<off_t>(end_));
+    errno = error;
+    return false;
+  }
+  end_ += size;
+  return true;
+}
+
+bool Spool::prepend(const char* bytes, std::size_t size) {
+  if (size == 0) return true;
+  char path[1024];
+  if (std::snprintf(path, sizeof path, "%s.new", path_) >= static_cast<int>(sizeof path)) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  Spool whole{path};
+  if (!whole.append(bytes, size)) return false;
+  std::array<char, 8 * 1024> buffer;
+  std::uint64_t at = delivered_;
+  while (at < end_) {
+    const std::size_t wanted = std::min<std::uint64_t>(buffer.size(), end_ - at);
+    const ssize_t got =
+        ::pread(file_.get(), buffer.data(), wanted, kBegin + static_cast<off_t>(at));
+    if (got <= 0 || !whole.append(buffer.data(), static_cast<std::size_t>(got))) return false;
+    at += static_cast<std::uint64_t>(got);
+  }
+  if (::rename(path, path_) != 0) return false;
+  file_ = std::move(whole.file_);
+  delivered_ = 0;
+  end_ = whole.end_;
+  return true;
+}
+
+std::size_t Spool::peek(char* bytes, std::size_t size) const {
+  if (pending() == 0) return 0;
+  const std::size_t wanted = std::min<std::uint64_t>(size, pending());
+  const ssize_t got = ::pread(file_.get(), bytes, wanted, kBegin + static_cast<off_t>(delivered_));
+  return got > 0 ? static_cast<std::size_t>(got) : 0;
+}
+
+void Spool::consume(std::size_t size) {
+  delivered_ += std::min<std::uint64_t>(size, pending());
+  if (pending() == 0 && ::ftruncate(file_.get(), kBegin) == 0) delivered_ = end_ = 0;
+  save_position();
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,45 @@
+// A queue of bytes in a file, for output that the log collector does not take in time. How much of
+// it was delivered is kept in the file itself, so that a successor goes on where a killed process
+// stopped. Part of the monitor: no allocation, no exception.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/unique_fd.hpp"
+
+namespace ndc::runtime {
+
+class Spool {
+ public:
+  // `path` must outlive the spool. Nothing is opened before it is needed.
+  explicit Spool(const char* path) : path_{path} {}
+
+  // Takes over what an earlier process left. False (errno) if the file cannot be read.
+  bool restore();
+
+  // Behind everything that is pending. False (errno) if the disk does not take it: nothing of it
+  // counts then.
+  bool append(const char* bytes, std::size_t size);
+  // Before everything that is pending: bytes that were delivered, but not taken after all.
+  bool prepend(const char* bytes, std::size_t size);
+  // Up to `size` of the first pending bytes; 0 if none, or unreadable.
+  std::size_t peek(char* bytes, std::size_t size) const;
+  // The first `size` pending bytes are delivered. The file shrinks when all are.
+  void consume(std::size_t size);
+
+  std::uint64_t pending() const { return end_ - delivered_; }
+
+  // What a spool at `path` holds, without taking it over.
+  static std::uint64_t pending_in(const char* path);
+
+ private:
+  bool open();
+  void save_position() const;
+
+  const char* path_;
+  UniqueFd file_;
+  std::uint64_t delivered_ = 0;
+  std::uint64_t end_ = 0;
+};
+
+}  // namespace ndc::runtime

@@ -1,0 +1,43 @@
+#include "runtime/state_directory.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+namespace ndc::runtime {
+
+bool is_state_name(std::string_view name) {
+  if (name.empty() || name.size() > 128 || name.front() == '.') return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+Error state_error(const std::string& path, const std::string& cause) {
+  return {ErrorCode::kInternal, "prepare state directory", path, cause,
+          "check state_dir in the plugin's configuration"};
+}
+
+Expected<void> make_private_directory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path{path}.parent_path(), error);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return fail(state_error(path, std::strerror(errno)));
+  }
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return fail(state_error(path, std::strerror(errno)));
+  if (!S_ISDIR(info.st_mode)) return fail(state_error(path, "it is no directory"));
+  if (info.st_uid != ::geteuid()) return fail(state_error(path, "it belongs to another user"));
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return fail(state_error(path, "others can write to it: its mode must be 0700"));
+  }
+  return {};
+}
+
+}  // namespace ndc::runtime

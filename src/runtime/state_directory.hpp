@@ -1,0 +1,20 @@
+// The directory in which durable per-task files live, and names below it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "model/error.hpp"
+
+namespace ndc::runtime {
+
+// What may be the name of a file there: no path, nothing hidden.
+bool is_state_name(std::string_view name);
+
+// Makes `path`, 0700, with what is above it. Refuses one that is not ours or that others can write
+// to. The error is kInternal.
+Expected<void> make_private_directory(const std::string& path);
+
+Error state_error(const std::string& path, const std::string& cause);
+
+}  // namespace ndc::runtime

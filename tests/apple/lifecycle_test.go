@@ -1,0 +1,110 @@
+package apple
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+func TestExitCodesAndLogsArriveAsTheyWere(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		for _, code := range []int{0, 1, 3, 127, 255} {
+			task := nomadkit.Run(t, n.Plugin, fmt.Sprintf("echo out; echo err >&2; exit %d", code))
+			result := task.Wait(t, 20*time.Second)
+			if result.ExitCode != code || result.Err != nil {
+				t.Errorf("exit %d: got %+v", code, result)
+			}
+			task.WaitLog(t, "stdout", "out\n")
+			task.WaitLog(t, "stderr", "err\n")
+			if err := n.DestroyTask(task.ID, false); err != nil {
+				t.Errorf("DestroyTask: %v", err)
+			}
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestAStopSendsTheSignalAndTheTaskEndsOnItsOwn(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "trap 'echo bye; exit 9' USR1; echo up; while :; do sleep 0.1; done")
+		task.WaitLog(t, "stdout", "up\n")
+		if err := n.StopTask(task.ID, 10*time.Second, "SIGUSR1"); err != nil {
+			t.Fatal(err)
+		}
+		if result := task.Wait(t, 10*time.Second); result.ExitCode != 9 {
+			t.Errorf("got %+v", result)
+		}
+		task.WaitLog(t, "stdout", "bye\n")
+		if err := n.DestroyTask(task.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestADeafTaskIsKilledAfterItsTimeout(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "trap '' TERM; echo up; while :; do sleep 0.1; done")
+		task.WaitLog(t, "stdout", "up\n")
+		if err := n.StopTask(task.ID, time.Second, "SIGTERM"); err != nil {
+			t.Fatal(err)
+		}
+		result := task.Wait(t, 10*time.Second)
+		if result.ExitCode != 137 && result.Signal != 9 {
+			t.Errorf("got %+v", result)
+		}
+	})
+}
+
+func TestExecRunsInTheContainer(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "sleep 60")
+		result, err := n.ExecTask(task.ID, []string{"/bin/sh", "-c", "echo out; echo err >&2; exit 3"}, 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(result.Stdout) != "out\n" || string(result.Stderr) != "err\n" || result.ExitResult.ExitCode != 3 {
+			t.Errorf("got %q %q %+v", result.Stdout, result.Stderr, result.ExitResult)
+		}
+		if _, err := n.ExecTask(task.ID, []string{"/no/such/program"}, 10*time.Second); err == nil {
+			t.Error("a command that does not exist was run")
+		}
+	})
+}
+
+func TestAFailedStartSaysWhyAndLeavesNothing(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.NewTask(t, n.Plugin, fmt.Sprintf("image = %q\ncommand = \"/no/such/program\"", image))
+		_, _, err := n.StartTask(task.TaskConfig)
+		if err == nil || !strings.Contains(err.Error(), "executable") {
+			t.Errorf("StartTask: %v", err)
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestASmallMemoryRequestIsRaisedWithAnEvent(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nomadkit.Run(t, n.Plugin, "sleep 60")
+		hasEvent(t, events, "200 MiB")
+	})
+}
+
+func TestAnIdleTaskCostsNoCalls(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "echo up; sleep 60")
+		task.WaitLog(t, "stdout", "up\n")
+		before := n.calls("")
+		time.Sleep(1500 * time.Millisecond) // what must not happen has no event to wait for
+		if after := n.calls(""); after != before {
+			t.Errorf("%d calls while nothing happened", after-before)
+		}
+	})
+}

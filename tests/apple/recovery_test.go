@@ -1,0 +1,114 @@
+package apple
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+func TestAKilledPluginLosesNeitherExitNorOutput(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "for i in 1 2 3 4 5 6 7 8 9; do echo line $i; sleep 0.2; done; exit 5")
+		task.WaitLog(t, "stdout", "line 2\n")
+		n.Kill9(t)
+		successor := n.successor(t, task)
+		if result := task.WaitOn(t, successor, 20*time.Second); result.ExitCode != 5 || result.Err != nil {
+			t.Errorf("got %+v", result)
+		}
+		var want strings.Builder
+		for i := 1; i <= 9; i++ {
+			fmt.Fprintf(&want, "line %d\n", i)
+		}
+		task.WaitLog(t, "stdout", "line 9\n")
+		if got := task.Log("stdout"); got != want.String() {
+			t.Errorf("log %q", got)
+		}
+		if err := successor.DestroyTask(task.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestAnExitWithoutAPluginIsFoundLater(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		for _, code := range []int{1, 4} {
+			task := nomadkit.Run(t, n.Plugin, fmt.Sprintf("echo up; sleep 1; echo done; exit %d", code))
+			task.WaitLog(t, "stdout", "up\n")
+			n.Kill9(t)
+			task.WaitLog(t, "stdout", "done\n")
+			nomadkit.Eventually(t, 10*time.Second, "the monitor ends", func() error {
+				if pid := n.monitorOf(task); pid != 0 {
+					return fmt.Errorf("process %d", pid)
+				}
+				return nil
+			})
+			successor := n.successor(t, task)
+			if result := task.WaitOn(t, successor, 10*time.Second); result.ExitCode != code || result.Err != nil {
+				t.Errorf("exit %d: got %+v", code, result)
+			}
+			if err := successor.DestroyTask(task.ID, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestAKilledMonitorMeansAnUnknownExit(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		task := nomadkit.Run(t, n.Plugin, "echo up; sleep 4; exit 6")
+		task.WaitLog(t, "stdout", "up\n")
+		pid := n.monitorOf(task)
+		if pid == 0 {
+			t.Fatal("no monitor")
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		hasEvent(t, events, "monitor was killed")
+		result := task.Wait(t, 40*time.Second)
+		if result.Err == nil || !strings.Contains(result.Err.Error(), "unknown") {
+			t.Errorf("got %+v", result)
+		}
+		if err := n.DestroyTask(task.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		n.nothingLeft(t)
+	})
+}
+
+func TestOutputWaitsForALogCollectorThatIsAway(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		const lines = 40000
+		task := nomadkit.Run(t, n.Plugin,
+			fmt.Sprintf("echo up; sleep 1; i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done; exit 0", lines))
+		task.WaitLog(t, "stdout", "up\n")
+		task.StopLogs(t)
+		n.Kill9(t)
+		time.Sleep(2 * time.Second) // the task writes far more than a FIFO holds meanwhile
+		task.StartLogs(t)
+		successor := n.successor(t, task)
+		if result := task.WaitOn(t, successor, 30*time.Second); result.ExitCode != 0 || result.Err != nil {
+			t.Errorf("got %+v", result)
+		}
+		last := fmt.Sprintf("line %d\n", lines-1)
+		task.WaitLog(t, "stdout", last)
+		var want strings.Builder
+		want.WriteString("up\n")
+		for i := 0; i < lines; i++ {
+			fmt.Fprintf(&want, "line %d\n", i)
+		}
+		if task.Log("stdout") != want.String() {
+			t.Error("lines are missing, repeated or out of order")
+		}
+	})
+}

@@ -1,0 +1,84 @@
+// The CLI's words, and what a node's versions make of its health.
+#include <string>
+
+#include "runtime/apple_errors.hpp"
+#include "runtime/apple_probe.hpp"
+#include "support/catch.hpp"
+
+using namespace ndc;
+using namespace ndc::runtime;
+
+namespace {
+
+ErrorCode code_of(const char* err) {
+  return apple_error("do", "it", ExitStatus{Exited{1}}, err).code;
+}
+
+}  // namespace
+
+TEST_CASE("the CLI's errors become ours") {
+  using enum ErrorCode;
+  CHECK(code_of("Error: XPC connection error: Connection invalid\nEnsure container system service "
+                "has been started with `container system start`.\n") == kRuntimeUnavailable);
+  CHECK(code_of("Error: HTTP request to URL failed with response: 401 Unauthorized. Reason: x\n") ==
+        kAuthFailed);
+  CHECK(code_of("Error: HTTP request to URL failed with response: 404 Not Found. Reason: x\n") ==
+        kImageNotFound);
+  CHECK(code_of("Error: failed to bootstrap container (cause: \"internalError: \"failed to "
+                "bootstrap container X (cause: \"unknown: \"bind(…): Address already in use) "
+                "(errno: 48)\"\")\"\")\n") == kStartFailed);
+  CHECK(code_of("Error: failed to find target executable /x\n") == kStartFailed);
+  CHECK(code_of("Error: network backend not found\n") == kInvalidConfig);
+  CHECK(code_of("Error: failed to X (cause: \"notFound: \"container with ID c1 not found\"\")\n") ==
+        kContainerGone);
+  CHECK(code_of("Error: error querying keychain for h: -25308\n") == kAuthFailed);
+  CHECK(code_of("Error: path '/x' does not exist\n") == kInvalidConfig);
+}
+
+TEST_CASE("errors are recoverable exactly where a retry may help") {
+  const auto recoverable = [](const char* err) {
+    return apple_error("do", "it", ExitStatus{Exited{1}}, err).recoverable();
+  };
+  CHECK(recoverable("Error: XPC connection error"));
+  CHECK(recoverable("Error: HTTP request to URL failed with response: 503 Unavailable"));
+  CHECK(!recoverable("Error: path '/x' does not exist"));
+}
+
+TEST_CASE("missing containers of both families") {
+  CHECK(says_container_not_found("Error: get failed: container X not found"));
+  CHECK(says_container_not_found("Error: container not found: a, b"));
+  CHECK(
+      says_container_not_found("Error: internalError: \"failed to delete container\" (cause: "
+                               "\"notFound: \"container with ID X not found\"\")"));
+  CHECK(!says_container_not_found("Error: network X not found"));
+}
+
+TEST_CASE("only the CLI's own last words count as its failure") {
+  CHECK(ends_with_cli_failure("Error: failed to start container (cause: x)\n"));
+  CHECK(ends_with_cli_failure("Error: XPC connection error: y\nrun `container system start`\n"));
+  CHECK(!ends_with_cli_failure("Error: my program failed\n"));
+  CHECK(!ends_with_cli_failure("Error: XPC connection error\nlater the program says more\n"));
+  CHECK(!ends_with_cli_failure(""));
+}
+
+TEST_CASE("a node's health comes with the command that cures it") {
+  const auto of = [](VersionNumber cli, std::optional<VersionNumber> daemon,
+                     std::optional<VersionNumber> macos = std::nullopt) {
+    return apple_fingerprint(cli, daemon, macos, true);
+  };
+  CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}).health == Health::kHealthy);
+  CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}).description == "Healthy");
+  CHECK(of({0, 10, 0}, {}).health == Health::kUnhealthy);
+  const auto mixed = of({1, 2, 2}, VersionNumber{1, 0, 0});
+  CHECK(mixed.health == Health::kUnhealthy);
+  CHECK(mixed.description.find("container system start") != std::string::npos);
+  CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}, VersionNumber{15, 4, 0}).health ==
+        Health::kUnhealthy);
+  const auto newer = of({1, 4, 0}, VersionNumber{1, 4, 0});
+  CHECK(newer.health == Health::kHealthy);
+  CHECK(newer.description.find("newer") != std::string::npos);
+  CHECK(newer.attributes.at("driver.container.runtime_version") == AttributeValue{"1.4.0"});
+  const auto old = of({0, 11, 0}, VersionNumber{0, 11, 0});
+  CHECK(old.attributes.at("driver.container.feature.cap_drop") == AttributeValue{false});
+  CHECK(old.attributes.at("driver.container.feature.rosetta") == AttributeValue{true});
+}

@@ -1,0 +1,353 @@
+// The adapter over the stand-in: what it makes of an engine that hangs, lies or dies.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "runtime/machine.hpp"
+#include "runtime/make_apple.hpp"
+#include "runtime/monitor_files.hpp"
+
+using namespace ndc;
+using namespace ndc::runtime;
+using namespace ndc::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kLong = 40s;
+
+struct Node {
+  LeakCheck leaks;
+  TemporaryDirectory directory;
+  std::shared_ptr<EventLoop> loop = std::make_shared<EventLoop>();
+  PluginConfig config;
+  std::shared_ptr<ContainerRuntime> runtime;
+  std::shared_ptr<TaskSpec> spec = std::make_shared<TaskSpec>();
+  std::string id = "nomad-main-0a1b2c3d";
+
+  explicit Node(const std::string& version = "1.2.2", const std::string& more = {}) {
+    std::filesystem::create_symlink(NDC_STANDIN, directory / "container");
+    std::ofstream{directory / "standin.env"} << "NDC_STANDIN_STATE=" << directory / "cli"
+                                             << "\nNDC_STANDIN_VERSION=" << version
+                                             << "\nNDC_STANDIN_STATS_MS=10\n"
+                                             << more;
+    config.container_path = directory / "container";
+    config.state_dir = directory / "state";
+    config.command_timeout = 2s;
+    std::filesystem::create_directories(directory / "cli/faults/state");
+    for (const char* path : {"alloc/alloc", "alloc/main/local", "alloc/main/secrets"}) {
+      std::filesystem::create_directories(directory / path);
+    }
+    spec->name = "main";
+    spec->alloc_id = "0a1b2c3d-0000-0000-0000-000000000000";
+    spec->id = spec->alloc_id + "/main/12345678";
+    spec->alloc_dir = directory / "alloc";
+    spec->stdout_path = spec->stderr_path = "/dev/null";
+    restart();
+  }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node() {
+    runtime.reset();
+    fault("all", "");
+    std::string command = "exec 2>/dev/null; cd " + directory / "" +
+                          "; rm -f cli/faults/*; for c in cli/containers/*; do [ -d \"$c\" ] && "
+                          "./container delete --force \"${c##*/}\"; done; true";
+    (void)run(*loop, shell(command));
+    if (const pid_t pid = living_monitor(files()); pid > 0) ::kill(pid, SIGKILL);
+    settle(*loop);
+  }
+
+  // As after a plugin restart.
+  void restart() {
+    runtime.reset();
+    runtime = *make_apple(config, loop, NDC_TEST_MONITOR);
+  }
+  std::string files() const { return config.state_dir + "/" + id; }
+  void fault(const std::string& name, const std::string& line) const {
+    const std::string path = directory / ("cli/faults/" + name);
+    if (line.empty()) {
+      std::filesystem::remove(path);
+    } else {
+      std::ofstream{path, std::ios::trunc} << line << "\n";
+    }
+  }
+
+  Expected<StartedContainer> start(const std::string& script, const Awaited<TaskExit>& exited,
+                                   std::function<void(TaskConfig&)> change = {}) {
+    auto task = std::make_shared<TaskConfig>();
+    task->image = "demo:1";
+    task->command = "/bin/sh";
+    task->args = {"-c", script};
+    if (change) change(*task);
+    StartRequest request;
+    request.spec = spec;
+    request.config = task;
+    request.image = {"demo:1", "sha256:0", std::nullopt};
+    request.container_name = id;
+    request.labels = {{"nomad.task_id", spec->id}, {"nomad.alloc_id", spec->alloc_id}};
+    const Awaited<Expected<StartedContainer>> started;
+    runtime->start(
+        request, [exited](TaskExit exit) { exited.set(std::move(exit)); },
+        [started](Expected<StartedContainer> result) { started.set(std::move(result)); });
+    return started.get(kLong);
+  }
+  Expected<Attached> attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
+    const Awaited<Expected<Attached>> attached;
+    runtime->attach(
+        container, [exited](TaskExit exit) { exited.set(std::move(exit)); },
+        [attached](Expected<Attached> result) { attached.set(std::move(result)); });
+    return attached.get(kLong);
+  }
+  Expected<void> call(const std::function<void(Done<void>)>& make) const {
+    const Awaited<std::optional<Expected<void>>> result;
+    make([result](Expected<void> got) { result.set(std::optional{std::move(got)}); });
+    return *result.get(kLong);
+  }
+  Expected<void> remove(const ContainerRef& container) const {
+    return call([&](Done<void> done) { runtime->remove(container, false, std::move(done)); });
+  }
+  Fingerprint probe() const {
+    const Awaited<Fingerprint> result;
+    runtime->probe([result](Fingerprint got) { result.set(std::move(got)); });
+    return result.get(kLong);
+  }
+  int calls(const std::string& command) const {
+    const std::ifstream file{directory / "cli/calls.jsonl"};
+    std::stringstream text;
+    text << file.rdbuf();
+    int count = 0;
+    const std::string word = "\"command\":\"" + command + "\"";
+    for (std::size_t at = 0; (at = text.str().find(word, at)) != std::string::npos; ++at) ++count;
+    return count;
+  }
+};
+
+bool unknown(const TaskExit& exit) { return std::holds_alternative<UnknownExit>(exit.status); }
+
+}  // namespace
+
+TEST_CASE("exit 1 of the task is its own, exit 1 of the CLI is not") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("echo Error: mine >&2; exit 1", exited);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+    const Awaited<TaskExit> never;
+    const auto failed = node.start("", never, [](TaskConfig& c) { c.command = "/no/such/file"; });
+    REQUIRE(!failed);
+    CHECK(failed.error().code == ErrorCode::kStartFailed);
+    CHECK(!std::filesystem::exists(node.files()));
+  }
+}
+
+TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
+  Node node;
+  node.fault("start", "die 300");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 2; exit 5", exited);
+  REQUIRE(started);
+  const TaskExit exit = exited.get(kLong);
+  CHECK(unknown(exit));
+  CHECK(contains(describe(exit), "SIGKILL"));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("after a crash of the daemon an exit is unknown") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  node.fault("daemon-crash", "x times 1");
+  (void)run(*node.loop, shell(node.directory / "container" + " list; true"));
+  CHECK(unknown(exited.get(kLong)));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the answer") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 1; exit 1", exited);
+  REQUIRE(started);
+  node.fault("list", "exit 1 something is wrong");
+  while (!read_exit_record(node.files())) std::this_thread::sleep_for(10ms);
+  std::this_thread::sleep_for(500ms);
+  CHECK(!exited.is_set());
+  node.fault("list", "");
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("every call to a daemon that hangs is bounded, and the breaker opens and closes") {
+  Node node;
+  node.config.command_timeout = 200ms;
+  node.restart();
+  CHECK(node.probe().health == Health::kHealthy);
+  node.fault("list", "hang");
+  node.fault("stats", "hang");
+  const ContainerRef container{node.id, node.id, {}};
+  const auto sample = [&] {
+    const Awaited<Expected<UsageSample>> result;
+    node.runtime->sample({container}, [result](std::vector<UsageReading> readings) {
+      result.set(std::move(readings.at(0).sample));
+    });
+    return result.get(kLong);
+  };
+  std::string last;
+  for (int i = 0; i < 7; ++i) {
+    const auto answer = sample();
+    REQUIRE(!answer);
+    last = answer.error().message();
+  }
+  CHECK(contains(last, "not tried"));
+  const Fingerprint bad = node.probe();
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "container system start"));
+  node.fault("list", "");
+  node.fault("stats", "");
+  CHECK(node.probe().health == Health::kHealthy);
+  CHECK(contains(sample().error().message(), "reports none"));
+}
+
+TEST_CASE("a monitor that was killed does not end the task") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  ::kill(living_monitor(node.files()), SIGKILL);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  CHECK(std::holds_alternative<StillRunning>(*attached));
+  CHECK(node.call([&](Done<void> done) { node.runtime->stop(started->container, done); }));
+  CHECK(unknown(later.get(kLong)));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("recovery finds the exit that happened meanwhile, also while the engine hangs") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 42", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{42}});
+  node.restart();
+  node.fault("all", "hang");
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  REQUIRE(std::holds_alternative<TaskExit>(*attached));
+  CHECK(std::get<TaskExit>(*attached).status == ExitStatus{Exited{42}});
+  node.fault("all", "");
+  CHECK(node.remove(started->container));
+  CHECK(node.remove(started->container));  // again: nothing to do
+}
+
+TEST_CASE("a container that was removed behind our back is gone, and not an exit code") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  ::kill(living_monitor(node.files()), SIGKILL);
+  (void)run(*node.loop, shell(node.directory / "container" + " delete --force " + node.id));
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(!attached);
+  CHECK(attached.error().code == ErrorCode::kContainerGone);
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a leftover of the same allocation is replaced, a stranger's container is not") {
+  Node node;
+  const std::string cli = node.directory / "container";
+  (void)run(*node.loop, shell(cli + " create --name " + node.id +
+                              " --label nomad.alloc_id=" + node.spec->alloc_id + " -- demo:1"));
+  const Awaited<TaskExit> exited;
+  auto started = node.start("exit 0", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
+  CHECK(node.remove(started->container));
+  (void)run(*node.loop, shell(cli + " create --name " + node.id + " -- demo:1"));
+  const Awaited<TaskExit> never;
+  started = node.start("exit 0", never);
+  REQUIRE(!started);
+  CHECK(started.error().code == ErrorCode::kAlreadyExists);
+  CHECK(contains(started.error().message(), "delete --force"));
+}
+
+TEST_CASE("credentials are used for one pull and an operator's login is left alone") {
+  Node node;
+  const auto pull = [&](const std::string& password) {
+    PullRequest request;
+    request.image.reference = "private.example/x:1";
+    request.auth = RegistryAuth{"user", password, "private.example"};
+    request.timeout = 20s;
+    const Awaited<Expected<Image>> result;
+    node.runtime->pull_image(request,
+                             [result](Expected<Image> got) { result.set(std::move(got)); });
+    return result.get(kLong);
+  };
+  const auto logins = [&] {
+    return run(*node.loop, shell(node.directory / "container" + " registry list --quiet"))->out;
+  };
+  CHECK(pull("secret"));
+  CHECK(logins().empty());
+  const auto wrong = pull("wrong");
+  REQUIRE(!wrong);
+  CHECK(wrong.error().code == ErrorCode::kAuthFailed);
+  CHECK(!contains(wrong.error().message(), "wrong\""));
+  CHECK(logins().empty());
+  (void)run(*node.loop, shell("echo secret | " + node.directory / "container" +
+                              " registry login -u user --password-stdin private.example"));
+  CHECK(!logins().empty());
+  const auto refused = pull("secret");
+  REQUIRE(!refused);
+  CHECK(contains(refused.error().message(), "operator"));
+  CHECK(!logins().empty());
+}
+
+TEST_CASE("the health of a node names the cure") {
+  Node node;
+  node.fault("daemon-down", "x");
+  Fingerprint bad = node.probe();
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "container system start"));
+  node.fault("daemon-down", "");
+  node.fault("daemon-version", "1.0.0");
+  bad = node.probe();
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "1.0.0"));
+  node.fault("daemon-version", "");
+  CHECK(node.probe().health == Health::kHealthy);
+  node.config.container_path = "/no/such/container";
+  node.restart();
+  CHECK(node.probe().health == Health::kUndetected);
+}
+
+TEST_CASE("statistics of many containers are one call, and missing ones are errors") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  const int before = node.calls("stats");
+  const Awaited<std::vector<UsageReading>> result;
+  node.runtime->sample({started->container, ContainerRef{"other", "other", {}}},
+                       [result](std::vector<UsageReading> got) { result.set(std::move(got)); });
+  const auto readings = result.get(kLong);
+  REQUIRE(readings.size() == 2);
+  CHECK(readings[0].sample);
+  CHECK(!readings[1].sample);
+  CHECK(node.calls("stats") == before + 1);
+  CHECK(node.remove(started->container));
+}

@@ -1,0 +1,348 @@
+// The monitor as a real process around a small attached "CLI".
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/machine.hpp"
+#include "runtime/monitor_files.hpp"
+#include "runtime/monitor_spool.hpp"
+#include "runtime/unique_fd.hpp"
+
+using namespace ndc;
+using namespace ndc::runtime;
+using namespace ndc::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class Condition>
+bool eventually(Condition&& condition, std::chrono::milliseconds limit = 10s) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+// The log collector's end of a FIFO.
+class Collector {
+ public:
+  explicit Collector(const std::string& path)
+      : fd_{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)} {
+    REQUIRE(fd_);
+  }
+  // What has arrived, once it is `size` bytes long or the deadline has passed.
+  std::string read(std::size_t size) {
+    eventually([&] {
+      char buffer[64 * 1024];
+      const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
+      if (got > 0) text_.append(buffer, static_cast<std::size_t>(got));
+      return text_.size() >= size;
+    });
+    return text_;
+  }
+
+ private:
+  UniqueFd fd_;
+  std::string text_;
+};
+
+struct Fixture {
+  LeakCheck leaks;
+  TemporaryDirectory directory;
+  EventLoop loop;
+  std::string state = directory / "task";
+  std::string socket = directory / "s";
+  std::string out = directory / "out";
+  std::string err = directory / "err";
+  std::string limit = "67108864";
+  // The FIFOs' ends that the plugin's log route keeps.
+  UniqueFd out_end, err_end;
+
+  Fixture() {
+    REQUIRE(::mkdir(state.c_str(), 0700) == 0);
+    for (const std::string& fifo : {out, err}) REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    out_end = UniqueFd{::open(out.c_str(), O_RDWR | O_CLOEXEC)};
+    err_end = UniqueFd{::open(err.c_str(), O_RDWR | O_CLOEXEC)};
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+  ~Fixture() {
+    if (const pid_t pid = living_monitor(state); pid > 0) ::kill(pid, SIGKILL);
+  }
+
+  Expected<CommandResult> launch(const std::vector<std::string>& more) {
+    Command command;
+    command.argv = {NDC_TEST_MONITOR, "monitor", state, socket, out, err, limit};
+    command.argv.insert(command.argv.end(), more.begin(), more.end());
+    command.environment = {"PATH=/usr/bin:/bin", "TERM=dumb"};
+    command.timeout = kDeadline;
+    return run(loop, std::move(command));
+  }
+  void start(const std::string& script, bool tty = false) {
+    std::vector<std::string> more;
+    if (tty) more.emplace_back("--tty");
+    for (const char* word : {"--", "/bin/sh", "-c"}) more.emplace_back(word);
+    more.push_back(script);
+    const auto result = launch(more);
+    REQUIRE(result);
+    INFO(result->err);
+    REQUIRE(result->status == ExitStatus{Exited{0}});
+  }
+  ExitRecord record() const {
+    std::optional<ExitRecord> found;
+    REQUIRE(eventually([&] { return (found = read_exit_record(state)).has_value(); }));
+    return *found;
+  }
+  bool ended() const {
+    return eventually([&] { return living_monitor(state) == 0; });
+  }
+};
+
+class Connection {
+ public:
+  explicit Connection(const std::string& path) : fd_{::socket(AF_UNIX, SOCK_STREAM, 0)} {
+    ::fcntl(fd_.get(), F_SETFD, FD_CLOEXEC);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, path.c_str());
+    REQUIRE(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  }
+  // The next line; empty at the end.
+  std::string line() {
+    std::size_t end = 0;
+    while ((end = text_.find('\n')) == std::string::npos) {
+      pollfd wait{fd_.get(), POLLIN, 0};
+      REQUIRE(::poll(&wait, 1, 10'000) == 1);
+      char buffer[256];
+      const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
+      if (got <= 0) return "";
+      text_.append(buffer, static_cast<std::size_t>(got));
+    }
+    std::string out = text_.substr(0, end);
+    text_.erase(0, end + 1);
+    return out;
+  }
+  void send(const std::string& text) const {
+    REQUIRE(::write(fd_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  }
+
+ private:
+  UniqueFd fd_;
+  std::string text_;
+};
+
+std::string numbered_lines(int count) {
+  std::string out;
+  for (int i = 1; i <= count; ++i) out += std::to_string(i) + "\n";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the exit code, both streams and the last words of stderr are kept") {
+  Fixture f;
+  Collector out{f.out};
+  Collector err{f.err};
+  f.start("echo hello; echo Error: oops >&2; exit 7");
+  const ExitRecord record = f.record();
+  CHECK(record.kind == ExitRecord::Kind::kExited);
+  CHECK(record.value == 7);
+  CHECK(record.stderr_tail == "Error: oops\n");
+  CHECK(out.read(6) == "hello\n");
+  CHECK(err.read(12) == "Error: oops\n");
+  CHECK(f.ended());
+}
+
+TEST_CASE("a CLI that is killed leaves its signal") {
+  Fixture f;
+  f.start("kill -9 $$");
+  const ExitRecord record = f.record();
+  CHECK(record.kind == ExitRecord::Kind::kSignalled);
+  CHECK(record.value == SIGKILL);
+  CHECK(f.ended());
+}
+
+TEST_CASE("a CLI that cannot be run is said to be so") {
+  Fixture f;
+  const auto result = f.launch({"--", "/no/such/cli"});
+  REQUIRE(result);
+  const ExitRecord record = f.record();
+  CHECK(record.kind == ExitRecord::Kind::kNotSpawned);
+  CHECK(record.value == ENOENT);
+  CHECK(f.ended());
+}
+
+TEST_CASE("who connects hears of the exit at once, and again after a reconnect") {
+  Fixture f;
+  f.start("read x < " + f.directory / "go" + " ; exit 3");
+  {
+    Connection first{f.socket};
+    CHECK(first.line().starts_with("running "));
+  }
+  Connection second{f.socket};
+  CHECK(second.line().starts_with("running "));
+}
+
+TEST_CASE("an exit is told before the collector has everything, and delivery after") {
+  Fixture f;
+  const std::string go = f.directory / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  f.start("echo text; read x < " + go + "; exit 3");
+  Connection plugin{f.socket};
+  CHECK(plugin.line().starts_with("running "));
+  { std::ofstream{go} << "now\n"; }
+  CHECK(plugin.line() == "exit");
+  CHECK(read_exit_record(f.state)->value == 3);
+  CHECK(living_monitor(f.state) > 0);  // "text" has not been read
+  Collector out{f.out};
+  CHECK(out.read(5) == "text\n");
+  CHECK(plugin.line() == "delivered");
+  CHECK(f.ended());
+}
+
+TEST_CASE("what a collector does not take waits in the spool and comes in order") {
+  Fixture f;
+  const int lines = 100'000;  // ten times what a FIFO holds
+  f.start("i=0; seq 1 " + std::to_string(lines) + "; exit 0");
+  CHECK(f.record().value == 0);  // nobody reads, and yet the task could end
+  CHECK(has_spooled(f.state));
+  const std::string want = numbered_lines(lines);
+  Collector out{f.out};
+  CHECK(out.read(want.size()) == want);
+  CHECK(f.ended());
+  CHECK(!has_spooled(f.state));
+}
+
+TEST_CASE("a killed monitor's spool is delivered by the next, without a gap or a repetition") {
+  Fixture f;
+  const int lines = 100'000;
+  f.start("seq 1 " + std::to_string(lines) + "; sleep 60");
+  const std::string want = numbered_lines(lines);
+  REQUIRE(eventually([&] {
+    return Spool::pending_in((f.state + "/spool.out").c_str()) + 64 * 1024 >= want.size();
+  }));
+  ::kill(living_monitor(f.state), SIGKILL);
+  REQUIRE(f.ended());
+  CHECK(!read_exit_record(f.state));
+  const auto result = f.launch({"--deliver"});
+  REQUIRE(result);
+  CHECK(result->status == ExitStatus{Exited{0}});
+  Collector out{f.out};
+  CHECK(out.read(want.size()) == want);
+  CHECK(f.ended());
+}
+
+TEST_CASE("a full spool makes the workload wait, and no byte is lost") {
+  Fixture f;
+  f.limit = "65536";
+  const int lines = 60'000;  // some 340 KB: FIFO, spool and pipe together hold less
+  f.start("seq 1 " + std::to_string(lines) + "; echo end >&2");
+  const std::string spool = f.state + "/spool.out";
+  REQUIRE(eventually([&] { return Spool::pending_in(spool.c_str()) >= 65536; }));
+  CHECK(Spool::pending_in(spool.c_str()) <= 2 * 65536 + 32 * 1024);
+  const std::string want = numbered_lines(lines);
+  Collector out{f.out};
+  CHECK(out.read(want.size()) == want);
+  CHECK(f.record().value == 0);
+}
+
+TEST_CASE("a second monitor of the same task is refused") {
+  Fixture f;
+  f.start("sleep 60");
+  const pid_t first = living_monitor(f.state);
+  const auto second = f.launch({"--", "/bin/true"});
+  REQUIRE(second);
+  CHECK(second->status != ExitStatus{Exited{0}});
+  CHECK(living_monitor(f.state) == first);
+}
+
+TEST_CASE("a new FIFO in the old one's place gets what the old one still held") {
+  Fixture f;
+  const std::string go = f.directory / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  f.start("echo old; read x < " + go + "; echo new; exit 0");
+  REQUIRE(eventually([&] {
+    pollfd wait{f.out_end.get(), POLLIN, 0};
+    return ::poll(&wait, 1, 0) == 1;
+  }));
+  REQUIRE(::unlink(f.out.c_str()) == 0);
+  REQUIRE(::mkfifo(f.out.c_str(), 0600) == 0);
+  std::this_thread::sleep_for(1100ms);  // the FIFO's path is looked at once a second
+  Collector out{f.out};
+  { std::ofstream{go} << "now\n"; }
+  CHECK(out.read(8) == "old\nnew\n");
+  CHECK(f.ended());
+}
+
+TEST_CASE("a terminal is the CLI's own, changes no byte and takes a size") {
+  Fixture f;
+  const std::string go = f.directory / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  Collector out{f.out};
+  f.start("[ -t 0 ] && [ -t 1 ] && stty size; read x < " + go + "; stty size; exit 4", true);
+  CHECK(out.read(6) == "24 80\n");
+  const Connection plugin{f.socket};
+  plugin.send("resize 50 132\n");
+  std::this_thread::sleep_for(50ms);
+  { std::ofstream{go} << "now\n"; }
+  CHECK(out.read(13) == "24 80\n50 132\n");
+  CHECK(f.record().value == 4);
+  CHECK(f.ended());
+}
+
+TEST_CASE("a monitor that is told to quit ends with what is left of its CLI") {
+  Fixture f;
+  f.start("echo lost; exit 0");
+  CHECK(f.record().value == 0);
+  CHECK(living_monitor(f.state) > 0);
+  Connection plugin{f.socket};
+  plugin.send("quit\n");
+  CHECK(f.ended());
+}
+
+TEST_CASE("the monitor ignores babble and a client that reads nothing") {
+  Fixture f;
+  f.start("sleep 60");
+  {
+    Connection plugin{f.socket};
+    plugin.send(std::string(4000, 'x'));
+  }
+  Connection plugin{f.socket};
+  CHECK(plugin.line().starts_with("running "));
+  plugin.send("resize -1 99999999999\nresize 1\n\nnonsense\n");
+  Connection again{f.socket};
+  CHECK(again.line().starts_with("running "));
+}
+
+TEST_CASE("an exit record is whole or none") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "";
+  CHECK(!read_exit_record(path));
+  const ExitRecord record{ExitRecord::Kind::kSignalled, 9, 1234567890123, "bytes\n\0more"};
+  REQUIRE(write_exit_record(path.c_str(), record));
+  CHECK(read_exit_record(path)->value == 9);
+  CHECK(read_exit_record(path)->at_ms == 1234567890123);
+  CHECK(read_exit_record(path)->stderr_tail == record.stderr_tail);
+  const std::string file = directory / "exit";
+  for (const char* bad :
+       {"", "exit-record 1\n", "exit-record 1\nexited 3\nat 1\nstderr 99\nx",
+        "exit-record 2\nexited 3\nat 1\nstderr 0\n", "exit-record 1\nfoo 3\nat 1\nstderr 0\n"}) {
+    std::ofstream{file, std::ios::trunc} << bad;
+    CHECK(!read_exit_record(path));
+  }
+}
