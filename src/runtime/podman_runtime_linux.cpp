@@ -138,11 +138,8 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
     for (Error& error : policy_refusals(*config, self->config_)) {
       errors.push_back(std::move(error));
     }
-    if (config->ssh_agent && ssh_agent_socket().empty()) {
-      errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
-                        "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
-                        "start the Nomad client with SSH_AUTH_SOCK set"});
-    }
+    if (auto error = ssh_agent_refusal(*config)) errors.push_back(std::move(*error));
+    for (Error& error : device_refusals(*config)) errors.push_back(std::move(error));
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }

@@ -120,6 +120,11 @@ void PodmanStart::launch() {
                      "the task's log route is closed",
                      {}});
     }
+    if (request_.config->interactive) {
+      auto input = files_.endless_input();
+      if (!input) return answer(std::move(input.error()));
+      run->in = std::move(*input);
+    }
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
     run->err = Stdio::descriptor(route->stderr_fd());

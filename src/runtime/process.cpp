@@ -100,6 +100,7 @@ void RunningCommand::start() {
   plan.argv = command_.argv;
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
+  if (command_.in) plan.fds[0] = command_.in->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
 
   auto out_end = connect(command_.out, out_, plan.fds[1]);
@@ -110,6 +111,7 @@ void RunningCommand::start() {
   auto child = Child::spawn(loop_, plan, [self = shared_from_this()](ExitStatus status) {
     self->exited(std::move(status));
   });
+  command_.in.reset();
   command_.out.fd.reset();
   command_.err.fd.reset();
   command_.extra_fd.reset();

@@ -35,6 +35,7 @@ struct Command {
   std::vector<std::string> argv;         // argv[0]: path, or a name to look up on PATH
   std::vector<std::string> environment;  // complete, "NAME=value"; see child_environment()
   std::string directory;                 // empty: "/"
+  std::shared_ptr<UniqueFd> in;          // /dev/null, if not set
   Stdio out = Stdio::capture();
   Stdio err = Stdio::capture();
   std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set

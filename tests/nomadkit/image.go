@@ -26,13 +26,21 @@ type Content struct {
 	Ballast      int               // bytes that do not compress
 	Architecture string            // the machine's own unless given
 	StopSignal   string
+	HealthCheck  string // a command; makes it an image in Docker's format
 }
 
 const (
-	manifestType = "application/vnd.oci.image.manifest.v1+json"
-	indexType    = "application/vnd.oci.image.index.v1+json"
-	imageLabel   = "ndc.registry" // on all images of a registry of the tests
+	indexType  = "application/vnd.oci.image.index.v1+json"
+	imageLabel = "ndc.registry" // on all images of a registry of the tests
 )
+
+// mediaTypes are those of OCI images and (true) of Docker's, which alone know health checks.
+var mediaTypes = map[bool]struct{ manifest, config, layer string }{
+	false: {"application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json",
+		"application/vnd.oci.image.layer.v1.tar+gzip"},
+	true: {"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.container.image.v1+json",
+		"application/vnd.docker.image.rootfs.diff.tar.gzip"},
+}
 
 type descriptor struct {
 	MediaType string            `json:"mediaType"`
@@ -121,8 +129,8 @@ func Archive(t testing.TB, name string) string {
 func (r *Registry) Push(t testing.TB, name string, content Content) string {
 	t.Helper()
 	repository, tag, _ := strings.Cut(name, ":")
-	manifest := r.pushManifest(t, repository, content)
-	r.put(t, repository, tag, manifestType, manifest)
+	manifest, kind := r.pushManifest(t, repository, content)
+	r.put(t, repository, tag, kind, manifest)
 	return digestOf(manifest)
 }
 
@@ -132,9 +140,9 @@ func (r *Registry) PushForPlatforms(t testing.TB, name string, contents ...Conte
 	repository, tag, _ := strings.Cut(name, ":")
 	var manifests []descriptor
 	for _, content := range contents {
-		manifest := r.pushManifest(t, repository, content)
-		r.put(t, repository, digestOf(manifest), manifestType, manifest)
-		manifests = append(manifests, descriptor{manifestType, digestOf(manifest), len(manifest),
+		manifest, kind := r.pushManifest(t, repository, content)
+		r.put(t, repository, digestOf(manifest), kind, manifest)
+		manifests = append(manifests, descriptor{kind, digestOf(manifest), len(manifest),
 			map[string]string{"os": "linux", "architecture": content.Architecture}})
 	}
 	index, _ := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": indexType, "manifests": manifests})
@@ -146,7 +154,8 @@ func (r *Registry) put(t testing.TB, repository, reference, kind string, data []
 	r.send(t, http.MethodPut, "/v2/"+repository+"/manifests/"+reference, kind, data)
 }
 
-func (r *Registry) pushManifest(t testing.TB, repository string, content Content) []byte {
+func (r *Registry) pushManifest(t testing.TB, repository string, content Content) ([]byte, string) {
+	kind := mediaTypes[content.HealthCheck != ""]
 	t.Helper()
 	base, err := busyboxLayer()
 	if err != nil {
@@ -172,13 +181,16 @@ func (r *Registry) pushManifest(t testing.TB, repository string, content Content
 	if architecture == "" {
 		architecture = runtime.GOARCH
 	}
+	settings := map[string]any{"Env": []string{"PATH=/bin"}, "Cmd": []string{"/bin/sh"},
+		"StopSignal": content.StopSignal, "Labels": map[string]string{imageLabel: r.Address}}
+	if content.HealthCheck != "" {
+		settings["Healthcheck"] = map[string]any{"Test": []string{"CMD-SHELL", content.HealthCheck}}
+	}
 	config, _ := json.Marshal(map[string]any{
 		"architecture": architecture, "os": "linux", "created": time.Now().UTC().Format(time.RFC3339),
-		"config": map[string]any{"Env": []string{"PATH=/bin"}, "Cmd": []string{"/bin/sh"}, "StopSignal": content.StopSignal,
-			"Labels": map[string]string{imageLabel: r.Address}},
+		"config": settings,
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{base.diffID, own.diffID}},
 	})
-	const layerType = "application/vnd.oci.image.layer.v1.tar+gzip"
 	r.layer = digestOf(own.blob)
 	for _, blob := range [][]byte{base.blob, own.blob, config} {
 		location := r.send(t, http.MethodPost, "/v2/"+repository+"/blobs/uploads/", "", nil)
@@ -189,11 +201,11 @@ func (r *Registry) pushManifest(t testing.TB, repository string, content Content
 		r.send(t, http.MethodPut, location+separator+"digest="+digestOf(blob), "application/octet-stream", blob)
 	}
 	manifest, _ := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": manifestType,
-		"config": descriptor{"application/vnd.oci.image.config.v1+json", digestOf(config), len(config), nil},
-		"layers": []descriptor{{layerType, digestOf(base.blob), len(base.blob), nil}, {layerType, digestOf(own.blob), len(own.blob), nil}},
+		"schemaVersion": 2, "mediaType": kind.manifest,
+		"config": descriptor{kind.config, digestOf(config), len(config), nil},
+		"layers": []descriptor{{kind.layer, digestOf(base.blob), len(base.blob), nil}, {kind.layer, digestOf(own.blob), len(own.blob), nil}},
 	})
-	return manifest
+	return manifest, kind.manifest
 }
 
 // send talks to the registry itself, past its proxy, and returns the Location of the answer.
