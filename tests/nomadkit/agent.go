@@ -21,6 +21,7 @@ type Agent struct {
 	API    *api.Client
 	cmd    *exec.Cmd
 	bridge string // of group networks; the agent makes it when the first one comes
+	subnet string // of that bridge
 	exited chan struct{}
 	trust  sync.Mutex
 	runs   int
@@ -119,9 +120,9 @@ func NewAgent(config string) (*Agent, error) {
 		return nil, err
 	}
 	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
-	subnet := fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
 	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, subnet)
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet)
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -282,7 +283,9 @@ func (a *Agent) Remove() {
 			}
 		}
 	}
+	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
 	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
+	_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }

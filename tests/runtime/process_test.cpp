@@ -220,3 +220,18 @@ TEST_CASE("children do not get Nomad's plugin variables") {
   }
   CHECK(kept);
 }
+
+TEST_CASE("a command reads what it is given, and nothing otherwise") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto input = runtime::anonymous_file("given\n");
+  REQUIRE(input);
+  Command command = shell("cat");
+  command.in = std::move(*input);
+  const auto given = run(loop, std::move(command));
+  REQUIRE(given);
+  CHECK(given->out == "given\n");
+  const auto nothing = run(loop, shell("cat"));
+  REQUIRE(nothing);
+  CHECK(nothing->out.empty());
+}

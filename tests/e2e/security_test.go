@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/shoenig/test/must"
+
+	. "nomad-driver-container/tests/nomadkit"
+)
+
+func TestATaskThatTakesTooMuchMemoryIsSaidToBeOutOfMemory(t *testing.T) {
+	t.Parallel()
+	job := agent.Submit(t, BatchJob(Shell("exec tail -c 100000000 /dev/zero")))
+	alloc := job.WaitStatus(t, "failed")
+	must.Eq(t, 137, ExitCode(t, alloc))
+	must.StrContains(t, Events(alloc, "main"), "OOM Killed")
+	must.StrContains(t, Events(alloc, "main"), "out of memory")
+}
+
+func TestAHardenedTaskRunsWithAllOfItsSettingsTogether(t *testing.T) {
+	t.Parallel()
+	script := "id -u; id -g; grep CapEff /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2; " +
+		"touch /x 2>/dev/null || echo refused; touch /scratch/x && echo written; " +
+		"cat /proc/sys/net/core/somaxconn; ulimit -n; grep -c db.test /etc/hosts; echo END"
+	must.Eq(t, "1000\n1000\n0000000000000000\n1\nrefused\nwritten\n512\n1024\n1\n", output(t, script, `
+        user            = "1000:1000"
+        init            = true
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        tmpfs           = ["/scratch:size=1m,mode=1777"]
+        pids_limit      = 50
+        shm_size        = "1m"
+        extra_hosts     = ["db.test:192.0.2.9"]
+        ulimit {
+          nofile = "1024"
+          nproc  = "4000"
+        }
+        sysctl = {
+          "net.core.somaxconn" = "512"
+        }`, ""))
+}
+
+func TestAllThatIsWrongWithATaskIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	job := agent.Submit(t, patient(Shell("true", `cap_add = ["net_admin"]`, `privileged = true`,
+		`volumes = ["/no/such/path:/data"]`, `ports = ["http"]`, fmt.Sprintf("devices {\n host_path = %q\n}", "/dev/no-such"))))
+	alloc := job.WaitStatus(t, "failed")
+	for _, want := range []string{"CAP_NET_ADMIN", "allow_privileged", "/no/such/path", "http", "/dev/no-such"} {
+		must.StrContains(t, Events(alloc, "main"), want)
+	}
+	must.Eq(t, uint64(0), alloc.TaskStates["main"].Restarts)
+	must.SliceEmpty(t, ContainersOf(t, alloc.ID))
+}
