@@ -171,6 +171,16 @@ Findings podman_host_findings(const DoctorOptions& options) {
           policy_finding()};
 }
 
+Findings cgroup_manager_findings(const std::string& manager) {
+  if (manager.empty()) return {};
+  if (manager == "systemd" && !exists("/run/systemd/system")) {
+    return {
+        {"cgroup manager", Verdict::kFailed, "systemd, which does not run here",
+         "set cgroup_manager = \"cgroupfs\" under [engine] in /etc/containers/containers.conf"}};
+  }
+  return {{"cgroup manager", Verdict::kOk, manager, {}}};
+}
+
 Findings storage_room_findings(const std::string& path) {
   struct statvfs room {};
   if (::statvfs(path.c_str(), &room) != 0) return {};
