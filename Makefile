@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -41,6 +41,12 @@ test-wire: ## Nomad's own client packages drive the binary
 
 test-e2e: ## a real Nomad agent runs real jobs
 	@scripts/test e2e
+
+bench: ## measure against bare podman: build/bench.json and a table
+	@scripts/bench
+
+doctor: build ## check whether tasks can run on this host
+	@build/release/bin/nomad-driver-container doctor
 
 lint: ## formatting, layer rules, clang-tidy
 	@scripts/lint

@@ -12,6 +12,8 @@ struct VersionNumber {
   int major = 0;
   int minor = 0;
   int patch = 0;
+  // clang-tidy 14 takes the zero inside the comparison for a null pointer.
+  // NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const VersionNumber&) const = default;
   std::string text() const;
 };

@@ -17,8 +17,11 @@ Findings podman_host_findings(const DoctorOptions& options);
 // Asks podman (doctor_podman.cpp).
 Findings podman_findings(EventLoop& loop, const DoctorOptions& options);
 
-// What `podman info --format=json` tells. Pure.
+// What `podman info --format=json` tells. Pure, but for the two below.
 Findings podman_info_findings(std::string_view json);
+
+// Whether the manager that podman makes cgroups with ("systemd", "cgroupfs") is there.
+Findings cgroup_manager_findings(const std::string& manager);
 
 // Room for images and containers below `path`; empty where it cannot be known.
 Findings storage_room_findings(const std::string& path);

@@ -34,7 +34,7 @@ std::string find_program(const std::string& name) {
   std::string list = (path != nullptr ? std::string{path} : std::string{}) + ":/usr/sbin:/sbin";
   while (!list.empty()) {
     const std::size_t colon = list.find(':');
-    const std::string file = list.substr(0, colon) + "/" + name;
+    std::string file = list.substr(0, colon) + "/" + name;
     if (file.front() == '/' && ::access(file.c_str(), X_OK) == 0) return file;
     list = colon == std::string::npos ? "" : list.substr(colon + 1);
   }
@@ -118,19 +118,20 @@ Finding ports_finding() {
 // Nomad itself sets up group networks, with these plugins.
 Finding cni_finding() {
   constexpr std::array kPlugins{"bridge", "firewall", "host-local", "loopback", "portmap"};
+  constexpr const char* kNomadsOwn = "/opt/cni/bin";
   std::string missing;
-  for (const std::string directory : {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"}) {
+  for (const std::string directory : {kNomadsOwn, "/usr/lib/cni", "/usr/libexec/cni"}) {
     missing.clear();
     for (const char* name : kPlugins) {
       if (!exists(directory + "/" + name)) missing += " " + std::string{name};
     }
     if (!missing.empty()) continue;
-    if (directory == "/opt/cni/bin") return {"CNI plugins", Verdict::kOk, directory, {}};
-    return {"CNI plugins",
-            Verdict::kOk,
-            directory + "; for network { mode = \"bridge\" } the client block needs cni_path = \"" +
-                directory + "\"",
-            {}};
+    std::string result = directory;
+    if (directory != kNomadsOwn) {
+      result += "; for network { mode = \"bridge\" } the client block needs cni_path = ";
+      result += quoted(directory);
+    }
+    return {"CNI plugins", Verdict::kOk, std::move(result), {}};
   }
   return {"CNI plugins", Verdict::kWarning,
           "not found: network { mode = \"bridge\" } of Nomad will not work",
@@ -168,6 +169,16 @@ Findings podman_host_findings(const DoctorOptions& options) {
   return {system_finding(), user_finding(), kernel_finding(),
           ports_finding(),  cni_finding(),  state_finding(state.empty() ? kStateDir : state),
           policy_finding()};
+}
+
+Findings cgroup_manager_findings(const std::string& manager) {
+  if (manager.empty()) return {};
+  if (manager == "systemd" && !exists("/run/systemd/system")) {
+    return {
+        {"cgroup manager", Verdict::kFailed, "systemd, which does not run here",
+         "set cgroup_manager = \"cgroupfs\" under [engine] in /etc/containers/containers.conf"}};
+  }
+  return {{"cgroup manager", Verdict::kOk, manager, {}}};
 }
 
 Findings storage_room_findings(const std::string& path) {

@@ -7,6 +7,8 @@ Findings podman_host_findings(const DoctorOptions&) {
            "use --runtime apple on macOS"}};
 }
 
+Findings cgroup_manager_findings(const std::string&) { return {}; }
+
 Findings storage_room_findings(const std::string&) { return {}; }
 
 }  // namespace ndc::runtime

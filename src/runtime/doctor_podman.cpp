@@ -109,6 +109,10 @@ Findings podman_info_findings(std::string_view json) {
                         text(info, "host", "conmon", "version"), "conmon"));
   for (Finding& finding : cgroup_findings(info)) out.push_back(std::move(finding));
 
+  for (Finding& finding : cgroup_manager_findings(text(info, "host", "cgroupManager"))) {
+    out.push_back(std::move(finding));
+  }
+
   const std::string backend = text(info, "host", "networkBackend");
   if (backend == "netavark" || backend == "cni") {
     out.push_back({"network backend", Verdict::kOk, backend, {}});

@@ -66,15 +66,22 @@ func exitOf(t *testing.T, p *nomadkit.Plugin, task *nomadkit.Task, code int) (to
 	}
 	ended, written := make(chan seen, 1), make(chan seen, 1)
 	watch := exitFile(t, found.State.ConmonPid, id)
+	process, err := WatchEnd(found.State.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleaned, err := WatchEnd(found.State.ConmonPid)
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() {
-		at, err := EndOf(found.State.Pid, limit)
+		at, err := process(limit)
 		ended <- seen{at, err}
 	}()
 	go func() {
 		at, err := watch()
 		written <- seen{at, err}
 	}()
-	// Opening blocks until the container's shell reads, and the watches above are set by then.
 	if err := os.WriteFile(filepath.Join(task.Dir, "local", "go"), []byte("\n"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +100,7 @@ func exitOf(t *testing.T, p *nomadkit.Plugin, task *nomadkit.Task, code int) (to
 		t.Fatalf("the process's end: %v; the exit file: %v", end.err, exit.err)
 	}
 	// conmon ends after podman has cleaned up: the next exit is to have the machine for itself.
-	if _, err := EndOf(found.State.ConmonPid, limit); err != nil && err != unix.ESRCH {
+	if _, err := cleaned(limit); err != nil {
 		t.Fatal(err)
 	}
 	return now.Sub(end.at), exit.at.Sub(end.at)

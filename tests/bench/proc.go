@@ -76,14 +76,17 @@ func OwnProcesses(pid int) []int {
 	return own
 }
 
-// EndOf waits for the end of a process that is not our child and says when it was seen.
-func EndOf(pid int, limit time.Duration) (time.Time, error) {
+// WatchEnd returns a function that waits for the end of a process, which need not be our child, and
+// says when it was seen.
+func WatchEnd(pid int) (func(time.Duration) (time.Time, error), error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	defer unix.Close(fd)
-	return readable(fd, limit)
+	return func(limit time.Duration) (time.Time, error) {
+		defer unix.Close(fd)
+		return readable(fd, limit)
+	}, nil
 }
 
 func readable(fd int, limit time.Duration) (time.Time, error) {
