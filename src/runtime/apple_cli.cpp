@@ -104,8 +104,7 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
   const auto now = CircuitBreaker::Clock::now();
   if (!result) {
     if (kind == Kind::kLong) return;
-    Error error = result.error();
-    return breaker_.failed(error.message(), now);
+    return breaker_.failed(result.error().message(), now);
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {
     return breaker_.failed("Apple's container does not reach its service (XPC connection error)",
