@@ -1,10 +1,10 @@
 // The plugin's program: builds the parts, joins them, and serves until the host asks it to go.
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
@@ -13,9 +13,9 @@
 #include "rpc/handshake.hpp"
 #include "rpc/hclog.hpp"
 #include "rpc/server.hpp"
+#include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
-#include "runtime/monitor_process.hpp"
 #include "runtime/process.hpp"
 
 namespace {
@@ -27,8 +27,18 @@ constexpr const char* kUsage =
     "Put it into the client's plugin_dir, add `plugin \"nomad-driver-container\" {}` to the\n"
     "agent's configuration and write `driver = \"container\"` in jobs.\n"
     "\n"
+    "  doctor     check whether tasks can run on this host (doctor --help)\n"
     "  --version  print the version\n"
     "  --help     print this text\n";
+
+// The program's other roles, by its first argument.
+struct Subcommand {
+  std::string_view name;
+  int (*run)(const std::vector<std::string>& arguments);
+};
+constexpr Subcommand kSubcommands[] = {
+    {"doctor", ndc::runtime::doctor},
+};
 
 int run_plugin() {
   // Before there are threads, as it also removes from the environment what children must not see.
@@ -50,18 +60,13 @@ int run_plugin() {
   return ndc::rpc::serve(*driver, *request);
 }
 
-// A monitor runs beside every task on Apple's runtime, so it must stay small: it is entered before
-// the static objects of the libraries come to life, where the system orders initialisers, and
-// before anything else runs anyway. C runtimes hand argc and argv to initialisers.
-__attribute__((constructor(101))) void become_monitor(int argc, char** argv) {
-  if (argc > 1 && std::string_view{argv[1]} == "monitor") {
-    ::_exit(ndc::runtime::monitor_main(argc - 2, argv + 2));
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + (argc > 1 ? 2 : argc), argv + argc);
+  for (const Subcommand& subcommand : kSubcommands) {
+    if (argc > 1 && subcommand.name == argv[1]) return subcommand.run(arguments);
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
     if (flag == "--version") {

@@ -3,12 +3,14 @@
 // task actor.
 
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
 
 #include "actors/spawn.hpp"
+#include "model/labels.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -30,22 +32,24 @@ class DriverActor {
     act::tell(helpers_.sampler, Stop{});
     act::tell(helpers_.events, Stop{});
     act::tell(fingerprint_, Stop{});
+    act::tell(reaper_, Stop{});
     for (auto& [id, entry] : tasks_) end_streams(entry, {});
   }
   DriverActor(const DriverActor&) = delete;
   DriverActor& operator=(const DriverActor&) = delete;
 
   caf::behavior make_behavior() {
-    start_events();
-    start_images();
-    start_sampler();
-    start_fingerprint();
+    for (const auto kind : {HelperKind::kEvents, HelperKind::kImages, HelperKind::kSampler,
+                            HelperKind::kFingerprint, HelperKind::kReaper}) {
+      helper_restarts_[kind] = limits_.budget();
+      start_helper(kind);
+    }
     return {
         [this](const SetConfig& m) { set_config(m); },
         [this](const GetCapabilities& m) {
           m.reply(DriverCapabilities{true, true, config_->disable_log_collection});
         },
-        [this](const WatchFingerprint& m) { act::tell(fingerprint_, m); },
+        [this](const WatchFingerprint& m) { watch_fingerprint(m); },
         [this](const WatchEvents& m) { watch_events(m); },
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
@@ -60,7 +64,9 @@ class DriverActor {
         [this](const TaskRunning& m) { running(m); },
         [this](const TaskStartFailed& m) { start_failed(m); },
         [this](const TaskEnded& m) { ended(m); },
-        [this](const TaskDestroyed& m) { tasks_.erase(m.task_id); },
+        [this](const TaskDestroyed& m) { destroyed(m); },
+        [this](const FindDangling& m) { find_dangling(m); },
+        [this](const RestartHelper& m) { restart_helper(static_cast<HelperKind>(m.which)); },
         [this](const Shutdown& m) { shutdown(m); },
     };
   }
@@ -99,50 +105,102 @@ class DriverActor {
     // Tasks that run keep the runtime they were started with.
     runtime_ = std::move(*made);
     config_ = std::make_shared<const PluginConfig>(m.config);
-    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_}) {
+    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_, reaper_}) {
       act::tell(helper, UseRuntime{runtime_, config_});
     }
     m.reply(Expected<void>{});
   }
 
-  void start_events() {
-    helpers_.events = spawn_events(self_);
-    supervise(helpers_.events, "event actor", &DriverActor::start_events);
-    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
-    for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
-  }
-  void start_images() {
-    helpers_.images = spawn_images(self_, helpers_.events);
-    supervise(helpers_.images, "image actor", &DriverActor::start_images);
-    if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
-  }
-  void start_sampler() {
-    helpers_.sampler = spawn_stats_sampler(self_);
-    supervise(helpers_.sampler, "stats sampler", &DriverActor::start_sampler);
-    if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
-  }
-  void start_fingerprint() {
-    fingerprint_ = spawn_fingerprint(self_, options_.fingerprint_interval);
-    supervise(fingerprint_, "fingerprint actor", &DriverActor::start_fingerprint);
-    if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
+  enum class HelperKind { kEvents, kImages, kSampler, kFingerprint, kReaper };
+
+  static const char* to_string(HelperKind kind) {
+    switch (kind) {
+      case HelperKind::kEvents:
+        return "event actor";
+      case HelperKind::kImages:
+        return "image actor";
+      case HelperKind::kSampler:
+        return "stats sampler";
+      case HelperKind::kFingerprint:
+        return "fingerprint actor";
+      case HelperKind::kReaper:
+        return "reaper";
+    }
+    return "?";
   }
 
-  void supervise(const caf::actor& helper, const char* what, void (DriverActor::*restart)()) {
-    watch_(helper, [this, what, restart](const caf::error& why) {
+  void start_helper(HelperKind kind) {
+    switch (kind) {
+      case HelperKind::kEvents:
+        helpers_.events = supervised(spawn_events(self_), kind);
+        std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
+        for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
+        break;
+      case HelperKind::kImages:
+        helpers_.images = supervised(spawn_images(self_, helpers_.events), kind);
+        if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
+        for (const auto& [id, entry] : tasks_) {
+          if (entry.seed.handle)
+            act::tell(helpers_.images, ImageUsed{id, entry.seed.handle->image});
+        }
+        break;
+      case HelperKind::kSampler:
+        helpers_.sampler = supervised(spawn_stats_sampler(self_), kind);
+        if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
+        break;
+      case HelperKind::kFingerprint:
+        fingerprint_ = supervised(spawn_fingerprint(self_, options_.fingerprint_interval), kind);
+        if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
+        std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
+        for (const auto& stream : fingerprint_streams_) {
+          act::tell(fingerprint_, WatchFingerprint{stream});
+        }
+        break;
+      case HelperKind::kReaper:
+        reaper_ = supervised(spawn_reaper(self_, caf::actor{self_}), kind);
+        if (runtime_) act::tell(reaper_, UseRuntime{runtime_, config_});
+        break;
+    }
+  }
+
+  caf::actor supervised(const caf::actor& helper, HelperKind kind) {
+    watch_(helper, [this, kind](const caf::error& why) {
       if (!act::failed(why) || stopping_) return;
-      if (!helper_restarts_.spend()) {
-        spdlog::error("the {} failed too often and stays off until the plugin is restarted", what);
-        return;
+      // Past the limit it pauses, but does not stay away: all tasks depend on it.
+      if (helper_restarts_[kind].spend()) {
+        spdlog::error("the {} failed and is restarted", to_string(kind));
+        restart_helper(kind);
+      } else {
+        spdlog::error("the {} failed too often: it is restarted in {} s", to_string(kind),
+                      limits_.window.count());
+        act::tell_after(caf::actor{self_}, limits_.window, RestartHelper{static_cast<int>(kind)});
       }
-      spdlog::error("the {} failed and is restarted", what);
-      (this->*restart)();
     });
+    return helper;
+  }
+
+  // Whoever knows the one before learns of the successor.
+  void restart_helper(HelperKind kind) {
+    if (stopping_) return;
+    start_helper(kind);
+    const UseHelpers news{helpers_};
+    act::tell(helpers_.images, news);
+    for (auto& [id, entry] : tasks_) {
+      entry.seed.helpers = helpers_;
+      act::tell(entry.actor, news);
+    }
   }
 
   void watch_events(const WatchEvents& m) {
     std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
     event_streams_.push_back(m.stream);
     act::tell(helpers_.events, m);
+  }
+
+  void watch_fingerprint(const WatchFingerprint& m) {
+    std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
+    fingerprint_streams_.push_back(m.stream);
+    act::tell(fingerprint_, m);
   }
 
   // --- tasks ---
@@ -201,6 +259,7 @@ class DriverActor {
                     .cause = id.empty() ? "it has no id" : "a task with this id exists already"}));
       return;
     }
+    if (!m.spec->node_id.empty()) node_ids_.insert(m.spec->node_id);
     Entry& entry = tasks_[id];
     entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
     entry.seed.spec = m.spec;
@@ -239,6 +298,7 @@ class DriverActor {
                     .hint = "set runtime back until the task has ended"}));
       return;
     }
+    if (!handle->node_id.empty()) node_ids_.insert(handle->node_id);
     Entry& entry = tasks_[m.task_id];
     entry.seed = seed_for({m.task_id, handle->alloc_id, handle->task_name});
     entry.seed.handle = std::move(*handle);
@@ -289,6 +349,7 @@ class DriverActor {
     if (it == tasks_.end()) return;
     Entry& entry = it->second;
     entry.seed.handle = m.handle;
+    act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
       (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
       entry.starting.reset();
@@ -308,6 +369,25 @@ class DriverActor {
     if (entry.recovering) (*entry.recovering)(fail(m.error));
     for (const auto& reply : entry.waiting) reply(fail(m.error));
     end_streams(entry, m.error);
+  }
+
+  void destroyed(const TaskDestroyed& m) {
+    tasks_.erase(m.task_id);
+    act::tell(helpers_.images, ImageReleased{m.task_id});
+  }
+
+  // Only this client's: another agent on the same host has another node id. Before a task has told
+  // it, nobody knows ours.
+  void find_dangling(const FindDangling& m) {
+    DanglingFound out;
+    for (const runtime::FoundContainer& found : m.containers) {
+      const auto node = found.labels.find(kLabelNodeId);
+      const auto task = found.labels.find(kLabelTaskId);
+      if (node == found.labels.end() || task == found.labels.end()) continue;
+      if (!node_ids_.contains(node->second) || tasks_.contains(task->second)) continue;
+      out.containers.push_back(found);
+    }
+    if (!out.containers.empty()) act::tell(reaper_, std::move(out));
   }
 
   void wait(const WaitTask& m) {
@@ -379,8 +459,11 @@ class DriverActor {
   NodeCompute node_;
   Helpers helpers_;
   caf::actor fingerprint_;
-  RestartBudget helper_restarts_;
+  caf::actor reaper_;
+  std::set<std::string> node_ids_;  // of this client: as a rule one
+  std::map<HelperKind, RestartBudget> helper_restarts_;
   std::vector<Stream<TaskEvent>> event_streams_;
+  std::vector<Stream<Fingerprint>> fingerprint_streams_;
   std::map<std::string, Entry> tasks_;
   bool stopping_ = false;
 };

@@ -13,17 +13,11 @@ class EventActor {
  public:
   static constexpr const char* name = "event_actor";
   explicit EventActor(act::Self self) : self_{self} {}
-  ~EventActor() {
-    for (const auto& stream : streams_) stream->end({});
-  }
-  EventActor(const EventActor&) = delete;
-  EventActor& operator=(const EventActor&) = delete;
-
   caf::behavior make_behavior() {
     return {
         [this](const WatchEvents& m) { watch(m.stream); },
         [this](const EmitEvent& m) { emit(m.event); },
-        [this](const Stop&) { self_->quit(); },
+        [this](const Stop&) { stop(); },
     };
   }
 
@@ -36,6 +30,12 @@ class EventActor {
   void emit(const TaskEvent& event) {
     drop_closed();
     for (const auto& stream : streams_) stream->next(event);
+  }
+
+  // Only now: after a crash the streams go on with the successor.
+  void stop() {
+    for (const auto& stream : streams_) stream->end({});
+    self_->quit();
   }
 
   void drop_closed() {

@@ -22,25 +22,23 @@ constexpr auto kFirstAnswer = 900ms;
 // How soon an unhealthy runtime is looked at again, so that a cure shows within seconds.
 constexpr std::chrono::nanoseconds kUnhealthyInterval = 5s;
 
+// How soon a bad answer is asked for again before it is told.
+constexpr std::chrono::nanoseconds kConfirmInterval = 1s;
+
 class FingerprintActor {
  public:
   static constexpr const char* name = "fingerprint_actor";
   FingerprintActor(act::Self self, std::chrono::nanoseconds interval)
       : self_{self}, interval_{interval} {}
-  ~FingerprintActor() {
-    for (const auto& stream : streams_) stream->end({});
-  }
-  FingerprintActor(const FingerprintActor&) = delete;
-  FingerprintActor& operator=(const FingerprintActor&) = delete;
-
   caf::behavior make_behavior() {
     return {
         [this](const UseRuntime& m) { use(m); },
         [this](const WatchFingerprint& m) { watch(m.stream); },
         [this](const Probed& m) { probed(m); },
-        [this](const Tick& m) { tick(m.generation); },
+        [this](const Tick& m) { tick(m); },
         [this](const FirstAnswerDue&) { first_answer_due(); },
-        [this](const Stop&) { self_->quit(); },
+        [this](const Doubt&) { doubt(); },
+        [this](const Stop&) { stop(); },
     };
   }
 
@@ -49,10 +47,17 @@ class FingerprintActor {
     runtime_ = m.runtime;
     config_ = m.config;
     current_.reset();
+    last_.reset();
     ++generation_;
     // Nomad also sets configurations only to validate them: the host is not touched before
     // somebody asks.
     if (!streams_.empty()) probe();
+  }
+
+  // Only now: after a crash the streams go on with the successor.
+  void stop() {
+    for (const auto& stream : streams_) stream->end({});
+    self_->quit();
   }
 
   void watch(const Stream<Fingerprint>& stream) {
@@ -72,6 +77,9 @@ class FingerprintActor {
       publish({Health::kUndetected, "disabled by the plugin's config (enabled = false)", {}});
       return;
     }
+    if (std::exchange(doubting_, generation_) != generation_) {
+      runtime_->on_doubt([me = caf::actor{self_}] { act::tell(me, Doubt{}); });
+    }
     probing_ = generation_;
     runtime_->probe([me = caf::actor{self_}, generation = generation_](Fingerprint fingerprint) {
       act::tell(me, Probed{generation, std::move(fingerprint)});
@@ -81,17 +89,39 @@ class FingerprintActor {
   void probed(const Probed& m) {
     if (m.generation != generation_) return;
     probing_ = 0;
-    publish(m.fingerprint);
+    const bool news = is_news(m.fingerprint);
+    last_ = m.fingerprint;
+    const bool good = m.fingerprint.health == Health::kHealthy;
+    if (news) publish(m.fingerprint);
     drop_closed();
     if (streams_.empty()) return;  // the next reader starts the round again
-    const auto pause = m.fingerprint.health == Health::kHealthy
-                           ? interval_
-                           : std::min(interval_, kUnhealthyInterval);
-    act::tell_after(caf::actor{self_}, pause, Tick{generation_});
+    next_probe(!news  ? kConfirmInterval
+               : good ? interval_
+                      : std::min(interval_, kUnhealthyInterval));
   }
 
-  void tick(std::uint64_t generation) {
-    if (generation == generation_) probe();
+  // A bad answer counts when it comes twice, and another reason for one that was told already when
+  // it is the same twice: one slow or unlucky call is no news, and a text that differs each time
+  // would be a node event each time.
+  bool is_news(const Fingerprint& fingerprint) const {
+    if (!current_ || provisional_ || fingerprint.health == Health::kHealthy) return true;
+    if (!last_) return false;
+    return current_->health == Health::kHealthy ? last_->health != Health::kHealthy
+                                                : *last_ == fingerprint;
+  }
+
+  void next_probe(std::chrono::nanoseconds pause) {
+    act::tell_after(caf::actor{self_}, pause, Tick{generation_, ++round_});
+  }
+
+  void doubt() {
+    if (streams_.empty() || probing_ != 0 || !current_) return;
+    // Now rather than later, but not more often than a bad runtime is looked at anyway.
+    next_probe(last_ && last_->health == Health::kHealthy ? 0ns : kConfirmInterval);
+  }
+
+  void tick(const Tick& m) {
+    if (m.generation == generation_ && m.round == round_) probe();
   }
 
   void first_answer_due() {
@@ -99,12 +129,14 @@ class FingerprintActor {
     publish({Health::kUnhealthy,
              "waiting for the first answer of " + std::string{runtime_->name()},
              {}});
+    provisional_ = true;
   }
 
   void publish(Fingerprint fingerprint) {
     if (fingerprint.health != Health::kUndetected) {
       fingerprint.attributes["driver.container.version"] = std::string{kVersion};
     }
+    provisional_ = false;
     if (current_ == fingerprint) return;
     spdlog::info("fingerprint: {}", fingerprint.description);
     drop_closed();
@@ -114,7 +146,10 @@ class FingerprintActor {
 
   void drop_closed() {
     std::erase_if(streams_, [](const auto& stream) { return stream->closed(); });
-    if (streams_.empty()) current_.reset();
+    if (streams_.empty()) {
+      current_.reset();
+      last_.reset();
+    }
   }
 
   act::Self self_;
@@ -123,8 +158,12 @@ class FingerprintActor {
   std::shared_ptr<const PluginConfig> config_;
   std::vector<Stream<Fingerprint>> streams_;
   std::optional<Fingerprint> current_;
+  std::optional<Fingerprint> last_;  // as probed, told or not
+  bool provisional_ = false;         // current_ only says that there is no answer yet
   std::uint64_t generation_ = 1;
-  std::uint64_t probing_ = 0;  // generation of the probe under way, 0 for none
+  std::uint64_t round_ = 0;     // of the tick under way
+  std::uint64_t doubting_ = 0;  // generation whose runtime tells its doubts
+  std::uint64_t probing_ = 0;   // generation of the probe under way, 0 for none
 };
 
 }  // namespace

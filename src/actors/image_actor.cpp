@@ -32,12 +32,16 @@ class ImageActor {
   caf::behavior make_behavior() {
     return {
         [this](const UseRuntime& m) { use(m); },
-        [this](const EnsureImage& m) { ensure(m); },
+        [this](const UseHelpers& m) { events_ = m.helpers.events; },
+        [this](const EnsureImage& m) { m.load ? ensure_loaded(m) : ensure(m); },
         [this](const ForgetImage& m) { forget(m.reference); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
         [this](const PullProgressed& m) { progressed(m); },
         [this](const PullTick& m) { progress(m); },
+        [this](const ImageUsed& m) { used(m); },
+        [this](const ImageReleased& m) { released(m.task_id); },
+        [this](const ImageUnused& m) { unused(m); },
         [this](const Stop&) { self_->quit(); },
     };
   }
@@ -69,7 +73,15 @@ class ImageActor {
   // What is on the node is there for everybody, whoever's credentials brought it.
   static ImageKey local(ImageKey key) {
     key.auth.reset();
+    key.archive.reset();
     return key;
+  }
+
+  // What a task brings along it wants to run, whatever else has this name by now.
+  void ensure_loaded(EnsureImage m) {
+    m.image.archive = m.spec->task_dir() + "/" + *m.load;
+    m.policy = PullPolicy::kAlways;
+    ensure(m);
   }
 
   void ensure(const EnsureImage& m) {
@@ -108,7 +120,7 @@ class ImageActor {
     for (const EnsureImage& request : waiting) {
       if (image && request.policy != PullPolicy::kAlways) {
         request.reply(*image);
-      } else if (!image && request.policy == PullPolicy::kNever && !request.load) {
+      } else if (!image && request.policy == PullPolicy::kNever) {
         request.reply(fail({.code = ErrorCode::kImageNotFound,
                             .what = "find image",
                             .on = request.image.reference,
@@ -185,8 +197,12 @@ class ImageActor {
                (job.waiting.front().load ? "Loaded image " : "Pulled image ") + m.image.reference);
     } else if (may_try_without_auth(m, job)) {
       spdlog::warn("{}; trying without credentials", m.result.error().message());
-      tell_all(job, "The registry refused the credentials: trying without");
       job.without_auth = true;
+      std::erase_if(job.waiting, [&](const EnsureImage& request) {
+        if (!request.auth_soft_fail) request.reply(m.result);
+        return !request.auth_soft_fail;
+      });
+      tell_all(job, "The registry refused the credentials: trying without");
       queue(m.image);
       return;
     }
@@ -227,6 +243,39 @@ class ImageActor {
     for (const EnsureImage& request : node.mapped().waiting) request.reply(result);
   }
 
+  // --- removal of what no task uses ---
+
+  void used(const ImageUsed& m) {
+    released(m.task_id);
+    users_[m.task_id] = m.reference;
+  }
+
+  void released(const std::string& task_id) {
+    auto node = users_.extract(task_id);
+    if (!node || !config_ || !config_->gc.image || in_use(node.mapped())) return;
+    act::tell_after(caf::actor{self_}, config_->gc.image_delay,
+                    ImageUnused{node.mapped(), unused_[node.mapped()] = ++last_generation_});
+  }
+
+  bool in_use(const std::string& reference) const {
+    const auto names = [&](const auto& entry) { return entry.second == reference; };
+    const auto wanted = [&](const auto& job) { return job.first.reference == reference; };
+    return std::any_of(users_.begin(), users_.end(), names) ||
+           std::any_of(jobs_.begin(), jobs_.end(), wanted);
+  }
+
+  void unused(const ImageUnused& m) {
+    const auto pending = unused_.find(m.reference);
+    if (pending == unused_.end() || pending->second != m.generation) return;
+    unused_.erase(pending);
+    if (in_use(m.reference) || !config_->gc.image) return;
+    forget(m.reference);
+    spdlog::info("removing image {}: no task uses it", m.reference);
+    runtime_->remove_image(m.reference, [](const Expected<void>& removed) {
+      if (!removed) spdlog::warn("{}", removed.error().message());
+    });
+  }
+
   void tell_all(const Job& job, const std::string& message) {
     for (const EnsureImage& request : job.waiting) tell_user(request, message);
   }
@@ -247,6 +296,8 @@ class ImageActor {
   std::map<ImageKey, runtime::Image> known_;  // without credentials
   std::map<ImageKey, Job> jobs_;
   std::deque<ImageKey> queue_;
+  std::map<std::string, std::string> users_;     // reference by task id
+  std::map<std::string, std::uint64_t> unused_;  // references to be removed, with the generation
   std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
 };

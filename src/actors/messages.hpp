@@ -117,7 +117,7 @@ struct JobChecked {
   Expected<void> result;
 };
 struct ImageReady {
-  Expected<runtime::Image> result;
+  std::optional<Expected<runtime::Image>> result;  // none: the image actor was lost
 };
 struct LogsOpened {
   Expected<std::shared_ptr<runtime::LogRoute>> result;
@@ -131,6 +131,8 @@ struct ContainerAttached {
 struct ContainerExited {
   TaskExit exit;
 };
+struct RecoverTimer {};
+struct Reattach {};
 struct LogsDrained {};
 struct StopTimer {
   std::uint64_t generation = 0;
@@ -178,11 +180,13 @@ struct TaskIdentity {
   std::string alloc_id;
   std::string task_name;
 };
-// What tasks may share one look-up or pull for: the same image with the same credentials.
+// What tasks may share one look-up or pull for: the same image with the same credentials, or from
+// the same archive.
 struct ImageKey {
   std::string reference;
   std::optional<std::string> platform;
   std::optional<RegistryAuth> auth;
+  std::optional<std::string> archive = std::nullopt;  // absolute path; the image actor sets it
   auto operator<=>(const ImageKey&) const = default;
 };
 struct EnsureImage {
@@ -212,9 +216,32 @@ struct PullProgressed {
   std::uint64_t generation = 0;
   std::uint64_t bytes = 0;
 };
+struct ImageUsed {  // by a task that runs: it is not removed before ImageReleased
+  std::string task_id;
+  std::string reference;
+};
+struct ImageReleased {
+  std::string task_id;
+};
+struct ImageUnused {  // for image_delay, if the generation is still the image's
+  std::string reference;
+  std::uint64_t generation = 0;
+};
 struct PullTick {
   ImageKey image;
   std::uint64_t generation = 0;
+};
+
+// --- dangling containers -------------------------------------------------------------------------
+
+struct ContainersListed {  // by the runtime, to the reaper
+  Expected<std::vector<runtime::FoundContainer>> result;
+};
+struct FindDangling {  // to the driver actor: which of these does no task own?
+  std::vector<runtime::FoundContainer> containers;
+};
+struct DanglingFound {  // its answer
+  std::vector<runtime::FoundContainer> containers;
 };
 
 // --- fingerprint, events, life cycle of the helpers ----------------------------------------------
@@ -223,16 +250,30 @@ struct UseRuntime {  // to every helper, when a configuration is taken into use
   RuntimePtr runtime;
   std::shared_ptr<const PluginConfig> config;
 };
+struct Doubt {};  // the runtime's last answer may no longer hold
 struct Probed {
   std::uint64_t generation = 0;
   Fingerprint fingerprint;
 };
 struct Tick {
   std::uint64_t generation = 0;
+  std::uint64_t round = 0;
 };
 struct FirstAnswerDue {};
 struct EmitEvent {
   TaskEvent event;
+};
+// The actors that serve all tasks. An empty handle: there is none at the moment.
+struct Helpers {
+  caf::actor events;
+  caf::actor images;
+  caf::actor sampler;
+};
+struct UseHelpers {  // after one of them was restarted
+  Helpers helpers;
+};
+struct RestartHelper {
+  int which = 0;
 };
 struct Stop {};
 
@@ -266,6 +307,8 @@ ACT_MESSAGE(ndc_actors, ndc::actors::LogsOpened)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerStarted)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerAttached)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerExited)
+ACT_MESSAGE(ndc_actors, ndc::actors::RecoverTimer)
+ACT_MESSAGE(ndc_actors, ndc::actors::Reattach)
 ACT_MESSAGE(ndc_actors, ndc::actors::LogsDrained)
 ACT_MESSAGE(ndc_actors, ndc::actors::StopTimer)
 ACT_MESSAGE(ndc_actors, ndc::actors::DrainTimer)
@@ -284,11 +327,20 @@ ACT_MESSAGE(ndc_actors, ndc::actors::ForgetImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageUsed)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageReleased)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageUnused)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
+ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
+ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)
+ACT_MESSAGE(ndc_actors, ndc::actors::DanglingFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
+ACT_MESSAGE(ndc_actors, ndc::actors::Doubt)
 ACT_MESSAGE(ndc_actors, ndc::actors::Probed)
 ACT_MESSAGE(ndc_actors, ndc::actors::Tick)
 ACT_MESSAGE(ndc_actors, ndc::actors::FirstAnswerDue)
+ACT_MESSAGE(ndc_actors, ndc::actors::UseHelpers)
+ACT_MESSAGE(ndc_actors, ndc::actors::RestartHelper)
 ACT_MESSAGE(ndc_actors, ndc::actors::EmitEvent)
 ACT_MESSAGE(ndc_actors, ndc::actors::Stop)
 CAF_END_TYPE_ID_BLOCK(ndc_actors)

@@ -15,13 +15,6 @@
 
 namespace ndc::actors {
 
-// The actors that serve all tasks.
-struct Helpers {
-  caf::actor events;
-  caf::actor images;
-  caf::actor sampler;
-};
-
 struct SupervisionLimits {
   int max_restarts = 3;
   std::chrono::seconds window{60};
@@ -51,5 +44,6 @@ caf::actor spawn_stats_sampler(act::Self parent);
 caf::actor spawn_images(act::Self parent, caf::actor events);
 caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);
 caf::actor spawn_events(act::Self parent);
+caf::actor spawn_reaper(act::Self parent, caf::actor driver);
 
 }  // namespace ndc::actors

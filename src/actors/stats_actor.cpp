@@ -34,6 +34,10 @@ class StatsActor {
         [this](const SampleContainer& m) { measure(m.container); },
         [this](const WatchUsage& m) { watch(m); },
         [this](const UsageSampled& m) { sampled(m.sample); },
+        [this](const UseHelpers& m) {
+          sampler_ = m.helpers.sampler;
+          subscribe();
+        },
         [this](const Stop&) { self_->quit(); },
     };
   }

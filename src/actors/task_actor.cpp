@@ -22,6 +22,10 @@ constexpr std::chrono::nanoseconds kKillPatience = 5s;
 // Longest that a task's end waits for the last bytes of a pumped log.
 constexpr std::chrono::nanoseconds kDrainPatience = 6s;
 
+// How long a recovery waits for the runtime before it is answered without.
+constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
+constexpr std::chrono::seconds kLongestReattachPause = 30s;
+
 }  // namespace
 
 TaskActor::TaskActor(act::Self self, TaskSeed seed)
@@ -37,10 +41,12 @@ caf::behavior TaskActor::make_behavior() {
   return {
       [this](const Begin&) { begin(); },
       [this](const JobChecked& m) { job_checked(m.result); },
-      [this](const ImageReady& m) { image_ready(m.result); },
+      [this](const ImageReady& m) { image_ready(m); },
       [this](const LogsOpened& m) { logs_opened(m); },
       [this](const ContainerStarted& m) { container_started(m.result); },
       [this](const ContainerAttached& m) { container_attached(m.result); },
+      [this](const RecoverTimer&) { recover_timer(); },
+      [this](const Reattach&) { attach(); },
       [this](const ContainerExited& m) { container_exited(m.exit); },
       [this](const LogsDrained&) { logs_drained(); },
       [this](const DrainTimer&) { logs_drained(); },
@@ -54,6 +60,7 @@ caf::behavior TaskActor::make_behavior() {
       [this](const ExecTaskStreaming& m) { exec_streaming(m); },
       [this](const InspectTask& m) { inspect(m); },
       [this](const WatchUsage& m) { watch_usage(m); },
+      [this](const UseHelpers& m) { use_helpers(m); },
       [this](const Stop&) { self_->quit(); },
   };
 }
@@ -91,10 +98,8 @@ void TaskActor::begin() {
   if (seed_.handle) {
     enter(State::kRecovering, "handle of container " + seed_.handle->container.name);
     start_log_forwarder();
-    seed_.runtime->attach(
-        seed_.handle->container,
-        [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
-        [me](auto result) { act::tell(me, ContainerAttached{std::move(result)}); });
+    act::tell_after(me, kRecoverPatience, RecoverTimer{});
+    attach();
     return;
   }
   auto config = decode_task_config(seed_.spec->config);
@@ -130,22 +135,28 @@ void TaskActor::request_image() {
   request.load = config_->load;
   request.spec = seed_.spec;
   request.task = seed_.identity;
-  request.reply = Reply<Expected<runtime::Image>>{[me = caf::actor{self_}](auto result) {
-    act::tell(me, ImageReady{result ? std::move(*result)
-                                    : fail({.code = ErrorCode::kRuntimeUnavailable,
-                                            .what = "find image",
-                                            .cause = "the image actor did not answer"})});
-  }};
+  request.reply = Reply<Expected<runtime::Image>>{
+      [me = caf::actor{self_}](auto result) { act::tell(me, ImageReady{std::move(result)}); }};
+  image_asked_ = true;
   act::tell(seed_.helpers.images, std::move(request));
 }
 
-void TaskActor::image_ready(const Expected<runtime::Image>& result) {
-  if (state_ != State::kPreparing) return;
-  if (!result) {
-    start_failed(result.error());
+void TaskActor::image_ready(const ImageReady& m) {
+  if (state_ != State::kPreparing || !std::exchange(image_asked_, false)) return;
+  if (!m.result) {
+    // Once: if it is this task's image that it fails at, its successor is better off without.
+    if (!std::exchange(image_lost_, true)) return;  // use_helpers() follows
+    start_failed({.code = ErrorCode::kRuntimeUnavailable,
+                  .what = "find image",
+                  .on = config_->image,
+                  .cause = "the driver's image actor failed at it"});
     return;
   }
-  image_ = *result;
+  if (!*m.result) {
+    start_failed(m.result->error());
+    return;
+  }
+  image_ = **m.result;
   start_log_forwarder();
 }
 
@@ -204,6 +215,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.task_id = seed_.identity.task_id;
   handle.task_name = seed_.identity.task_name;
   handle.alloc_id = seed_.identity.alloc_id;
+  handle.node_id = seed_.spec->node_id;
   handle.runtime = std::string{seed_.runtime->name()};
   handle.container = result->container;
   handle.image = config_->image;
@@ -234,20 +246,73 @@ void TaskActor::start_failed(Error error) {
 
 // --- recover -------------------------------------------------------------------------------------
 
+void TaskActor::attach() {
+  attaching_ = true;
+  const auto me = caf::actor{self_};
+  seed_.runtime->attach(
+      container(), [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
+      [me](auto result) { act::tell(me, ContainerAttached{std::move(result)}); });
+}
+
 void TaskActor::container_attached(const Expected<runtime::Attached>& result) {
-  if (state_ != State::kRecovering) return;
+  if (!attaching_ || exit_) return;
+  attaching_ = false;
   if (!result) {
-    start_failed(result.error());
+    still_unattached(result.error());
     return;
   }
-  enter(State::kRunning, "found again");
+  if (state_ == State::kRecovering) recovered("found again");
+  if (const auto* exit = std::get_if<TaskExit>(&*result)) container_exited(*exit);
+}
+
+// Nomad waits for nobody else while it restores a task: the answer is that it is there, until
+// something else is known.
+void TaskActor::recover_timer() {
+  if (state_ == State::kRecovering) {
+    recovered(std::string{seed_.runtime->name()} + " has not answered yet");
+  }
+}
+
+void TaskActor::recovered(const std::string& why) {
+  enter(State::kRunning, why);
   start_stats();
   act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, *seed_.handle});
-  if (const auto* exit = std::get_if<TaskExit>(&*result)) {
-    container_exited(*exit);
-  } else if (exit_) {
+  if (exit_) {
     container_exited(*exit_);
+    return;
   }
+  for (const StopTask& m : std::exchange(stops_in_recovery_, {})) stop(m);
+  for (const DestroyTask& m : std::exchange(destroys_in_recovery_, {})) destroy(m);
+}
+
+void TaskActor::still_unattached(const Error& error) {
+  const bool gone = error.code == ErrorCode::kContainerGone;
+  if (gone) {
+    // Whatever Nomad does now, what files it left are nobody's.
+    seed_.runtime->remove(container(), false, [id = seed_.identity.task_id](auto removed) {
+      if (!removed) spdlog::warn("task {}: {}", id, removed.error().message());
+    });
+  }
+  if (state_ == State::kRecovering && (gone || !error.recoverable())) {
+    for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(fail(error));
+    for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(fail(error));
+    start_failed(error);
+    return;
+  }
+  if (gone) {
+    if (state_ == State::kRecovering) recovered("the container is gone");
+    container_exited({UnknownExit{"the container was removed behind the driver's back"}, false,
+                      std::chrono::system_clock::now()});
+    return;
+  }
+  // An engine that cannot be asked says nothing about the task: it is asked again.
+  spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  if (attach_tries_ == 0) {
+    emit("Degraded: " + std::string{seed_.runtime->name()} +
+         " cannot be asked about the container; it is followed as soon as it can");
+  }
+  const auto pause = std::min(kLongestReattachPause, 1s * (1 << std::min(attach_tries_++, 5)));
+  act::tell_after(caf::actor{self_}, pause, Reattach{});
 }
 
 // --- end -----------------------------------------------------------------------------------------
@@ -278,6 +343,10 @@ void TaskActor::logs_drained() {
 void TaskActor::stop(const StopTask& m) {
   if (state_ == State::kExited) {
     m.reply(Expected<void>{});
+    return;
+  }
+  if (state_ == State::kRecovering) {
+    stops_in_recovery_.push_back(m);
     return;
   }
   if (!alive()) {
@@ -352,8 +421,10 @@ void TaskActor::destroy(const DestroyTask& m) {
   switch (state_) {
     case State::kPreparing:
     case State::kCreating:
-    case State::kRecovering:
       m.reply(fail(wrong_state("destroy task")));
+      return;
+    case State::kRecovering:
+      destroys_in_recovery_.push_back(m);
       return;
     case State::kRunning:
     case State::kStopping:
@@ -459,7 +530,14 @@ void TaskActor::watch_usage(const WatchUsage& m) {
   act::tell(stats_, m);
 }
 
-// --- children ------------------------------------------------------------------------------------
+// --- children and helpers
+// ------------------------------------------------------------------------------------
+
+void TaskActor::use_helpers(const UseHelpers& m) {
+  seed_.helpers = m.helpers;
+  act::tell(stats_, m);
+  if (state_ == State::kPreparing && image_lost_ && !image_asked_) request_image();
+}
 
 void TaskActor::start_log_forwarder() {
   const bool recovered = seed_.handle.has_value();

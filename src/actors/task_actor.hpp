@@ -6,8 +6,10 @@
 // ImageReady  │ open logs      –               –              –             –              –
 // LogsOpened  │ → kCreating    –               keep route     keep route    keep route     –
 // C.Started   │ –              → kRunning      –              –             –              –
-// C.Attached  │ –              –               → kRunning,    –             –              –
+// C.Attached  │ –              –               → kRunning,    as it is, → kExited          –
 //             │                                  kExited
+// no answer   │ –              –               → kRunning,    –             –              –
+//  in 2 s     │                                  ask on
 // C.Exited    │ –              remember        → kExited      → kExited     → kExited      –
 // a failure   │ → failed       → failed        → failed       –             –              –
 // StopTask    │ refuse         refuse          wait           → kStopping   join           ok
@@ -15,6 +17,7 @@
 // ExecTask    │ refuse         refuse          refuse         exec          exec           refuse
 // DestroyTask │ refuse         refuse          wait           forced only:  join, then     remove
 //             │                                               → kStopping   destroy
+// UseHelpers  │ ask for the image again, if it was lost; else the new ones are used from here on
 // Inspect     │ answered in every state
 //
 // "failed" tells the driver actor and ends the actor. Removal ends in kDestroying, then the end.
@@ -67,14 +70,18 @@ class TaskActor {
   void begin();
   void job_checked(const Expected<void>& result);
   void request_image();
-  void image_ready(const Expected<runtime::Image>& result);
+  void image_ready(const ImageReady& m);
   void logs_opened(const LogsOpened& m);
   void create_container();
   void container_started(const Expected<runtime::StartedContainer>& result);
   void start_failed(Error error);
 
   // recover
+  void attach();
   void container_attached(const Expected<runtime::Attached>& result);
+  void recover_timer();
+  void recovered(const std::string& why);
+  void still_unattached(const Error& error);
 
   // end
   void container_exited(const TaskExit& exit);
@@ -93,7 +100,8 @@ class TaskActor {
   void inspect(const InspectTask& m);
   void watch_usage(const WatchUsage& m);
 
-  // children
+  // children and helpers
+  void use_helpers(const UseHelpers& m);
   void start_log_forwarder();
   void start_stats();
   void watch_child(const caf::actor& child, const char* what, void (TaskActor::*restart)());
@@ -110,6 +118,12 @@ class TaskActor {
   std::shared_ptr<const TaskConfig> config_;
   runtime::Image image_;
   bool image_retried_ = false;
+  bool image_asked_ = false;  // and not answered yet
+  bool image_lost_ = false;   // with the image actor; asked for once more of its successor
+  bool attaching_ = false;    // the runtime has not said yet how the container is
+  int attach_tries_ = 0;
+  std::vector<StopTask> stops_in_recovery_;
+  std::vector<DestroyTask> destroys_in_recovery_;
   std::shared_ptr<runtime::LogRoute> logs_;
   std::optional<TaskExit> exit_;
   bool drained_ = false;

@@ -87,17 +87,24 @@ Expected<std::vector<std::string>> read_image_globs(std::string_view key, const 
   return globs;
 }
 
+const SettingsTable<PluginConfig::DanglingContainers>& dangling_table() {
+  using C = PluginConfig::DanglingContainers;
+  static const SettingsTable<C> table{
+      setting("enabled", T::kBool, read_bool, &C::enabled),
+      setting("dry_run", T::kBool, read_bool, &C::dry_run),
+      setting("period", T::kString, read_duration, &C::period),
+      setting("creation_grace", T::kString, read_duration, &C::creation_grace),
+  };
+  return table;
+}
+
 const SettingsTable<PluginConfig::Gc>& gc_table() {
   using C = PluginConfig::Gc;
   static const SettingsTable<C> table{
       setting("container", T::kBool, read_bool, &C::container),
-      not_yet<C>("image", T::kBool),
-      not_yet<C>("image_delay", T::kString),
-      not_yet<C>("dangling_containers", T::kBlock,
-                 {{"enabled", T::kBool, false, true, {}},
-                  {"dry_run", T::kBool, false, true, {}},
-                  {"period", T::kString, false, true, {}},
-                  {"creation_grace", T::kString, false, true, {}}}),
+      setting("image", T::kBool, read_bool, &C::image),
+      setting("image_delay", T::kString, read_duration, &C::image_delay),
+      block("dangling_containers", dangling_table(), &C::dangling_containers),
   };
   return table;
 }

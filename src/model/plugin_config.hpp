@@ -25,8 +25,20 @@ struct PluginConfig {
   std::string oci_runtime;     // empty: Podman's own default
   std::string state_dir;       // empty: the platform's default
 
+  // Containers of this node that no task owns.
+  struct DanglingContainers {
+    bool enabled = true;
+    bool dry_run = false;  // only log what would be removed
+    std::chrono::nanoseconds period = std::chrono::minutes{5};
+    std::chrono::nanoseconds creation_grace = std::chrono::minutes{5};
+    bool operator==(const DanglingContainers&) const = default;
+  };
+
   struct Gc {
     bool container = true;  // remove exited containers
+    bool image = false;     // remove images that no task uses any more
+    std::chrono::nanoseconds image_delay = std::chrono::minutes{3};
+    DanglingContainers dangling_containers;
     bool operator==(const Gc&) const = default;
   } gc;
 

@@ -51,6 +51,23 @@ bool is_mount_option(std::string_view option) {
   return std::find(std::begin(kKnown), std::end(kKnown), option) != std::end(kKnown);
 }
 
+// size=64m, mode=1777 and the flags that a tmpfs of podman's may have.
+bool is_tmpfs_option(std::string_view option) {
+  static constexpr std::string_view kFlags[] = {
+      "ro", "rw", "exec", "noexec", "dev", "suid", "nosuid", "tmpcopyup", "notmpcopyup", "nodev"};
+  if (option.starts_with("size=")) {
+    option.remove_prefix(5);
+    if (option.ends_with('%')) option.remove_suffix(1);
+    return parse_byte_size(option).has_value();
+  }
+  if (option.starts_with("mode=")) {
+    option.remove_prefix(5);
+    return !option.empty() && option.size() <= 5 &&
+           option.find_first_not_of("01234567") == std::string_view::npos;
+  }
+  return std::find(std::begin(kFlags), std::end(kFlags), option) != std::end(kFlags);
+}
+
 // --- mount blocks
 // ---------------------------------------------------------------------------------
 
@@ -153,7 +170,7 @@ std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBl
   Volume volume{std::move(mount.source), std::move(mount.target), {}};
   if (mount.read_only) volume.options.emplace_back("ro");
   if (mount.type == "volume") {
-    if (!is_volume_name(volume.source)) {
+    if (!is_volume_name(volume.source) || !volume.named()) {
       return invalid_setting(key + ".source", quoted(volume.source) + " is no name of a volume",
                              "for a path write type = \"bind\"");
     }
@@ -164,7 +181,7 @@ std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBl
                              "write a path on the host, or one below the task's directory");
     }
     // A relative path, also one without a slash, is below the task's directory.
-    if (volume.named()) volume.source.insert(0, "./");
+    if (volume.source.find('/') == std::string::npos) volume.source.insert(0, "./");
     if (!mount.bind.propagation.empty()) volume.options.push_back(mount.bind.propagation);
   } else {
     return invalid_setting(key + ".type", "unknown type " + quoted(mount.type),
@@ -242,8 +259,13 @@ Expected<std::vector<Tmpfs>> read_tmpfs(std::string_view key, const Value& value
       return fail(invalid_setting(key, quoted(text) + " is no tmpfs",
                                   "write for example \"/run:size=64m,mode=1777\""));
     }
-    mounts.push_back(
-        {text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)});
+    const std::string options = colon == std::string::npos ? "" : text.substr(colon + 1);
+    for (const std::string& option : split(options, ',')) {
+      if (options.empty() || is_tmpfs_option(option)) continue;
+      return fail(invalid_setting(key, quoted(text) + ": unknown option " + quoted(option),
+                                  "write for example \"/run:size=64m,mode=1777\""));
+    }
+    mounts.push_back({text.substr(0, colon), options});
   }
   return mounts;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "model/auth_setting.hpp"
+#include "model/network_settings.hpp"
 #include "model/settings_reader.hpp"
 #include "model/storage_settings.hpp"
 #include "model/task_setting_readers.hpp"
@@ -65,7 +66,7 @@ const SettingsTable<TaskConfig>& task_table() {
       alias(setting("work_dir", T::kString, read_container_path, &C::working_dir)),
       setting("env", T::kStringMap, read_env, &C::env),
       setting("user", T::kString, read_optional_name, &C::user),
-      setting("hostname", T::kString, read_optional_name, &C::hostname),
+      setting("hostname", T::kString, read_hostname, &C::hostname),
       setting("labels", T::kStringMap, read_string_map, &C::labels),
       setting("init", T::kBool, read_bool, &C::init),
       setting("tty", T::kBool, read_bool, &C::tty),
@@ -92,11 +93,11 @@ const SettingsTable<TaskConfig>& task_table() {
       // network
       setting("ports", T::kStringList, read_strings, &C::ports),
       setting("network_mode", T::kString, read_network_mode, &C::network_mode),
-      setting("dns", T::kStringList, read_strings, &C::dns),
-      alias(setting("dns_servers", T::kStringList, read_strings, &C::dns)),
-      setting("dns_search", T::kStringList, read_strings, &C::dns_search),
-      alias(setting("dns_search_domains", T::kStringList, read_strings, &C::dns_search)),
-      setting("dns_options", T::kStringList, read_strings, &C::dns_options),
+      setting("dns", T::kStringList, read_name_servers, &C::dns),
+      alias(setting("dns_servers", T::kStringList, read_name_servers, &C::dns)),
+      setting("dns_search", T::kStringList, read_resolver_words, &C::dns_search),
+      alias(setting("dns_search_domains", T::kStringList, read_resolver_words, &C::dns_search)),
+      setting("dns_options", T::kStringList, read_resolver_words, &C::dns_options),
       setting("extra_hosts", T::kStringList, read_extra_hosts, &C::extra_hosts),
       setting("mac_address", T::kString, read_mac_address, &C::mac_address),
       setting("publish_sockets", T::kStringList, read_publish_sockets, &C::publish_sockets),

@@ -18,11 +18,15 @@ namespace ndc {
 
 // `source:target[:options]` of `volumes`, or a `mount` block of type bind or volume.
 struct Volume {
-  std::string source;  // absolute, relative to the task directory, or the name of a named volume
+  // Absolute, relative to the task directory, or the name of a named volume. "local" and "secrets"
+  // are the task's directories, as job files for Nomad's docker driver mean them.
+  std::string source;
   std::string target;  // absolute path in the container
   std::vector<std::string> options;
+  // A name without a slash, but for the task's own directories: "local:/data" means that one.
   bool named() const {
-    return source.find('/') == std::string::npos && source != "." && source != "..";
+    return source.find('/') == std::string::npos && source != "." && source != ".." &&
+           source != "local" && source != "secrets";
   }
   bool operator==(const Volume&) const = default;
 };

@@ -51,6 +51,7 @@ std::string encode_handle(const TaskHandle& handle) {
   put(out, "task_id", handle.task_id);
   put(out, "task_name", handle.task_name);
   put(out, "alloc_id", handle.alloc_id);
+  put(out, "node_id", handle.node_id);
   put(out, "runtime", handle.runtime);
   put(out, "container_name", handle.container.name);
   put(out, "container_id", handle.container.id);
@@ -109,6 +110,7 @@ Expected<TaskHandle> decode_handle(std::string_view bytes) {
   handle.task_id = get_string(json, "task_id");
   handle.task_name = get_string(json, "task_name");
   handle.alloc_id = get_string(json, "alloc_id");
+  handle.node_id = get_string(json, "node_id");
   handle.runtime = get_string(json, "runtime");
   handle.container.name = get_string(json, "container_name");
   handle.container.id = get_string(json, "container_id");

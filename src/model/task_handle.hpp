@@ -22,11 +22,12 @@ struct ContainerRef {
 
 struct TaskHandle {
   // Version of this layout. A newer one is refused, an older one is upgraded while reading.
-  static constexpr int kVersion = 1;
+  static constexpr int kVersion = 2;  // 2: node_id
 
   std::string task_id;
   std::string task_name;
   std::string alloc_id;
+  std::string node_id;  // empty in handles of version 1
   std::string runtime;  // "podman", "apple"
   ContainerRef container;
   std::string image;     // as the job wrote it

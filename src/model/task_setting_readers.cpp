@@ -101,28 +101,6 @@ Expected<std::map<std::string, std::string>> read_env(std::string_view key, cons
   return env;
 }
 
-Expected<NetworkMode> read_network_mode(std::string_view key, const Value& value) {
-  using Kind = NetworkMode::Kind;
-  auto text = read_string(key, value);
-  if (!text) return fail(std::move(text.error()));
-  if (text->empty() || *text == "default") return NetworkMode{};
-  if (*text == "host") return NetworkMode{Kind::kHost, ""};
-  if (*text == "none") return NetworkMode{Kind::kNone, ""};
-  constexpr std::string_view kTask = "task:";
-  if (text->starts_with(kTask) && text->size() > kTask.size()) {
-    return NetworkMode{Kind::kTask, text->substr(kTask.size())};
-  }
-  const bool name_like = std::all_of(text->begin(), text->end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
-  });
-  if (!name_like || text->front() == '-') {
-    return fail(invalid_setting(key, quoted(*text) + " is no network mode",
-                                "write \"host\", \"none\", \"task:<name>\" or a network's name"));
-  }
-  return NetworkMode{Kind::kNamed, *text};
-}
-
 Expected<PullPolicy> read_pull_policy(std::string_view key, const Value& value) {
   auto text = read_string(key, value);
   if (!text) return fail(std::move(text.error()));
@@ -278,40 +256,6 @@ Expected<std::optional<std::int64_t>> read_shm_size(std::string_view key, const 
   auto bytes = parse_byte_size(*text);
   if (!bytes) return fail(invalid_setting(key, bytes.error().message()));
   return std::optional{*bytes};
-}
-
-Expected<std::vector<ExtraHost>> read_extra_hosts(std::string_view key, const Value& value) {
-  auto texts = read_strings(key, value);
-  if (!texts) return fail(std::move(texts.error()));
-  std::vector<ExtraHost> hosts;
-  for (const std::string& text : *texts) {
-    const std::size_t colon = text.find(':');
-    ExtraHost host{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
-    if (host.name.empty() || host.address.empty() || !only(host.name, "._-") ||
-        !only(host.address, ".:[]-")) {
-      return fail(invalid_setting(key, quoted(text) + " is no host and address",
-                                  "write for example \"db.internal:10.0.0.7\""));
-    }
-    hosts.push_back(std::move(host));
-  }
-  return hosts;
-}
-
-Expected<std::optional<std::string>> read_mac_address(std::string_view key, const Value& value) {
-  auto text = read_optional_name(key, value);
-  if (!text || !*text) return text;
-  const std::string& mac = **text;
-  bool valid = mac.size() == 17;
-  for (std::size_t i = 0; valid && i < mac.size(); ++i) {
-    valid = i % 3 == 2
-                ? mac[i] == ':'
-                : std::string_view{"0123456789abcdefABCDEF"}.find(mac[i]) != std::string_view::npos;
-  }
-  if (!valid) {
-    return fail(invalid_setting(key, quoted(mac) + " is no MAC address",
-                                "write for example \"02:42:ac:11:00:02\""));
-  }
-  return text;
 }
 
 }  // namespace ndc

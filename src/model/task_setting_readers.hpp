@@ -25,7 +25,6 @@ Expected<std::optional<std::string>> read_host_path(std::string_view key, const 
 Expected<std::optional<std::vector<std::string>>> read_entrypoint(std::string_view key,
                                                                   const Value& value);
 Expected<std::map<std::string, std::string>> read_env(std::string_view key, const Value& value);
-Expected<NetworkMode> read_network_mode(std::string_view key, const Value& value);
 Expected<PullPolicy> read_pull_policy(std::string_view key, const Value& value);
 // force_pull = true is pull_policy = "always".
 Expected<PullPolicy> read_force_pull(std::string_view key, const Value& value);
@@ -41,8 +40,6 @@ Expected<std::map<std::string, Ulimit>> read_ulimit(std::string_view key, const 
 Expected<std::map<std::string, std::string>> read_sysctl(std::string_view key, const Value& value);
 Expected<std::optional<std::int64_t>> read_pids_limit(std::string_view key, const Value& value);
 Expected<std::optional<std::int64_t>> read_shm_size(std::string_view key, const Value& value);
-Expected<std::vector<ExtraHost>> read_extra_hosts(std::string_view key, const Value& value);
-Expected<std::optional<std::string>> read_mac_address(std::string_view key, const Value& value);
 
 bool has_control_character(std::string_view text);
 

@@ -36,8 +36,9 @@ class DriverService final : public wire::Driver::CallbackService {
   using Unary = grpc::ServerUnaryReactor;
 
  public:
-  DriverService(actors::Driver& driver, std::shared_ptr<const Stopping> stopping)
-      : driver_{driver}, stopping_{std::move(stopping)} {}
+  DriverService(actors::Driver& driver, std::shared_ptr<const Stopping> stopping,
+                std::shared_ptr<HostWatch> host)
+      : driver_{driver}, stopping_{std::move(stopping)}, host_{std::move(host)} {}
 
   // --- life of the plugin ------------------------------------------------------------------------
 
@@ -70,6 +71,7 @@ class DriverService final : public wire::Driver::CallbackService {
 
   grpc::ServerWriteReactor<wire::FingerprintResponse>* Fingerprint(
       Context*, const wire::FingerprintRequest*) override {
+    host_->taken_into_use();
     auto stream = StreamCall<ndc::Fingerprint, wire::FingerprintResponse>::make(
         kFingerprintBacklog, [](const ndc::Fingerprint& f) { return to_wire(f); }, stopping_);
     driver_.watch_fingerprint(stream);
@@ -88,6 +90,7 @@ class DriverService final : public wire::Driver::CallbackService {
 
   Unary* StartTask(Context*, const wire::StartTaskRequest* request,
                    wire::StartTaskResponse* response) override {
+    host_->taken_into_use();
     auto* c = call(response);
     auto spec = to_task_spec(request->task());
     if (!spec) return c->end(logged("start", request->task().id(), to_start_status(spec.error())));
@@ -105,6 +108,7 @@ class DriverService final : public wire::Driver::CallbackService {
 
   Unary* RecoverTask(Context*, const wire::RecoverTaskRequest* request,
                      wire::RecoverTaskResponse* response) override {
+    host_->taken_into_use();
     auto* c = call(response);
     auto handle = read_handle(*request);
     if (!handle) return c->end(to_status(handle.error()));
@@ -138,8 +142,7 @@ class DriverService final : public wire::Driver::CallbackService {
   Unary* InspectTask(Context*, const wire::InspectTaskRequest* request,
                      wire::InspectTaskResponse* response) override {
     auto* c = call(response);
-    driver_.inspect_task(request->task_id(),
-                         c->reply<Expected<TaskStatus>>(encode<TaskStatus>()));
+    driver_.inspect_task(request->task_id(), c->reply<Expected<TaskStatus>>(encode<TaskStatus>()));
     return c;
   }
 
@@ -195,13 +198,15 @@ class DriverService final : public wire::Driver::CallbackService {
 
   actors::Driver& driver_;
   std::shared_ptr<const Stopping> stopping_;
+  std::shared_ptr<HostWatch> host_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> make_driver_service(actors::Driver& driver,
-                                                   std::shared_ptr<const Stopping> stopping) {
-  return std::make_unique<DriverService>(driver, std::move(stopping));
+                                                   std::shared_ptr<const Stopping> stopping,
+                                                   std::shared_ptr<HostWatch> host) {
+  return std::make_unique<DriverService>(driver, std::move(stopping), std::move(host));
 }
 
 }  // namespace ndc::rpc

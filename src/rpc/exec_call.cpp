@@ -38,8 +38,8 @@ class ExecCall final : public ExecReactor,
 
   void output(OutputStream stream, std::string bytes, std::function<void()> taken) override {
     Response response;
-    auto& data = stream == OutputStream::kStdout ? *response.mutable_stdout()
-                                                 : *response.mutable_stderr();
+    auto& data =
+        stream == OutputStream::kStdout ? *response.mutable_stdout() : *response.mutable_stderr();
     data.set_data(std::move(bytes));
     if (push({std::move(response), taken})) {
       proceed();
@@ -255,7 +255,8 @@ class ExecCall final : public ExecReactor,
   }
 
   static grpc::Status refused(std::string cause) {
-    return to_status({.code = ErrorCode::kInvalidConfig, .what = "exec", .cause = std::move(cause)});
+    return to_status(
+        {.code = ErrorCode::kInvalidConfig, .what = "exec", .cause = std::move(cause)});
   }
 
   actors::Driver& driver_;

@@ -97,8 +97,8 @@ Expected<SocketPlace> SocketPlace::make(const std::string& parent) {
                  .on = parent,
                  .cause = length > kMaxSocketPath
                               ? "its path would have " + std::to_string(length) +
-                                    " bytes, and a socket's has " +
-                                    std::to_string(kMaxSocketPath) + " at most"
+                                    " bytes, and a socket's has " + std::to_string(kMaxSocketPath) +
+                                    " at most"
                               : "the path holds a character that the handshake cannot carry",
                  .hint = "set PLUGIN_UNIX_SOCKET_DIR or TMPDIR to a short path"});
   }

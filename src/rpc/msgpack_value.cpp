@@ -26,7 +26,9 @@ class Builder : public msgpack::null_visitor {
   bool visit_negative_integer(std::int64_t v) { return put(Value{v}); }
   bool visit_float32(float v) { return put(Value{static_cast<double>(v)}); }
   bool visit_float64(double v) { return put(Value{v}); }
-  bool visit_str(const char* text, std::uint32_t size) { return put(Value{std::string(text, size)}); }
+  bool visit_str(const char* text, std::uint32_t size) {
+    return put(Value{std::string(text, size)});
+  }
   bool visit_bin(const char* text, std::uint32_t size) { return visit_str(text, size); }
   bool visit_ext(const char*, std::uint32_t) { return refuse("it holds an extension type"); }
 

@@ -111,9 +111,9 @@ class StreamCall final : public grpc::ServerWriteReactor<Message>, public Stream
   }
 
   void end(std::optional<Error> error) override {
-    finish(unless_stopping(*stopping_, error ? to_status(*error) : stopping_->asked()
-                                                                       ? shutting_down()
-                                                                       : grpc::Status::OK));
+    finish(unless_stopping(*stopping_, error                ? to_status(*error)
+                                       : stopping_->asked() ? shutting_down()
+                                                            : grpc::Status::OK));
   }
 
   bool closed() const override {

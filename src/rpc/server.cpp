@@ -14,6 +14,7 @@
 #include "rpc/base_service.hpp"
 #include "rpc/driver_service.hpp"
 #include "rpc/grpc_log.hpp"
+#include "rpc/host_watch.hpp"
 #include "rpc/plugin_services.hpp"
 #include "rpc/signals.hpp"
 #include "rpc/stopping.hpp"
@@ -29,7 +30,7 @@ constexpr std::chrono::milliseconds kLongestExit{900};
 class GrpcServer final : public Server {
  public:
   explicit GrpcServer(actors::Driver& driver)
-      : base_{driver, stopping_}, driver_{make_driver_service(driver, stopping_)} {
+      : base_{driver, stopping_}, driver_{make_driver_service(driver, stopping_, host_)} {
     plugin_ = make_plugin_services(stopping_);
   }
 
@@ -46,6 +47,7 @@ class GrpcServer final : public Server {
     umask(before);
     if (!server_) return false;
     server_->GetHealthCheckService()->SetServingStatus("plugin", true);
+    stop_when_abandoned(host_, stopping_);
     return true;
   }
 
@@ -58,6 +60,7 @@ class GrpcServer final : public Server {
 
  private:
   std::shared_ptr<Stopping> stopping_ = std::make_shared<Stopping>();
+  std::shared_ptr<HostWatch> host_ = std::make_shared<HostWatch>();
   BaseService base_;
   std::unique_ptr<grpc::Service> driver_;
   std::vector<std::unique_ptr<grpc::Service>> plugin_;

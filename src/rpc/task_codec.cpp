@@ -53,9 +53,10 @@ wire::CapabilitiesResponse to_wire(const actors::DriverCapabilities& capabilitie
 
 wire::FingerprintResponse to_wire(const Fingerprint& fingerprint) {
   wire::FingerprintResponse out;
-  out.set_health(fingerprint.health == Health::kHealthy     ? wire::FingerprintResponse::HEALTHY
-                 : fingerprint.health == Health::kUnhealthy ? wire::FingerprintResponse::UNHEALTHY
-                                                            : wire::FingerprintResponse::UNDETECTED);
+  out.set_health(fingerprint.health == Health::kHealthy ? wire::FingerprintResponse::HEALTHY
+                 : fingerprint.health == Health::kUnhealthy
+                     ? wire::FingerprintResponse::UNHEALTHY
+                     : wire::FingerprintResponse::UNDETECTED);
   out.set_health_description(valid_utf8(fingerprint.description));
   for (const auto& [key, value] : fingerprint.attributes) {
     auto& attribute = (*out.mutable_attributes())[valid_utf8(key)];
@@ -79,7 +80,8 @@ wire::NetworkOverride to_wire(const DriverNetwork& network) {
   wire::NetworkOverride out;
   out.set_addr(valid_utf8(network.address));
   out.set_auto_advertise(network.auto_advertise);
-  for (const auto& [label, port] : network.ports) (*out.mutable_port_map())[valid_utf8(label)] = port;
+  for (const auto& [label, port] : network.ports)
+    (*out.mutable_port_map())[valid_utf8(label)] = port;
   return out;
 }
 
@@ -116,7 +118,8 @@ wire::InspectTaskResponse to_wire(const TaskStatus& status) {
   *task.mutable_completed_at() = to_timestamp(status.exit ? status.exit->at : WallTime{});
   *task.mutable_result() = status.exit ? to_exit_result(*status.exit) : wire::ExitResult{};
   auto& attributes = *out.mutable_driver()->mutable_attributes();
-  for (const auto& [key, value] : status.attributes) attributes[valid_utf8(key)] = valid_utf8(value);
+  for (const auto& [key, value] : status.attributes)
+    attributes[valid_utf8(key)] = valid_utf8(value);
   if (status.network) *out.mutable_network_override() = to_wire(*status.network);
   return out;
 }
@@ -180,9 +183,10 @@ wire::DriverTaskEvent to_wire(const TaskEvent& event) {
 
 Expected<wire::ExitResult> to_exec_exit(const ExitStatus& status) {
   if (const auto* unknown = std::get_if<UnknownExit>(&status)) {
-    return fail({.code = ErrorCode::kRuntimeUnavailable,
-                 .what = "learn how the command ended",
-                 .cause = unknown->reason.empty() ? "its exit status is unknown" : unknown->reason});
+    return fail(
+        {.code = ErrorCode::kRuntimeUnavailable,
+         .what = "learn how the command ended",
+         .cause = unknown->reason.empty() ? "its exit status is unknown" : unknown->reason});
   }
   return to_exit_result({.status = status});
 }

@@ -52,7 +52,8 @@ std::optional<GroupNetwork> to_group_network(const wire::TaskConfig& from) {
 
 Expected<TaskSpec> to_task_spec(const wire::TaskConfig& config) {
   if (config.id().empty()) {
-    return fail({.code = ErrorCode::kInvalidConfig, .what = "read the task", .cause = "it has no id"});
+    return fail(
+        {.code = ErrorCode::kInvalidConfig, .what = "read the task", .cause = "it has no id"});
   }
   auto settings = decode_msgpack(config.msgpack_driver_config());
   if (!settings) return fail(std::move(settings.error()).wrap("read task", config.id()));

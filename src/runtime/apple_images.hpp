@@ -24,6 +24,7 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   void find(ImageQuery image, Done<std::optional<Image>> done);
   void pull(PullRequest request, Done<Image> done);
   void load(LoadRequest request, Done<Image> done);
+  void remove(const std::string& reference, Done<void> done);
 
  private:
   // Pulls of one host: those with credentials one by one, those without together.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <utility>
 #include <vector>
 
 #include "runtime/proc_linux.hpp"
@@ -183,6 +184,60 @@ Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id) {
   if (!paths || paths->find(container_id) == std::string::npos) return fail(gone);
   const auto mounts = read_file("/proc/self/mountinfo");
   return cgroup_files(parse_cgroup_mounts(mounts.value_or("")), parse_cgroup_paths(*paths));
+}
+
+namespace {
+
+// Where each path is in ContainerRef::state.
+constexpr std::pair<const char*, std::string CgroupFiles::*> kSavedPaths[] = {
+    {"cgroup_unified", &CgroupFiles::unified},
+    {"cgroup_cpu", &CgroupFiles::cpu},
+    {"cgroup_cpuacct", &CgroupFiles::cpuacct},
+    {"cgroup_memory", &CgroupFiles::memory}};
+
+}  // namespace
+
+void save_cgroup(const CgroupFiles& files, ContainerRef& container) {
+  for (const auto& [key, path] : kSavedPaths) {
+    if (!(files.*path).empty()) container.state[key] = files.*path;
+  }
+}
+
+std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container) {
+  CgroupFiles out;
+  bool found = false;
+  for (const auto& [key, path] : kSavedPaths) {
+    const auto saved = container.state.find(key);
+    if (saved == container.state.end()) continue;
+    const std::string& text = saved->second;
+    if (!text.starts_with('/') || text.find("/..") != std::string::npos ||
+        text.find(container.id) == std::string::npos) {
+      return std::nullopt;
+    }
+    out.*path = text;
+    found = true;
+  }
+  if (!found) return std::nullopt;
+  return out;
+}
+
+std::vector<pid_t> container_processes(const ContainerRef& container) {
+  std::vector<pid_t> out;
+  const auto files = saved_cgroup(container);
+  if (!files) return out;
+  const std::string& directory = !files->unified.empty() ? files->unified : files->memory;
+  const auto text = read_file(directory + "/cgroup.procs");
+  for (const std::string_view line : split(text.value_or(""), '\n')) {
+    if (const auto pid = to_number(line)) out.push_back(static_cast<pid_t>(*pid));
+  }
+  return out;
+}
+
+std::optional<std::uint64_t> oom_kills(const CgroupFiles& files) {
+  const std::string path = !files.unified.empty()  ? files.unified + "/memory.events"
+                           : !files.memory.empty() ? files.memory + "/memory.oom_control"
+                                                   : std::string{};
+  return path.empty() ? std::nullopt : field(read_keyed(path), "oom_kill");
 }
 
 Expected<UsageSample> read_usage(const CgroupFiles& files) {

@@ -8,8 +8,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/error.hpp"
+#include "model/task_handle.hpp"
 #include "model/usage.hpp"
 
 namespace ndc::runtime {
@@ -40,6 +42,19 @@ CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
 
 // The cgroup of `pid`, if it belongs to the container; kContainerGone otherwise.
 Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id);
+
+// The same for later, in the container's reference: it saves two files of /proc at each sample, and
+// the cgroup can still be read when the process has just ended.
+void save_cgroup(const CgroupFiles& files, ContainerRef& container);
+// nullopt where the reference has none. It comes from disk: only paths that name the container
+// count.
+std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container);
+
+// The processes of a container whose cgroup was saved, its first one first; empty where it is gone.
+std::vector<pid_t> container_processes(const ContainerRef& container);
+
+// How many processes the kernel killed for want of memory; nullopt where the cgroup is no more.
+std::optional<std::uint64_t> oom_kills(const CgroupFiles& files);
 
 // kContainerGone where the cgroup is no more.
 Expected<UsageSample> read_usage(const CgroupFiles& files);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -111,18 +112,23 @@ Expected<void> Child::spawn_plain(EventLoop& loop, const SpawnPlan& plan, const 
   };
   std::vector<char*> arguments = pointers(plan.argv);
   std::vector<char*> variables = pointers(plan.environment);
-  std::array<uv_stdio_container_t, 4> stdio{};
-  for (std::size_t i = 0; i < stdio.size(); ++i) {
-    stdio[i].flags = plan.fds[i] < 0 ? UV_IGNORE : UV_INHERIT_FD;
-    stdio[i].data.fd = plan.fds[i];
-  }
+  std::array<uv_stdio_container_t, kHeldFd + 2> stdio{};  // UV_IGNORE from 3 on: none
+  int count = 3;
+  const auto inherit = [&](std::size_t number, int fd) {
+    if (fd < 0) return;
+    stdio[number].flags = UV_INHERIT_FD;
+    stdio[number].data.fd = fd;
+    count = std::max(count, static_cast<int>(number) + 1);
+  };
+  for (std::size_t i = 0; i < plan.fds.size(); ++i) inherit(i, plan.fds[i]);
+  for (std::size_t i = 0; i < plan.held.size(); ++i) inherit(kHeldFd + i, plan.held[i]);
   uv_process_options_t options{};
   options.file = file.c_str();
   options.args = arguments.data();
   options.env = variables.data();
   options.cwd = plan.directory.empty() ? "/" : plan.directory.c_str();
   options.flags = UV_PROCESS_DETACHED;
-  options.stdio_count = plan.fds[3] < 0 ? 3 : 4;
+  options.stdio_count = count;
   options.stdio = stdio.data();
   options.exit_cb = [](uv_process_t* process, std::int64_t code, int signal) {
     if (const auto child = owner_of<Child>(process)) {

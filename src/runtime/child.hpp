@@ -17,12 +17,18 @@
 
 namespace ndc::runtime {
 
+// Descriptors that a child only holds. Far above those that programs number by hand, as podman does
+// for its helpers.
+inline constexpr int kHeldFd = 20;
+
 struct SpawnPlan {
   std::vector<std::string> argv;
   std::vector<std::string> environment;
-  std::string directory;                   // empty: "/"
-  std::array<int, 4> fds{-1, -1, -1, -1};  // become 0–3; -1: /dev/null, none for 3
-  bool controlling_terminal = false;       // fds[0] is a terminal: make it the child's own
+  std::string directory;  // empty: "/"
+  // Become 0–3; -1: /dev/null, and none for 3.
+  std::array<int, 4> fds{-1, -1, -1, -1};
+  std::array<int, 2> held{-1, -1};    // become kHeldFd and the next; -1: none. Not with a terminal
+  bool controlling_terminal = false;  // fds[0] is a terminal: make it the child's own
 };
 
 class Child : public std::enable_shared_from_this<Child> {

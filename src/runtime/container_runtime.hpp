@@ -63,6 +63,14 @@ struct LoadRequest {
   std::chrono::nanoseconds timeout{};
 };
 
+// A container that bears the driver's labels (model/labels.hpp).
+struct FoundContainer {
+  ContainerRef container;
+  std::map<std::string, std::string> labels;
+  bool running = false;
+  std::optional<WallTime> created_at;
+};
+
 struct LogPaths {
   std::string stdout_path;
   std::string stderr_path;
@@ -131,6 +139,11 @@ class ContainerRuntime {
   // Attributes that depend on the engine are filled in.
   virtual void probe(std::function<void(Fingerprint)> done) = 0;
 
+  // `doubt` is called (any thread, any number of times) when something suggests that the last
+  // probe's answer no longer holds: a call failed for want of the engine, its executable came or
+  // went. Cheap to watch; replaces an earlier callback.
+  virtual void on_doubt(std::function<void()> doubt) = 0;
+
   // Everything in the job that this engine or this node's policy refuses, all at once
   // (kInvalidConfig, kUnsupported). Looks at host paths, starts nothing.
   virtual void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
@@ -145,6 +158,12 @@ class ContainerRuntime {
   // kInvalidConfig where the archive is not there, leads out of the task's directories or does not
   // hold the image.
   virtual void load_image(LoadRequest request, Done<Image> done) = 0;
+
+  // OK if it is gone already. kWrongState while a container, anybody's, uses it.
+  virtual void remove_image(std::string reference, Done<void> done) = 0;
+
+  // Every container with a task's label, running or not, whichever agent's it is.
+  virtual void list_containers(Done<std::vector<FoundContainer>> done) = 0;
 
   // Opens the collector's FIFOs; never blocks on an absent reader. "/dev/null" is honoured.
   virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;

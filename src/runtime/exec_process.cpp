@@ -150,7 +150,7 @@ Expected<void> RunningExec::connect_pipes(std::array<UniqueFd, 3>& child_ends) {
 }
 
 Expected<void> RunningExec::connect_terminal(std::array<UniqueFd, 3>& child_ends) {
-  auto pty = open_pty();
+  auto pty = open_pty(options_.terminal);
   if (!pty) return fail(std::move(pty.error()));
   set_size(pty->master.get(), {24, 80});  // until the client tells its own
   if (const int error = adopt(in_, std::move(pty->master)); error != 0) {

@@ -8,6 +8,7 @@
 #include "model/exec.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/process.hpp"
+#include "runtime/pty.hpp"
 
 namespace ndc::runtime {
 
@@ -18,6 +19,8 @@ struct ExecProcessOptions {
   // Turns the child's own exit into the command's status or an error (an engine's CLI has codes of
   // its own). `err_tail` is the last 4 KiB of stderr.
   std::function<Expected<ExitStatus>(const ExitStatus&, const std::string& err_tail)> interpret;
+  // Of the terminal that the child gets with `request.tty`.
+  TerminalMode terminal = TerminalMode::kLine;
 };
 
 // Loop thread only. `command.out/err` are ignored. `request.tty` gives the child a terminal;

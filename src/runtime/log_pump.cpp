@@ -175,7 +175,7 @@ bool LogPump::reopen_if_replaced() {
 bool LogPump::write_chunk() {
   while (written_ < chunk_.text.size()) {
     const ssize_t count =
-        ::write(sink_.get(), chunk_.text.data() + written_, chunk_.text.size() - written_);
+        ::write(sink_->get(), chunk_.text.data() + written_, chunk_.text.size() - written_);
     if (count > 0) {
       advance(static_cast<std::size_t>(count));
     } else if (count < 0 && errno == EINTR) {
@@ -210,7 +210,7 @@ void LogPump::wait_for_room() {
   int error = 0;
   if (!room_) {
     error = room_.open(loop_.uv(), shared_from_this(), [this](uv_loop_t* loop, uv_poll_t* poll) {
-      return uv_poll_init(loop, poll, sink_.get());
+      return uv_poll_init(loop, poll, sink_->get());
     });
   }
   if (error == 0) {

@@ -21,7 +21,7 @@ namespace ndc::runtime {
 class LogPump : public std::enable_shared_from_this<LogPump> {
  public:
   // `sink` is non-blocking; `held` is only kept open until the end (the unused stderr FIFO).
-  LogPump(EventLoop& loop, UniqueFd sink, UniqueFd held)
+  LogPump(EventLoop& loop, std::shared_ptr<UniqueFd> sink, std::shared_ptr<UniqueFd> held)
       : loop_{loop}, sink_{std::move(sink)}, held_{std::move(held)} {}
 
   // Begins, or goes on where "<log_path>.delivered" says.
@@ -48,8 +48,8 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
   void give_up(const std::string& step, const std::string& cause, std::string hint = {});
 
   EventLoop& loop_;
-  UniqueFd sink_;
-  UniqueFd held_;
+  std::shared_ptr<UniqueFd> sink_;
+  std::shared_ptr<UniqueFd> held_;
   State state_ = State::kIdle;
   std::string log_path_;
   UniqueFd log_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -28,59 +29,111 @@ Expected<UniqueFd> open_sink(const std::string& path, int flags) {
   return fd;
 }
 
-class OpenDirectRoute final : public DirectLogRoute {
+// The FIFOs of a route and the bridges from the pipes that were opened at their paths.
+class FifoEnds {
  public:
-  OpenDirectRoute(EventLoop::Poster post, UniqueFd out, UniqueFd err)
-      : post_{std::move(post)}, ends_{std::make_shared<Ends>()} {
-    ends_->out = std::make_shared<UniqueFd>(std::move(out));
-    ends_->err = std::make_shared<UniqueFd>(std::move(err));
+  FifoEnds(const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch, UniqueFd out,
+           UniqueFd err)
+      : paths_{paths.stdout_path, paths.stderr_path},
+        watch_{std::move(watch)},
+        fds_{std::make_shared<UniqueFd>(std::move(out)),
+             std::make_shared<UniqueFd>(std::move(err))} {}
+
+  std::shared_ptr<UniqueFd> get(std::size_t stream) const {
+    const std::lock_guard lock{mutex_};
+    return fds_[stream];
   }
 
-  std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(ends_->out); }
-  std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(ends_->err); }
+  // The rest on the loop thread, where spawning happens: no child in the making loses its
+  // descriptor.
 
-  // On the loop thread, where spawning happens: no child in the making loses its descriptor.
+  void bridge(EventLoop& loop, const ContainerRef& container) {
+    if (!watch_) return;
+    for (std::size_t i = 0; i < bridges_.size(); ++i) {
+      const auto own = get(i);
+      if (!own) return;  // finished meanwhile
+      bridges_[i] =
+          make_log_bridge(loop, *watch_, paths_[i], workload_pipe(container, i, own->get()));
+    }
+  }
+
+  void finish(const std::function<void()>& drained) {
+    {
+      const std::lock_guard lock{mutex_};
+      fds_ = {};
+    }
+    auto open = std::make_shared<std::size_t>(1);
+    const auto one_less = [open, drained] {
+      if (--*open == 0 && drained) drained();
+    };
+    for (auto& bridge : bridges_) {
+      if (!bridge) continue;
+      ++*open;
+      bridge->finish(one_less);
+      bridge.reset();
+    }
+    one_less();
+  }
+
+  void drop_bridges() { bridges_ = {}; }
+
+ private:
+  const std::array<std::string, 2> paths_;
+  const std::shared_ptr<AppearanceWatch> watch_;
+  mutable std::mutex mutex_;
+  std::array<std::shared_ptr<UniqueFd>, 2> fds_;       // by stream: stdout, stderr
+  std::array<std::shared_ptr<LogBridge>, 2> bridges_;  // loop thread only
+};
+
+class OpenDirectRoute final : public DirectLogRoute {
+ public:
+  OpenDirectRoute(EventLoop& loop, std::shared_ptr<FifoEnds> ends)
+      : loop_{loop}, post_{loop.poster()}, ends_{std::move(ends)} {}
+  ~OpenDirectRoute() override {
+    post_([ends = std::move(ends_)] { ends->drop_bridges(); });
+  }
+
+  std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
+  std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
+
+  void follow(const ContainerRef& container, std::function<void(Error)>) override {
+    post_([&loop = loop_, ends = ends_, container] { ends->bridge(loop, container); });
+  }
+
   void finish(std::function<void()> drained) override {
-    post_([ends = ends_, drained = std::move(drained)] {
-      ends->drop();
-      if (drained) drained();
-    });
+    post_([ends = ends_, drained = std::move(drained)] { ends->finish(drained); });
   }
 
  private:
-  struct Ends {
-    std::shared_ptr<UniqueFd> get(const std::shared_ptr<UniqueFd>& end) {
-      const std::lock_guard lock{mutex};
-      return end;
-    }
-    void drop() {
-      const std::lock_guard lock{mutex};
-      out.reset();
-      err.reset();
-    }
-    std::mutex mutex;
-    std::shared_ptr<UniqueFd> out;
-    std::shared_ptr<UniqueFd> err;
-  };
+  EventLoop& loop_;
   EventLoop::Poster post_;
-  std::shared_ptr<Ends> ends_;
+  std::shared_ptr<FifoEnds> ends_;
 };
 
-class PumpedRoute final : public LogRoute {
+class PumpedRoute final : public FifoRoute {
  public:
-  PumpedRoute(EventLoop::Poster post, std::shared_ptr<LogPump> pump)
-      : post_{std::move(post)}, pump_{std::move(pump)} {}
+  PumpedRoute(EventLoop& loop, std::shared_ptr<FifoEnds> ends)
+      : loop_{loop},
+        post_{loop.poster()},
+        ends_{std::move(ends)},
+        pump_{std::make_shared<LogPump>(loop, ends_->get(0), ends_->get(1))} {}
   ~PumpedRoute() override {
-    post_([pump = std::move(pump_)] { pump->stop(); });
+    post_([pump = std::move(pump_), ends = std::move(ends_)] {
+      pump->stop();
+      ends->drop_bridges();
+    });
   }
 
   bool pumped() const override { return true; }
+  std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
+  std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
     const auto path = container.state.find("log_path");
     std::string log = path == container.state.end() ? std::string{} : path->second;
-    post_([pump = pump_, name = container.name, log = std::move(log),
+    post_([&loop = loop_, pump = pump_, ends = ends_, name = container.name, log = std::move(log),
            failed = std::move(failed)]() mutable {
+      ends->bridge(loop, {});  // from the pipe that the pump writes to
       if (!log.empty()) return pump->follow(std::move(log), std::move(failed));
       if (failed) {
         failed({ErrorCode::kInternal, "copy the log", name, "the engine named no log file", {}});
@@ -89,34 +142,41 @@ class PumpedRoute final : public LogRoute {
   }
 
   void finish(std::function<void()> drained) override {
-    post_([pump = pump_, drained = std::move(drained)]() mutable {
-      pump->finish(std::move(drained));
+    post_([pump = pump_, ends = ends_, drained = std::move(drained)]() mutable {
+      pump->finish([ends, drained = std::move(drained)] { ends->finish(drained); });
     });
   }
 
  private:
+  EventLoop& loop_;
   EventLoop::Poster post_;
+  std::shared_ptr<FifoEnds> ends_;
   std::shared_ptr<LogPump> pump_;
 };
 
-}  // namespace
-
-Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(EventLoop& loop,
-                                                            const LogPaths& paths) {
-  auto out = open_sink(paths.stdout_path, 0);
+Expected<std::shared_ptr<FifoEnds>> open_ends(const LogPaths& paths, int flags,
+                                              std::shared_ptr<AppearanceWatch> watch) {
+  auto out = open_sink(paths.stdout_path, flags);
   if (!out) return fail(std::move(out.error()));
-  auto err = open_sink(paths.stderr_path, 0);
+  auto err = open_sink(paths.stderr_path, flags);
   if (!err) return fail(std::move(err.error()));
-  return std::make_shared<OpenDirectRoute>(loop.poster(), std::move(*out), std::move(*err));
+  return std::make_shared<FifoEnds>(paths, std::move(watch), std::move(*out), std::move(*err));
 }
 
-Expected<std::shared_ptr<LogRoute>> open_pumped_route(EventLoop& loop, const LogPaths& paths) {
-  auto out = open_sink(paths.stdout_path, O_NONBLOCK);
-  if (!out) return fail(std::move(out.error()));
-  auto err = open_sink(paths.stderr_path, O_NONBLOCK);
-  if (!err) return fail(std::move(err.error()));
-  return std::make_shared<PumpedRoute>(
-      loop.poster(), std::make_shared<LogPump>(loop, std::move(*out), std::move(*err)));
+}  // namespace
+
+Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(
+    EventLoop& loop, const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch) {
+  auto ends = open_ends(paths, 0, std::move(watch));
+  if (!ends) return fail(std::move(ends.error()));
+  return std::make_shared<OpenDirectRoute>(loop, std::move(*ends));
+}
+
+Expected<std::shared_ptr<FifoRoute>> open_pumped_route(EventLoop& loop, const LogPaths& paths,
+                                                       std::shared_ptr<AppearanceWatch> watch) {
+  auto ends = open_ends(paths, O_NONBLOCK, std::move(watch));
+  if (!ends) return fail(std::move(ends.error()));
+  return std::make_shared<PumpedRoute>(loop, std::move(*ends));
 }
 
 }  // namespace ndc::runtime

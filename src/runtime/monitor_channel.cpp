@@ -45,6 +45,8 @@ int Channel::patience(std::int64_t now) const {
   return static_cast<int>(next);
 }
 
+bool Channel::due(std::int64_t now) const { return now - checked_ >= kSinkCheck; }
+
 bool Channel::read_source(std::int64_t now) {
   if (now - checked_ >= kSinkCheck) tick(now);  // first: it uses the buffer too
   const ssize_t size = ::read(source_.get(), buffer, sizeof buffer);

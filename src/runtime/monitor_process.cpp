@@ -449,7 +449,9 @@ bool Monitor::step() {
       channels[i]->write_sink(now);
       progress_at_ = now;
     }
-    if (channels[i]->patience(now) == 0) channels[i]->tick(now);
+    if (channels[i]->patience(now) == 0 || (exited_ && channels[i]->due(now))) {
+      channels[i]->tick(now);
+    }
   }
   for (int i = 0; i < kMaxClients; ++i) {
     if (fds[6 + i].fd >= 0 && fds[6 + i].revents != 0) serve(clients_[i]);

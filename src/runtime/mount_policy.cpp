@@ -1,5 +1,7 @@
 #include "runtime/mount_policy.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -95,6 +97,38 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
 Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
                                    const PluginConfig::Volumes& policy) {
   return allowed_source(spec, Volume{path, "/", {}}, policy);
+}
+
+std::vector<Error> device_refusals(const TaskConfig& config) {
+  std::vector<Error> errors;
+  for (const Device& device : config.devices) {
+    struct stat info {};
+    if (::stat(device.host_path.c_str(), &info) != 0) {
+      errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path,
+                        "no such device on this node", "constrain the job to nodes that have it"});
+    } else if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode) && !S_ISDIR(info.st_mode)) {
+      errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path,
+                        "it is no device", "mount files and sockets with volumes"});
+    }
+  }
+  return errors;
+}
+
+std::optional<Error> ssh_agent_refusal(const TaskConfig& config) {
+  if (!config.ssh_agent) return std::nullopt;
+  Error error{ErrorCode::kInvalidConfig, "use setting", "ssh_agent", {}, {}};
+  const std::string path = ssh_agent_socket();
+  struct stat info {};
+  if (path.empty()) {
+    error.cause = "the Nomad client's environment names no agent (SSH_AUTH_SOCK)";
+    error.hint = "start the Nomad client with SSH_AUTH_SOCK set";
+  } else if (::stat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) {
+    error.cause = "there is no agent at " + ndc::quoted(path) + " any more";
+    error.hint = "start one there, or the Nomad client with another SSH_AUTH_SOCK";
+  } else {
+    return std::nullopt;
+  }
+  return error;
 }
 
 std::string ssh_agent_socket() {

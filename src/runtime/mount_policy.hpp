@@ -2,6 +2,7 @@
 // nothing.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ namespace ndc::runtime {
 Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const TaskConfig& config,
                                                      const PluginConfig::Volumes& policy);
 
+// Each of `devices` that is not there, or is no device (nor a directory of devices).
+std::vector<Error> device_refusals(const TaskConfig& config);
+
 // The real path of a file that the job names relative to its task's directory, such as an image
 // archive. kInvalidConfig where it is not there or leads out of the task's own directories.
 Expected<std::string> task_file(const TaskSpec& spec, const std::string& path);
@@ -27,6 +31,9 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path);
 // kInvalidConfig where it does not exist or is not allowed.
 Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
                                    const PluginConfig::Volumes& policy);
+
+// Why the job cannot have the node's agent, if it asks for it.
+std::optional<Error> ssh_agent_refusal(const TaskConfig& config);
 
 // The agent's socket that the Nomad client was started with (SSH_AUTH_SOCK); empty if none.
 std::string ssh_agent_socket();

@@ -144,19 +144,23 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
   if (hostname.empty() && group) hostname = spec.group_network->hostname;
   if (hostname.empty() && mode.kind != Kind::kHost) hostname = request.name;
   if (!hostname.empty()) options.push_back("--hostname=" + hostname);
-  if (group && !spec.group_network->hostname.empty() && !spec.group_network->address.empty()) {
-    options.push_back("--add-host=" + spec.group_network->hostname + ":" +
-                      spec.group_network->address);
+  // In a namespace that it did not make podman knows no address to put into /etc/hosts.
+  if (group && !request.group_address.empty()) {
+    const std::string& shared = spec.group_network->hostname;
+    options.push_back("--add-host=" + hostname + ":" + request.group_address);
+    if (!shared.empty() && shared != hostname) {
+      options.push_back("--add-host=" + shared + ":" + request.group_address);
+    }
   }
   for (const std::string& port : published_ports(spec, config)) {
     options.push_back("--publish=" + port);
   }
   if (config.mac_address) options.push_back("--mac-address=" + *config.mac_address);
-  // What belongs to the network's owner is not this task's to say.
-  if (mode.kind == Kind::kNone || mode.kind == Kind::kTask) return;
   for (const ExtraHost& host : config.extra_hosts) {
     options.push_back("--add-host=" + host.name + ":" + host.address);
   }
+  // What belongs to the network's owner is not this task's to say.
+  if (mode.kind == Kind::kNone || mode.kind == Kind::kTask) return;
   const DnsSettings group_dns = spec.dns.value_or(DnsSettings{});
   const auto add = [&options](const char* flag, const std::vector<std::string>& own,
                               const std::vector<std::string>& inherited) {
@@ -264,8 +268,16 @@ std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& confi
   if (kind == Kind::kTask && config.network_mode.name == spec.name) {
     refuse("network_mode", "a task cannot share its own network", "name another task of the group");
   }
-  if (mode != nullptr && !config.dns.empty()) {
-    refuse("dns", std::string{mode} + " has no name servers of its own", "remove one of the two");
+  const auto refuse_dns = [&](const char* key, const std::vector<std::string>& values) {
+    if (mode == nullptr || values.empty()) return;
+    refuse(key, std::string{mode} + " has no name servers of its own", "remove one of the two");
+  };
+  refuse_dns("dns", config.dns);
+  refuse_dns("dns_search", config.dns_search);
+  refuse_dns("dns_options", config.dns_options);
+  if (kind == Kind::kTask && !config.extra_hosts.empty()) {
+    refuse("extra_hosts", std::string{mode} + " has its hosts too",
+           "list them in the task whose network it is");
   }
   if (mode != nullptr && !config.ports.empty()) {
     refuse("ports", std::string{mode} + " has no ports of its own",

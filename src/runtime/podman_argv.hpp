@@ -39,6 +39,7 @@ struct PodmanRequest {
   std::string conmon_pid_file;
   std::string log_file;          // with a TTY
   std::string ssh_agent_socket;  // on the host; empty unless the job asks for it
+  std::string group_address;     // in the group's namespace; empty where it has none
 };
 
 struct PodmanArguments {

@@ -30,6 +30,10 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   // The same, for calls that are long by nature (pulls): takes no slot.
   void run_aside(Command command, std::function<void(Expected<CommandResult>)> done);
 
+  // Called when a call failed because podman is missing, broke off or did not answer, and, while it
+  // is set, when the executable comes, goes or changes. Loop thread only.
+  void on_doubt(std::function<void()> doubt);
+
   // run(), and an exit code other than 0 is an error too: podman_error() with `what` and `on`.
   void run_ok(std::vector<std::string> arguments, std::string what, std::string on,
               std::function<void(Expected<std::string>)> done);
@@ -40,6 +44,8 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
     std::function<void(Expected<CommandResult>)> done;
   };
   void next();
+  void finished(const Expected<CommandResult>& result) const;
+  void look_at_program();
 
   EventLoop& loop_;
   std::string program_;
@@ -47,6 +53,9 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   std::chrono::nanoseconds timeout_;
   std::deque<Waiting> waiting_;
   int running_ = 0;
+  std::function<void()> doubt_;
+  std::string program_seen_;  // what was last to be seen of the executable
+  std::shared_ptr<EventLoop::Timer> look_;
 };
 
 }  // namespace ndc::runtime

@@ -35,6 +35,15 @@ const std::vector<Rule>& rules() {
       {"name unknown", kImageNotFound, "check the image's name"},
       {"no image found in manifest list", kImageNotFound,
        "the image does not exist for this machine's architecture"},
+      {"no image found in image index", kImageNotFound,
+       "the image does not exist for this machine's architecture"},
+      {"statuscode: 401", kAuthFailed, "check the image's name and log in: podman login"},
+      {"statuscode: 403", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"statuscode: 404", kImageNotFound, "check the image's name and tag"},
+      {"statuscode: 429", kRegistryUnreachable,
+       "the registry limits pulls: log in or use a mirror"},
+      {"invalid status code from registry 404", kImageNotFound,
+       "the registry does not have all of the image: push it again"},
       {"did not resolve to an alias", kImageNotFound,
        "write the registry too, for example \"docker.io/library/redis:7\""},
       {"invalid reference format", kInvalidConfig,
@@ -94,13 +103,24 @@ bool contains(std::string_view text, std::string_view part) {
 std::string podman_reason(std::string_view err) {
   std::string_view last;
   std::string_view last_error;
+  std::string_view last_other;  // that is no "Error: …"
   while (!err.empty()) {
     const std::size_t end = err.find('\n');
     const std::string_view line = err.substr(0, end);
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos) last = line;
-    if (line.starts_with("Error: ")) last_error = line.substr(7);
+    const bool empty = line.find_first_not_of(" \t\r") == std::string_view::npos;
+    if (!empty) last = line;
+    if (line.starts_with("Error: ")) {
+      last_error = line.substr(7);
+    } else if (!empty) {
+      last_other = line;
+    }
     if (end == std::string_view::npos) break;
     err.remove_prefix(end + 1);
+  }
+  // With the passthrough log driver the OCI runtime's words are a line of their own, and podman
+  // only says that it did not get them.
+  if (last_error.find("no logs from conmon") != std::string_view::npos && !last_other.empty()) {
+    last_error = last_other;
   }
   std::string reason = valid_utf8((last_error.empty() ? last : last_error).substr(0, kMaxReason));
   for (char& c : reason) {
@@ -118,6 +138,8 @@ bool says_no_such_image(std::string_view err) {
 }
 
 bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
+
+bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }
 
 Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {

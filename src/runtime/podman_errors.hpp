@@ -17,6 +17,8 @@ Error podman_error(std::string what, std::string on, const ExitStatus& status,
 bool says_no_such_container(std::string_view err);
 bool says_no_such_image(std::string_view err);
 bool says_name_in_use(std::string_view err);
+// Others share its network.
+bool says_has_dependents(std::string_view err);
 
 // The line that says why: the last "Error: …", else the last line. At most 600 bytes.
 std::string podman_reason(std::string_view err);

@@ -96,6 +96,7 @@ Expected<std::shared_ptr<ExecSession>> podman_exec(EventLoop& loop, const Podman
   command.environment.push_back(marker);
 
   ExecProcessOptions options;
+  options.terminal = TerminalMode::kRaw;
   options.terminate_inside = [&loop, id = container.id, marker] {
     kill_inside(id, marker);
     // Ended within its first moments it may only now be about to start.

@@ -1,5 +1,6 @@
 #include "runtime/podman_files.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +64,17 @@ void PodmanFiles::remove() const {
   if (!is_state_name(name_)) return;
   std::error_code ignored;  // what stays is made anew, or replaced, by the next task of this name
   std::filesystem::remove_all(directory_, ignored);
+}
+
+Expected<std::shared_ptr<UniqueFd>> PodmanFiles::endless_input() const {
+  const std::string path = directory_ + "/stdin";
+  ::unlink(path.c_str());
+  if (::mkfifo(path.c_str(), 0600) != 0) return fail(state_error(path, std::strerror(errno)));
+  auto fd = std::make_shared<UniqueFd>(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const int error = errno;
+  ::unlink(path.c_str());
+  if (!*fd) return fail(state_error(path, std::strerror(error)));
+  return fd;
 }
 
 std::optional<std::string> PodmanFiles::id() const {

@@ -3,10 +3,13 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "model/error.hpp"
+#include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 
@@ -26,6 +29,10 @@ class PodmanFiles {
   std::string pid_file() const { return directory_ + "/pid"; }
   std::string conmon_pid_file() const { return directory_ + "/conmon.pid"; }
   std::string log_file() const { return directory_ + "/console.log"; }
+
+  // A standard input that neither has anything nor ever ends: whoever reads it holds its other end
+  // too. Nobody finds it by a name. The error is kInternal.
+  Expected<std::shared_ptr<UniqueFd>> endless_input() const;
 
   // What podman wrote; nullopt while it has not.
   std::optional<std::string> id() const;

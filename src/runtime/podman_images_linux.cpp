@@ -20,7 +20,13 @@ using namespace std::chrono_literals;
 constexpr const char* kFind = "look up image";
 constexpr const char* kPull = "pull image";
 constexpr const char* kLoad = "load image";
+constexpr const char* kRemove = "remove image";
 constexpr auto kWatchInterval = 1s;
+
+// Podman never is wholly still: its scheduler wakes itself through a pipe, some bytes a second.
+// Less than this is no progress.
+constexpr std::uint64_t kLeastStep = 1024;
+constexpr double kLeastRate = 256;  // bytes per second
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
 
@@ -35,7 +41,9 @@ struct PullWatch {
   std::optional<Error> look(pid_t pid) {
     const auto now = std::chrono::steady_clock::now();
     const auto current = bytes_moved(pid);
-    if (current && *current != bytes) {
+    const double seconds = std::chrono::duration<double>(now - moved).count();
+    if (current && *current >= bytes + kLeastStep &&
+        static_cast<double>(*current - bytes) >= kLeastRate * seconds) {
       bytes = *current;
       moved = now;
       if (progress) progress(bytes);
@@ -102,10 +110,16 @@ void PodmanImages::pull(PullRequest request, Done<Image> done) {
                                                           kWatchInterval, request.stall_timeout / 4)
                                                     : kWatchInterval;
   cli_->run_aside(std::move(pull), [self = shared_from_this(), image = request.image,
+                                    timeout = request.timeout,
                                     done = std::move(done)](Expected<CommandResult> result) {
     if (!result) {
       Error error = std::move(result.error());
       if (error.what == kPull) return done(fail(std::move(error)));  // PullWatch's
+      if (error.code == ErrorCode::kTimeout) {
+        return done(fail({ErrorCode::kTimeout, kPull, image.reference,
+                          "it was not done within " + format_duration(timeout) + "; ended",
+                          "check the registry and the network, or raise image_pull_timeout"}));
+      }
       return done(fail(std::move(error).wrap(kPull, image.reference)));
     }
     if (!ok(*result)) {
@@ -146,6 +160,18 @@ void PodmanImages::load(LoadRequest request, Done<Image> done) {
                                    "it holds: " + podman_reason(result->out)},
                                   done);
                   });
+}
+
+void PodmanImages::remove(std::string reference, Done<void> done) {
+  cli_->run(cli_->command({"image", "rm", "--", reference}),
+            [reference, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) return done(fail(std::move(result.error()).wrap(kRemove, reference)));
+              if (ok(*result) || says_no_such_image(result->err)) return done({});
+              Error error = podman_error(kRemove, reference, result->status, result->err);
+              // 2: a container uses it, or an image is made of it.
+              if (result->status == ExitStatus{Exited{2}}) error.code = ErrorCode::kWrongState;
+              done(fail(std::move(error)));
+            });
 }
 
 }  // namespace ndc::runtime

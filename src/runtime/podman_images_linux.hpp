@@ -19,6 +19,7 @@ class PodmanImages : public std::enable_shared_from_this<PodmanImages> {
   void find(ImageQuery query, Done<std::optional<Image>> done);
   void pull(PullRequest request, Done<Image> done);
   void load(LoadRequest request, Done<Image> done);
+  void remove(std::string reference, Done<void> done);
 
  private:
   // The image has to be there now: `what` and `cause` say so if it is not.

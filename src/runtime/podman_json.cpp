@@ -150,6 +150,21 @@ bool is_for_platform(const PodmanImage& image, std::string_view platform) {
   return !image.variant.empty() && platform == own + "/" + image.variant;
 }
 
+namespace {
+
+std::map<std::string, std::string> string_map(const Value& object) {
+  std::map<std::string, std::string> out;
+  if (!object.IsObject()) return out;
+  for (const auto& entry : object.GetObject()) {
+    if (!entry.value.IsString()) continue;
+    out.emplace(std::string{entry.name.GetString(), entry.name.GetStringLength()},
+                std::string{entry.value.GetString(), entry.value.GetStringLength()});
+  }
+  return out;
+}
+
+}  // namespace
+
 Expected<PodmanContainer> parse_container(std::string_view json) {
   rapidjson::Document document;
   if (auto ok = parse(json, document); !ok) return fail(std::move(ok.error()));
@@ -175,13 +190,7 @@ Expected<PodmanContainer> parse_container(std::string_view json) {
   }
   const Value* config = member(*object, "Config");
   const Value* labels = config != nullptr ? member(*config, "Labels") : nullptr;
-  if (labels != nullptr && labels->IsObject()) {
-    for (const auto& label : labels->GetObject()) {
-      if (!label.value.IsString()) continue;
-      out.labels.emplace(std::string{label.name.GetString(), label.name.GetStringLength()},
-                         std::string{label.value.GetString(), label.value.GetStringLength()});
-    }
-  }
+  if (labels != nullptr) out.labels = string_map(*labels);
   return out;
 }
 
@@ -200,6 +209,30 @@ Expected<PodmanImage> parse_image(std::string_view json) {
     if (std::string signal = text(*config, "StopSignal"); !signal.empty()) {
       out.stop_signal = std::move(signal);
     }
+  }
+  return out;
+}
+
+Expected<std::vector<PodmanListed>> parse_list(std::string_view json) {
+  rapidjson::Document document;
+  if (auto ok = parse(json, document); !ok) return fail(std::move(ok.error()));
+  std::vector<PodmanListed> out;
+  if (document.IsNull()) return out;  // of no container at all
+  if (!document.IsArray()) return fail(malformed("it is no list"));
+  for (const Value& object : document.GetArray()) {
+    if (!object.IsObject()) continue;
+    PodmanListed entry;
+    entry.id = text(object, "Id");
+    entry.running = text(object, "State") == "running";
+    const Value* names = member(object, "Names");
+    if (names != nullptr && names->IsArray() && !names->Empty() && (*names)[0].IsString()) {
+      entry.name = {(*names)[0].GetString(), (*names)[0].GetStringLength()};
+    }
+    if (const std::int64_t seconds = number(object, "Created"); seconds > 0) {
+      entry.created_at = WallTime{std::chrono::seconds{seconds}};
+    }
+    if (const Value* labels = member(object, "Labels")) entry.labels = string_map(*labels);
+    if (is_id(entry.id) && !entry.name.empty()) out.push_back(std::move(entry));
   }
   return out;
 }

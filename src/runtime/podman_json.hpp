@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/error.hpp"
 #include "model/task_exit.hpp"
@@ -42,6 +43,16 @@ struct PodmanImage {
 Expected<PodmanContainer> parse_container(std::string_view json);
 // `podman image inspect`.
 Expected<PodmanImage> parse_image(std::string_view json);
+
+struct PodmanListed {
+  std::string id;
+  std::string name;
+  bool running = false;
+  std::optional<WallTime> created_at;
+  std::map<std::string, std::string> labels;
+};
+// `podman ps --format json`; an entry without an id or a name is left out.
+Expected<std::vector<PodmanListed>> parse_list(std::string_view json);
 
 struct PodmanInfo {
   std::string version;

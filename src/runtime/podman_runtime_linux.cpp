@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "model/capabilities.hpp"
+#include "model/labels.hpp"
 #include "model/operator_policy.hpp"
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
@@ -22,6 +23,7 @@
 #include "runtime/podman_exec_linux.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
+#include "runtime/podman_remove_linux.hpp"
 #include "runtime/podman_start_linux.hpp"
 #include "runtime/proc_linux.hpp"
 
@@ -33,7 +35,6 @@ using namespace std::chrono_literals;
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
 constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
-constexpr int kKilled = 128 + SIGKILL;
 
 pid_t init_pid(const ContainerRef& container) {
   const auto found = container.state.find("pid");
@@ -84,6 +85,7 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
       cli_{std::make_shared<PodmanCli>(*loop_, config_)},
       images_{std::make_shared<PodmanImages>(cli_)},
       exits_{std::make_shared<ExitWatch>(*loop_)},
+      fifos_{make_appearance_watch(*loop_)},
       state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
 
 // --- the node ---------------------------------------------------------------------------------
@@ -130,6 +132,11 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
   });
 }
 
+void PodmanRuntime::on_doubt(std::function<void()> doubt) {
+  loop_->post(
+      [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
+}
+
 void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
                           std::shared_ptr<const TaskConfig> config, Done<void> done) {
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
@@ -138,11 +145,8 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
     for (Error& error : policy_refusals(*config, self->config_)) {
       errors.push_back(std::move(error));
     }
-    if (config->ssh_agent && ssh_agent_socket().empty()) {
-      errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
-                        "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
-                        "start the Nomad client with SSH_AUTH_SOCK set"});
-    }
+    if (auto error = ssh_agent_refusal(*config)) errors.push_back(std::move(*error));
+    for (Error& error : device_refusals(*config)) errors.push_back(std::move(error));
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }
@@ -171,11 +175,18 @@ void PodmanRuntime::load_image(LoadRequest request, Done<Image> done) {
   });
 }
 
+void PodmanRuntime::remove_image(std::string reference, Done<void> done) {
+  loop_->post(
+      [images = images_, reference = std::move(reference), done = std::move(done)]() mutable {
+        images->remove(std::move(reference), std::move(done));
+      });
+}
+
 // --- one task's container -----------------------------------------------------------------------
 
 Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& paths, bool tty) {
-  if (tty) return open_pumped_route(*loop_, paths);
-  return open_direct_route(*loop_, paths);
+  if (tty) return open_pumped_route(*loop_, paths, fifos_);
+  return open_direct_route(*loop_, paths, fifos_);
 }
 
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
@@ -254,9 +265,13 @@ void PodmanRuntime::inspect(const ContainerRef& container,
 void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
   exits_->watch(conmon, [self = shared_from_this(), container,
                          exited = std::move(exited)](std::optional<int> code) {
-    // Whether it was the kernel's OOM killer that sent SIGKILL, podman knows.
-    if (code && *code != kKilled) {
-      return exited({Exited{*code}, false, std::chrono::system_clock::now()});
+    if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
+    // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). The cgroup is
+    // still there: podman removes it when conmon ends.
+    const auto cgroup = saved_cgroup(container);
+    const auto killed = cgroup ? oom_kills(*cgroup) : std::nullopt;
+    if (code && killed) {
+      return exited({Exited{*code}, *killed > 0, std::chrono::system_clock::now()});
     }
     self->ask_exit({container, code, exited, 0});
   });
@@ -349,24 +364,35 @@ void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
                done = std::move(done)]() mutable {
-    const PodmanFiles files{self->state_dir_, container.name};
     if (keep_container) {
-      files.remove();
+      PodmanFiles{self->state_dir_, container.name}.remove();
       return done({});
     }
     const char* what = "remove container";
     if (auto valid = check_ref(container, what); !valid) {
       return done(fail(std::move(valid.error())));
     }
-    self->cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id},
-                       what, container.name,
-                       [files, done = std::move(done)](Expected<std::string> result) {
-                         if (!result && result.error().code != ErrorCode::kContainerGone) {
-                           return done(fail(std::move(result.error())));
-                         }
-                         files.remove();
-                         done({});
-                       });
+    remove_container(self->cli_, self->state_dir_, std::move(container), std::move(done));
+  });
+}
+
+void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
+  loop_->post([cli = cli_, done = std::move(done)]() mutable {
+    cli->run_ok({"ps", "--all", "--no-trunc", "--format=json",
+                 std::string{"--filter=label="} + kLabelTaskId},
+                "list containers", {}, [done = std::move(done)](Expected<std::string> result) {
+                  auto listed = std::move(result).and_then(
+                      [](const std::string& text) { return parse_list(text); });
+                  if (!listed) return done(fail(std::move(listed.error())));
+                  std::vector<FoundContainer> out;
+                  for (PodmanListed& entry : *listed) {
+                    out.push_back({{std::move(entry.name), std::move(entry.id), {}},
+                                   std::move(entry.labels),
+                                   entry.running,
+                                   entry.created_at});
+                  }
+                  done(std::move(out));
+                });
   });
 }
 
@@ -376,7 +402,9 @@ void PodmanRuntime::sample(std::vector<ContainerRef> containers,
     std::vector<UsageReading> readings;
     readings.reserve(containers.size());
     for (ContainerRef& container : containers) {
-      auto files = find_cgroup(init_pid(container), container.id);
+      const auto saved = saved_cgroup(container);
+      auto files =
+          saved ? Expected<CgroupFiles>{*saved} : find_cgroup(init_pid(container), container.id);
       auto usage = files ? read_usage(*files) : Expected<UsageSample>{fail(files.error())};
       readings.push_back({std::move(container), std::move(usage)});
     }

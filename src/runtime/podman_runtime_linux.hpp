@@ -11,6 +11,7 @@
 #include "model/plugin_config.hpp"
 #include "runtime/conmon_linux.hpp"
 #include "runtime/container_runtime.hpp"
+#include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
 
@@ -25,11 +26,14 @@ class PodmanRuntime final : public ContainerRuntime,
 
   std::string_view name() const override { return "podman"; }
   void probe(std::function<void(Fingerprint)> done) override;
+  void on_doubt(std::function<void()> doubt) override;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
              Done<void> done) override;
   void find_image(ImageQuery image, Done<std::optional<Image>> done) override;
   void pull_image(PullRequest request, Done<Image> done) override;
   void load_image(LoadRequest request, Done<Image> done) override;
+  void remove_image(std::string reference, Done<void> done) override;
+  void list_containers(Done<std::vector<FoundContainer>> done) override;
   Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
   void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;
   void attach(ContainerRef container, ExitSink exited, Done<Attached> done) override;
@@ -65,6 +69,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<PodmanCli> cli_;
   std::shared_ptr<PodmanImages> images_;
   std::shared_ptr<ExitWatch> exits_;
+  std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
 };
 

@@ -5,9 +5,12 @@
 
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
+#include "runtime/cgroup_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/netns_linux.hpp"
 #include "runtime/podman_errors.hpp"
+#include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
 
 namespace ndc::runtime {
@@ -44,6 +47,8 @@ PodmanStart::PodmanStart(EventLoop& loop, std::shared_ptr<PodmanCli> cli,
     : loop_{loop},
       cli_{std::move(cli)},
       volume_policy_{config.volumes},
+      patience_{config.command_timeout},
+      state_dir_{state_dir},
       request_{std::move(request)},
       done_{std::move(done)},
       files_{state_dir, request_.container_name} {}
@@ -54,7 +59,9 @@ void PodmanStart::begin() {
   PodmanRequest wanted;
   wanted.spec = request_.spec.get();
   wanted.config = request_.config.get();
-  wanted.image = request_.image.reference;
+  // By its id: the name may mean another image by now, of another platform for example.
+  const Image& image = request_.image;
+  wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted.mounts = std::move(*mounts);
@@ -62,10 +69,28 @@ void PodmanStart::begin() {
   wanted.conmon_pid_file = files_.conmon_pid_file();
   wanted.log_file = files_.log_file();
   if (request_.config->ssh_agent) wanted.ssh_agent_socket = ssh_agent_socket();
+  if (const auto& group = request_.spec->group_network) {
+    wanted.group_address =
+        group->address.empty() ? namespace_address(group->namespace_path) : group->address;
+  }
   auto arguments = podman_arguments(wanted);
   if (!arguments) return answer(std::move(arguments.error()));
   arguments_ = std::move(*arguments);
+  const NetworkMode& mode = request_.config->network_mode;
+  if (mode.kind == NetworkMode::Kind::kTask) return launch_beside(mode.name);
   launch();
+}
+
+void PodmanStart::launch_beside(const std::string& peer) {
+  await_peer(loop_, state_dir_, request_.spec, peer, patience_,
+             [self = shared_from_this()](Expected<NetworkOwner> owner) {
+               if (!owner) {
+                 return self->answer(
+                     std::move(owner.error()).wrap(kStartContainer, self->request_.container_name));
+               }
+               self->network_owner_ = std::move(*owner);
+               self->launch();
+             });
 }
 
 Expected<Command> PodmanStart::command(const std::string& verb,
@@ -86,14 +111,23 @@ void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
-  if (!request_.config->tty) {
-    const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs);
-    if (!route || !route->stdout_fd() || !route->stderr_fd()) {
-      return answer({ErrorCode::kInternal,
-                     kStartContainer,
-                     request_.container_name,
-                     "the task's log route is closed",
-                     {}});
+  const auto route = std::dynamic_pointer_cast<FifoRoute>(request_.logs);
+  if (!route || !route->stdout_fd() || !route->stderr_fd()) {
+    return answer({ErrorCode::kInternal,
+                   kStartContainer,
+                   request_.container_name,
+                   "the task's log route is closed",
+                   {}});
+  }
+  if (request_.config->tty) {
+    // conmon has them open for as long as the container runs: without a writer, when this plugin
+    // dies, the collector would see the end of the stream and read no more.
+    run->held_fds = {route->stdout_fd(), route->stderr_fd()};
+  } else {
+    if (request_.config->interactive) {
+      auto input = files_.endless_input();
+      if (!input) return answer(std::move(input.error()));
+      run->in = std::move(*input);
     }
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
@@ -110,8 +144,10 @@ void PodmanStart::launched(Expected<CommandResult> result) {
   if (!result) {
     Error error = std::move(result.error()).wrap(kStartContainer, name);
     if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
+    broke_off_ = true;
     return diagnose(std::move(error));
   }
+  broke_off_ = !std::holds_alternative<Exited>(result->status);
   diagnose(podman_error(kStartContainer, name, result->status, result->err));
 }
 
@@ -120,6 +156,7 @@ void PodmanStart::started() {
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
   if (id && pid > 0 && conmon_pid > 0) return answer(*id, pid, conmon_pid);
+  broke_off_ = true;
   diagnose({ErrorCode::kRuntimeUnavailable,
             kStartContainer,
             request_.container_name,
@@ -152,11 +189,12 @@ void PodmanStart::diagnose(Error first_error) {
 void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
   const std::string& name = request_.container_name;
   if (label(found, kLabelTaskId) == request_.spec->id) {
-    if (first_error.code == ErrorCode::kTimeout) {
+    // An earlier call for this very attempt got as far as starting it: this is the task. But where
+    // it was this call that broke off, nobody can say what of it is missing.
+    if (found.has_run() && !broke_off_) return adopt(found);
+    if (found.has_run() || first_error.code == ErrorCode::kTimeout) {
       return remove_and_answer(found.id, std::move(first_error));
     }
-    // An earlier call for this very attempt got as far as starting it: this is the task.
-    if (found.has_run()) return adopt(found);
     return second_look(found.id, std::move(first_error));
   }
   const bool of_this_allocation =
@@ -172,10 +210,16 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
 
 void PodmanStart::replace(const std::string& id) {
   replaced_ = true;
-  cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
+  // With it go the tasks that share its network: that network has ended, and Nomad starts them
+  // again into the new one.
+  cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
                "remove an earlier attempt's container", id,
                [self = shared_from_this()](Expected<std::string> result) {
                  if (!result) return self->answer(std::move(result.error()));
+                 if (std::count(result->begin(), result->end(), '\n') > 1) {
+                   self->notes_.emplace_back(
+                       "Ended the tasks that shared the network of this task's earlier attempt");
+                 }
                  self->files_.remove();
                  self->launch();
                });
@@ -232,6 +276,10 @@ void PodmanStart::remove_and_answer(const std::string& id, Error error) {
 }
 
 void PodmanStart::answer(Error error) {
+  if (const auto taken = parse_taken_port(error.cause)) {
+    const std::string owner = port_owner(*taken);
+    if (!owner.empty()) error.cause += " by " + owner;
+  }
   files_.remove();
   done_(fail(std::move(error)));
 }
@@ -244,6 +292,15 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
   // Nothing to find where it has ended already: then attach() learns the rest.
   if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
+  if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
+  if (const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs)) {
+    const auto stdout_fd = route->stdout_fd();
+    const auto stderr_fd = route->stderr_fd();
+    save_pipes({stdout_fd ? stdout_fd->get() : -1, stderr_fd ? stderr_fd->get() : -1},
+               out.container);
+  }
+  if (network_owner_) network_owner_->save(out.container);
+  out.notes = std::move(notes_);
   out.started_at = std::chrono::system_clock::now();
   out.network = driver_network(*request_.spec, *request_.config, container_address(pid));
   done_(std::move(out));

@@ -2,7 +2,9 @@
 // is about finding out why it did not, and leaving nothing behind.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
+#include "runtime/podman_peer_linux.hpp"
 
 namespace ndc::runtime {
 
@@ -25,6 +28,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   void begin();
 
  private:
+  void launch_beside(const std::string& peer);
   void launch();
   void launched(Expected<CommandResult> result);
   void started();
@@ -44,11 +48,17 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   EventLoop& loop_;
   std::shared_ptr<PodmanCli> cli_;
   PluginConfig::Volumes volume_policy_;
+  std::chrono::nanoseconds patience_;
+  std::string state_dir_;
   StartRequest request_;
   Done<StartedContainer> done_;
   PodmanFiles files_;
   PodmanArguments arguments_;
+  std::optional<NetworkOwner> network_owner_;  // of network_mode = "task:<name>"
+  std::vector<std::string> notes_;
   bool replaced_ = false;
+  bool broke_off_ =
+      false;  // podman was killed or did not do all: its container is not to be trusted
 };
 
 // The address and ports of a task that has a network of its own.

@@ -100,8 +100,11 @@ void RunningCommand::start() {
   plan.argv = command_.argv;
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
-  if (command_.in.fd) plan.fds[0] = command_.in.fd->get();
+  if (command_.in) plan.fds[0] = command_.in->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
+  for (std::size_t i = 0; i < command_.held_fds.size(); ++i) {
+    if (command_.held_fds[i]) plan.held[i] = command_.held_fds[i]->get();
+  }
 
   auto out_end = connect(command_.out, out_, plan.fds[1]);
   if (!out_end) return finish(fail(std::move(out_end.error())));
@@ -111,10 +114,11 @@ void RunningCommand::start() {
   auto child = Child::spawn(loop_, plan, [self = shared_from_this()](ExitStatus status) {
     self->exited(std::move(status));
   });
-  command_.in.fd.reset();
+  command_.in.reset();
   command_.out.fd.reset();
   command_.err.fd.reset();
   command_.extra_fd.reset();
+  command_.held_fds = {};
   if (!child) return finish(fail(std::move(child.error())));
   child_ = *child;
 
@@ -222,7 +226,7 @@ void run_command(EventLoop& loop, Command command,
   loop.post([running = std::move(running)] { running->start(); });
 }
 
-Expected<Stdio> input_pipe(const std::string& bytes) {
+Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes) {
   constexpr std::size_t kMaxInput = 4096;  // what every pipe holds
   const auto error = [](std::string cause) {
     return fail(Error{ErrorCode::kInternal, "prepare input", {}, std::move(cause), {}});
@@ -236,7 +240,7 @@ Expected<Stdio> input_pipe(const std::string& bytes) {
   const UniqueFd theirs{fds[1]};
   const ssize_t written = ::write(theirs.get(), bytes.data(), bytes.size());
   if (written != static_cast<ssize_t>(bytes.size())) return error(std::strerror(errno));
-  return Stdio::descriptor(std::move(ours));
+  return ours;
 }
 
 std::vector<std::string> child_environment() {

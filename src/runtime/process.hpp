@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -35,10 +36,13 @@ struct Command {
   std::vector<std::string> argv;         // argv[0]: path, or a name to look up on PATH
   std::vector<std::string> environment;  // complete, "NAME=value"; see child_environment()
   std::string directory;                 // empty: "/"
+  std::shared_ptr<UniqueFd> in;          // /dev/null, if not set
   Stdio out = Stdio::capture();
   Stdio err = Stdio::capture();
-  Stdio in = Stdio::null();              // null, or a descriptor: input_pipe()
-  std::shared_ptr<UniqueFd> extra_fd;    // becomes fd 3 of the child ("/dev/fd/3"), if set
+  std::shared_ptr<UniqueFd> extra_fd;  // becomes fd 3 of the child ("/dev/fd/3"), if set
+  // Inherited too (child.hpp, kHeldFd). Nobody reads or writes them: a helper that the child leaves
+  // behind keeps them open, which is their purpose. run_command() only.
+  std::array<std::shared_ptr<UniqueFd>, 2> held_fds;
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
 
@@ -64,7 +68,7 @@ void run_command(EventLoop& loop, Command command,
 
 // Something short and secret for a child's stdin: a pipe that holds it already, its other end
 // closed. At most 4 KiB (kInternal beyond).
-Expected<Stdio> input_pipe(const std::string& bytes);
+Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes);
 
 // This process's environment without Nomad's plugin variables (magic cookie, PLUGIN_*).
 std::vector<std::string> child_environment();

@@ -81,7 +81,7 @@ constexpr const char* kStepNames[] = {"setsid", "controlling terminal", "dup2", 
 
 }  // namespace
 
-Expected<Pty> open_pty() {
+Expected<Pty> open_pty(TerminalMode mode) {
   Pty pty;
 #ifdef __linux__
   pty.master = UniqueFd{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
@@ -96,6 +96,12 @@ Expected<Pty> open_pty() {
   if (name == nullptr) return pty_error("ptsname");
   pty.slave = UniqueFd{::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)};
   if (!pty.slave) return pty_error(name);
+  if (mode == TerminalMode::kRaw) {
+    termios settings{};
+    if (::tcgetattr(pty.slave.get(), &settings) != 0) return pty_error("tcgetattr");
+    ::cfmakeraw(&settings);
+    if (::tcsetattr(pty.slave.get(), TCSANOW, &settings) != 0) return pty_error("tcsetattr");
+  }
   return pty;
 }
 

@@ -19,8 +19,12 @@ struct Pty {
   UniqueFd slave;
 };
 
+// kRaw is for a child that relays to a terminal elsewhere: an engine's CLI makes its own terminal
+// raw only when it is ready, and what is typed before would be echoed twice.
+enum class TerminalMode { kLine, kRaw };
+
 // Both ends close-on-exec. The error is kInternal.
-Expected<Pty> open_pty();
+Expected<Pty> open_pty(TerminalMode mode = TerminalMode::kLine);
 
 // False (errno) if the terminal does not take it. Tells the foreground process group (SIGWINCH).
 bool set_size(int master, TerminalSize size);

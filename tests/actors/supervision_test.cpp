@@ -123,10 +123,117 @@ TEST_CASE("a fingerprint is told at once, on change, and never twice") {
   ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kHealthy, "Healthy", {}});
   f.kit.advance(31s, 1s);
   CHECK(stream->values.size() == 1);
-  ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kUnhealthy, "podman is gone", {}});
-  f.kit.run();
+  const auto bad = [&](const char* why) {
+    f.kit.advance(6s, 100ms);
+    REQUIRE(f.runtime->probes.size() == 1);
+    ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kUnhealthy, why, {}});
+    f.kit.run();
+  };
+  bad("podman is gone");
+  CHECK(stream->values.size() == 1);  // one bad answer is no news
+  bad("podman is gone");
   REQUIRE(stream->values.size() == 2);
   CHECK(stream->values[1].health == Health::kUnhealthy);
+  bad("error 17");  // a text that is new each time is no news either
+  bad("error 18");
+  CHECK(stream->values.size() == 2);
+  bad("error 18");
+  CHECK(stream->values.size() == 3);
+}
+
+TEST_CASE(
+    "a doubt makes the fingerprint look at once, and health comes back with one good answer") {
+  Fixture f;
+  Answer<Expected<void>> configured;
+  act::tell(f.driver, actors::SetConfig{{}, {}, configured.reply()});
+  auto stream = std::make_shared<Collected<Fingerprint>>();
+  act::tell(f.driver, actors::WatchFingerprint{stream});
+  f.kit.run();
+  const auto answer = [&](Health health, const char* text) {
+    REQUIRE(f.runtime->probes.size() == 1);
+    ScriptedRuntime::answer(f.runtime->probes, Fingerprint{health, text, {}});
+    f.kit.run();
+  };
+  answer(Health::kHealthy, "Healthy");
+  REQUIRE(f.runtime->doubt);
+  f.runtime->doubt();
+  f.kit.advance(100ms);
+  answer(Health::kUnhealthy, "gone");
+  f.kit.advance(1100ms, 100ms);
+  answer(Health::kUnhealthy, "gone");
+  REQUIRE(stream->values.size() == 2);
+  f.runtime->doubt();
+  f.kit.advance(1100ms, 100ms);
+  answer(Health::kHealthy, "Healthy");
+  REQUIRE(stream->values.size() == 3);
+  CHECK(stream->values[2].health == Health::kHealthy);
+}
+
+TEST_CASE("a recovery is answered though the runtime is silent, and the real exit still comes") {
+  Fixture f;
+  auto started = f.run_task();
+  const std::string handle = started.value()->driver_state;
+  Fixture g;
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{Fixture::spec().id, handle, recovered.reply()});
+  g.kit.advance(1s, 100ms);
+  CHECK_FALSE(recovered.arrived());
+  g.kit.advance(1500ms, 100ms);
+  REQUIRE(recovered.arrived());
+  CHECK(recovered.value().has_value());
+  auto waiter = g.wait();
+  ScriptedRuntime::answer(g.runtime->attaches,
+                          Expected<runtime::Attached>{TaskExit{Exited{7}, false, {}}});
+  g.kit.run();
+  REQUIRE(waiter.arrived());
+  CHECK(std::get<Exited>(waiter.value()->status).code == 7);
+}
+
+TEST_CASE("a runtime that cannot be asked is asked again, and a failed question is no exit") {
+  Fixture f;
+  const std::string handle = f.run_task().value()->driver_state;
+  Fixture g;
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{Fixture::spec().id, handle, recovered.reply()});
+  g.kit.run();
+  const auto refuse = [&](ErrorCode code) {
+    REQUIRE(g.runtime->attaches.size() == 1);
+    ScriptedRuntime::answer(
+        g.runtime->attaches,
+        Expected<runtime::Attached>{fail({.code = code, .what = "find container"})});
+    g.kit.run();
+  };
+  refuse(ErrorCode::kRuntimeUnavailable);
+  g.kit.advance(2500ms, 100ms);
+  REQUIRE(recovered.arrived());
+  CHECK(recovered.value().has_value());
+  auto waiter = g.wait();
+  refuse(ErrorCode::kTimeout);
+  g.kit.advance(3s, 100ms);
+  CHECK_FALSE(waiter.arrived());
+  CHECK(g.has_event("Degraded"));
+  refuse(ErrorCode::kContainerGone);
+  REQUIRE(waiter.arrived());
+  CHECK(std::holds_alternative<UnknownExit>(waiter.value()->status));
+  CHECK(g.runtime->count("remove") == 1);
+}
+
+TEST_CASE("a stop during a recovery waits for it") {
+  Fixture f;
+  const std::string handle = f.run_task().value()->driver_state;
+  Fixture g;
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{Fixture::spec().id, handle, recovered.reply()});
+  g.kit.run();
+  auto stopped = g.stop(5s);
+  CHECK_FALSE(stopped.arrived());
+  ScriptedRuntime::answer(g.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  g.kit.run();
+  CHECK(g.runtime->count("signal") == 1);
+  g.exit(143);
+  REQUIRE(stopped.arrived());
+  CHECK(stopped.value().has_value());
 }
 
 TEST_CASE("a runtime that does not answer is reported as unhealthy within a second") {

@@ -36,11 +36,12 @@ TEST_CASE("a start is answered only once the container runs") {
 TEST_CASE("a job with a wrong setting fails before the runtime is asked anything") {
   Fixture f;
   auto task = Fixture::spec();
-  task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}}, {"rosetta", Value{true}}};
+  task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}},
+                                {"stop_signal", Value{std::string{"SIGNONE"}}}};
   auto started = f.start(task);
   REQUIRE(started.arrived());
   REQUIRE_FALSE(started.value().has_value());
-  CHECK(started.value().error().message().find("\"rosetta\"") != std::string::npos);
+  CHECK(started.value().error().message().find("\"stop_signal\"") != std::string::npos);
   CHECK_FALSE(started.value().error().recoverable());
   CHECK(f.runtime->transcript.empty());
 }

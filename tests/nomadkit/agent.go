@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,9 @@ type Agent struct {
 	Dir    string
 	API    *api.Client
 	cmd    *exec.Cmd
+	bridge string // of group networks; the agent makes it when the first one comes
 	exited chan struct{}
+	trust  sync.Mutex
 	runs   int
 }
 
@@ -49,6 +52,17 @@ client {
   network_interface = "lo"
   cpu_total_compute = 4000
   gc_interval       = "1h"
+  # Debian's place for containernetworking-plugins; the bridge is this agent's own.
+  cni_path              = "/usr/lib/cni:/opt/cni/bin"
+  bridge_network_name   = "%[6]s"
+  bridge_network_subnet = "%[7]s"
+  host_volume "e2e" {
+    path = "%[1]s/volume"
+  }
+  host_volume "e2e-ro" {
+    path      = "%[1]s/volume"
+    read_only = true
+  }
   options {
     # No questions to clouds or Consul: this agent is alone.
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
@@ -92,7 +106,7 @@ func NewAgent(config string) (*Agent, error) {
 		return nil, err
 	}
 	agent := &Agent{Dir: dir}
-	for _, sub := range []string{"data", "plugins", "state"} {
+	for _, sub := range []string{"data", "plugins", "state", "volume"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -104,8 +118,14 @@ func NewAgent(config string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config)
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	subnet := fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, subnet)
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
 		return nil, err
 	}
 	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
@@ -160,6 +180,7 @@ func (a *Agent) Exec() error {
 	}
 	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
 	a.cmd.Stdout, a.cmd.Stderr = log, log
+	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {
@@ -175,6 +196,9 @@ func (a *Agent) Exec() error {
 	}()
 	return nil
 }
+
+// registries is the registries.conf of this agent's Podman.
+func (a *Agent) registries() string { return filepath.Join(a.Dir, "registries.conf") }
 
 func (a *Agent) logPath() string { return filepath.Join(a.Dir, fmt.Sprintf("agent-%d.log", a.runs)) }
 
@@ -258,6 +282,7 @@ func (a *Agent) Remove() {
 			}
 		}
 	}
+	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }

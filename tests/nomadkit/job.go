@@ -194,11 +194,16 @@ func ExitCode(t testing.TB, alloc *api.Allocation) int {
 	return -1
 }
 
-// Log is the whole of a task's log stream.
+// Log is the whole of a log stream of the task "main".
 func (j *Job) Log(alloc *api.Allocation, stream string) (string, error) {
+	return j.LogOf(alloc, "main", stream)
+}
+
+// LogOf is Log of any task.
+func (j *Job) LogOf(alloc *api.Allocation, task, stream string) (string, error) {
 	cancel := make(chan struct{})
 	defer close(cancel)
-	frames, errs := j.agent.API.AllocFS().Logs(alloc, false, "main", stream, "start", 0, cancel, nil)
+	frames, errs := j.agent.API.AllocFS().Logs(alloc, false, task, stream, "start", 0, cancel, nil)
 	var text bytes.Buffer
 	for {
 		select {
@@ -215,11 +220,17 @@ func (j *Job) Log(alloc *api.Allocation, stream string) (string, error) {
 	}
 }
 
-// WaitLog waits until a log stream contains `want`.
+// WaitLog waits until a log stream of the task "main" contains `want`.
 func (j *Job) WaitLog(t testing.TB, alloc *api.Allocation, stream, want string) {
 	t.Helper()
-	Eventually(t, 20*time.Second, stream+" of "+j.ID, func() error {
-		text, err := j.Log(alloc, stream)
+	j.WaitLogOf(t, alloc, "main", stream, want)
+}
+
+// WaitLogOf is WaitLog of any task.
+func (j *Job) WaitLogOf(t testing.TB, alloc *api.Allocation, task, stream, want string) {
+	t.Helper()
+	Eventually(t, 20*time.Second, stream+" of "+task+" in "+j.ID, func() error {
+		text, err := j.LogOf(alloc, task, stream)
 		if !strings.Contains(text, want) {
 			return fmt.Errorf("has %q (%v), want %q", tail(text, 300), err, want)
 		}
@@ -262,9 +273,11 @@ func (j *Job) Describe(t testing.TB) {
 		if err != nil {
 			continue
 		}
-		stdout, _ := j.Log(alloc, "stdout")
-		stderr, _ := j.Log(alloc, "stderr")
-		t.Logf("allocation %s is %s (%s)\n%sstdout: %q\nstderr: %q", alloc.ID, alloc.ClientStatus,
-			alloc.ClientDescription, Events(alloc, "main"), tail(stdout, 500), tail(stderr, 500))
+		t.Logf("allocation %s is %s (%s)", alloc.ID, alloc.ClientStatus, alloc.ClientDescription)
+		for task := range alloc.TaskStates {
+			stdout, _ := j.LogOf(alloc, task, "stdout")
+			stderr, _ := j.LogOf(alloc, task, "stderr")
+			t.Logf("task %s\n%sstdout: %q\nstderr: %q", task, Events(alloc, task), tail(stdout, 500), tail(stderr, 500))
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/nomad/helper/uuid"
 )
 
 // UDPEcho builds the UDP echo server, static, and returns the directory with it.
@@ -71,3 +73,17 @@ func EchoUDP(address, text string) (string, error) {
 	n, err := conn.Read(buffer)
 	return string(buffer[:n]), err
 }
+
+// Network makes a network of Podman's own for one test.
+func Network(t testing.TB) string {
+	t.Helper()
+	name := Unique("ndc-net")
+	if _, err := Podman("network", "create", name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = Podman("network", "rm", "-f", name) })
+	return name
+}
+
+// Unique is a name that no other test run on this machine uses.
+func Unique(prefix string) string { return prefix + "-" + uuid.Short() }

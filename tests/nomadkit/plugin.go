@@ -54,16 +54,17 @@ func (b *SyncBuffer) String() string {
 }
 
 // StartPlugin starts the binary as Nomad's loader does and configures it. `config` is the text of
-// a plugin's config block; `state_dir` is added to it unless it has one.
-func StartPlugin(t testing.TB, config string) *Plugin {
+// a plugin's config block; `state_dir` is added to it unless it has one. `env` is added to the
+// plugin's environment.
+func StartPlugin(t testing.TB, config string, env ...string) *Plugin {
 	t.Helper()
-	return StartPluginIn(t, t.TempDir(), config)
+	return StartPluginIn(t, t.TempDir(), config, env...)
 }
 
 // StartPluginIn is StartPlugin with a given state directory: the successor of a killed plugin.
-func StartPluginIn(t testing.TB, stateDir, config string) *Plugin {
+func StartPluginIn(t testing.TB, stateDir, config string, env ...string) *Plugin {
 	t.Helper()
-	p := Launch(t)
+	p := Launch(t, env...)
 	p.StateDir = stateDir
 	if !strings.Contains(config, "state_dir") {
 		config = fmt.Sprintf("state_dir = %q\n%s", stateDir, config)

@@ -33,6 +33,18 @@ type Task struct {
 // Whatever it leaves is removed at the end of the test.
 func NewTask(t testing.TB, p *Plugin, config string, change ...func(*drivers.TaskConfig)) *Task {
 	t.Helper()
+	return newTask(t, p, config, true, change)
+}
+
+// MuteTask is NewTask without a log collector, as with disabled logs: for tasks that are refused (a
+// collector whose FIFOs nobody opened takes seconds to end), or whose output is not looked at.
+func MuteTask(t testing.TB, p *Plugin, config string, change ...func(*drivers.TaskConfig)) *Task {
+	t.Helper()
+	return newTask(t, p, config, false, change)
+}
+
+func newTask(t testing.TB, p *Plugin, config string, logs bool, change []func(*drivers.TaskConfig)) *Task {
+	t.Helper()
 	alloc := uuid.Generate()
 	base := filepath.Join(t.TempDir(), alloc)
 	task := &Task{plugin: p}
@@ -52,28 +64,40 @@ func NewTask(t testing.TB, p *Plugin, config string, change ...func(*drivers.Tas
 			LinuxResources: &drivers.LinuxResources{CPUShares: 100, MemoryLimitBytes: 64 << 20, PercentTicks: 0.02},
 		},
 	}
-	task.Dir = filepath.Join(base, "main")
 	task.LogDir = filepath.Join(base, "alloc", "logs")
-	for _, dir := range []string{task.LogDir, base + "/alloc/tmp", base + "/alloc/data",
+	task.makeDirs(t)
+	task.StdoutPath, task.StderrPath = "/dev/null", "/dev/null"
+	if logs {
+		task.StdoutPath = filepath.Join(task.LogDir, ".main.stdout.fifo")
+		task.StderrPath = filepath.Join(task.LogDir, ".main.stderr.fifo")
+		task.StartLogs(t)
+	}
+	for _, f := range change {
+		f(task.TaskConfig)
+	}
+	task.makeDirs(t) // a change may have made it another task
+	task.SetConfig(t, config)
+	t.Cleanup(func() {
+		_ = p.DestroyTask(task.ID, true)
+		RemoveContainersOf(alloc)
+		if task.logmon != nil {
+			_ = task.logmon.Stop()
+		}
+	})
+	return task
+}
+
+// makeDirs makes the task's directories as Nomad's client does.
+func (task *Task) makeDirs(t testing.TB) {
+	t.Helper()
+	task.Dir = filepath.Join(task.AllocDir, task.Name)
+	for _, dir := range []string{task.LogDir, task.AllocDir + "/alloc/tmp", task.AllocDir + "/alloc/data",
 		task.Dir + "/local", task.Dir + "/secrets", task.Dir + "/private", task.Dir + "/tmp"} {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
 		_ = os.Chmod(dir, 0o777)
 	}
-	task.StdoutPath = filepath.Join(task.LogDir, ".main.stdout.fifo")
-	task.StderrPath = filepath.Join(task.LogDir, ".main.stderr.fifo")
-	task.StartLogs(t)
-	for _, f := range change {
-		f(task.TaskConfig)
-	}
-	task.SetConfig(t, config)
-	t.Cleanup(func() {
-		_ = p.DestroyTask(task.ID, true)
-		RemoveContainersOf(alloc)
-		_ = task.logmon.Stop()
-	})
-	return task
 }
 
 // StartLogs starts the log collector, or a new one after StopLogs.
@@ -88,7 +112,7 @@ func (task *Task) StartLogs(t testing.TB) {
 	}
 }
 
-// StopLogs ends the log collector.
+// StopLogs ends the log collector, as its own orderly end.
 func (task *Task) StopLogs(t testing.TB) {
 	t.Helper()
 	if err := task.logmon.Stop(); err != nil {

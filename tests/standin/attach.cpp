@@ -1,7 +1,7 @@
 #include "standin/attach.hpp"
 
 #include <fcntl.h>
-#include <limits.h>
+
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>

@@ -59,6 +59,8 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.emplace_back("probe");
     probes.push_back(std::move(done));
   }
+  void on_doubt(std::function<void()> tell) override { doubt = std::move(tell); }
+  std::function<void()> doubt;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig>,
              runtime::Done<void> done) override {
     transcript.push_back("check " + spec->name);
@@ -79,6 +81,15 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.push_back("load " + request.archive);
     pulls.push_back(std::move(done));
   }
+  void remove_image(std::string reference, runtime::Done<void> done) override {
+    transcript.push_back("remove image " + reference);
+    removes.push_back(std::move(done));
+  }
+  void list_containers(runtime::Done<std::vector<runtime::FoundContainer>> done) override {
+    transcript.emplace_back("list containers");
+    lists.push_back(std::move(done));
+  }
+  std::deque<runtime::Done<std::vector<runtime::FoundContainer>>> lists;
   Expected<std::shared_ptr<runtime::LogRoute>> open_logs(const runtime::LogPaths&,
                                                          bool tty) override {
     transcript.emplace_back("open logs");

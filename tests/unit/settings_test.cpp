@@ -57,9 +57,11 @@ TEST_CASE("all errors of a block are reported at once") {
 }
 
 TEST_CASE("a setting that is not there yet is refused by name, unless it asks for nothing") {
-  CHECK(error_of(task({{"rosetta", Value{true}}})).find("\"rosetta\"") != std::string::npos);
-  CHECK(error_of(task({{"devices", list({map({{"host_path", text("/dev/kvm")}})})}}))
-            .find("\"devices\"") != std::string::npos);
+  auto config = decode_plugin_config(map({{"metrics_address", text("127.0.0.1:9106")}}));
+  REQUIRE_FALSE(config.has_value());
+  CHECK(config.error().code == ErrorCode::kUnsupported);
+  CHECK(config.error().message().find("\"metrics_address\"") != std::string::npos);
+  CHECK(decode_plugin_config(map({{"metrics_address", text("")}})).has_value());
   CHECK(task({{"privileged", Value{false}}, {"devices", list({})}}).has_value());
 }
 

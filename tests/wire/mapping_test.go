@@ -66,7 +66,7 @@ func TestNumbersAreAcceptedHoweverTheyAreWritten(t *testing.T) {
 	for _, number := range []string{`4`, `"4"`, `4.0`} {
 		must.NoError(t, p.Configure(t, "max_concurrent_pulls = "+number), must.Sprint(number))
 	}
-	for _, number := range []string{`0.1`, `-1`, `9223372036854775808`} {
+	for _, number := range []string{`0.1`, `-1`, `"9223372036854775808"`} {
 		err := p.Configure(t, "max_concurrent_pulls = "+number)
 		must.ErrorContains(t, err, "max_concurrent_pulls", must.Sprint(number))
 	}

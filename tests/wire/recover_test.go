@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,4 +98,69 @@ func TestARecoveredTaskStopsExecsAndTakesSignals(t *testing.T) {
 	must.Eq(t, 137, task.WaitOn(t, next, 5*time.Second).ExitCode)
 	must.NoError(t, next.DestroyTask(task.ID, false))
 	nomadkit.NothingLeftOf(t, next, task)
+}
+
+func TestAHandleOfThePreviousVersionRecovers(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, "sleep 1; exit 6")
+	p.Kill9(t)
+	// As version 1 wrote it: no node, no pipes, no cgroup.
+	handle := task.RecoveredHandle()
+	var state map[string]any
+	must.NoError(t, json.Unmarshal(handle.DriverState, &state))
+	must.Eq(t, float64(2), state["version"].(float64))
+	state["version"] = 1
+	delete(state, "node_id")
+	container := state["container_state"].(map[string]any)
+	for key := range container {
+		if strings.HasPrefix(key, "cgroup_") || strings.HasSuffix(key, "_pipe") {
+			delete(container, key)
+		}
+	}
+	old, err := json.Marshal(state)
+	must.NoError(t, err)
+	handle.DriverState = old
+	next := nomadkit.StartPluginIn(t, p.StateDir, "")
+	must.NoError(t, next.RecoverTask(handle))
+	must.Eq(t, 6, task.WaitOn(t, next, 20*time.Second).ExitCode)
+	must.NoError(t, next.DestroyTask(task.ID, true))
+}
+
+func TestARecoveryIsAnsweredThoughPodmanHangs(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.Run(t, p, "exit 3")
+	task.Wait(t, 20*time.Second)
+	p.Kill9(t)
+	// Asking podman is the only way to learn how it ended, and podman answers late.
+	slow := fakePodman(t, "sleep 4; exec podman \"$@\"")
+	next := nomadkit.StartPluginIn(t, p.StateDir, fmt.Sprintf("podman_path = %q", slow))
+	begun := time.Now()
+	must.NoError(t, next.RecoverTask(task.RecoveredHandle()))
+	must.Less(t, 3500*time.Millisecond, time.Since(begun))
+	must.Eq(t, 3, task.WaitOn(t, next, 20*time.Second).ExitCode)
+	must.NoError(t, next.DestroyTask(task.ID, true))
+}
+
+func TestADanglingContainerIsRemovedAndOthersAreNot(t *testing.T) {
+	p := nomadkit.StartPlugin(t, `gc { dangling_containers { period = "1s"
+ creation_grace = "1ms" } }`)
+	task := nomadkit.Run(t, p, "sleep 60")
+	label := func(key, value string) string { return "--label=nomad." + key + "=" + value }
+	run := func(node string) string {
+		id, err := nomadkit.Podman("run", "-d", "--network=none", label("alloc_id", task.AllocID), label("task_id", "gone-"+node),
+			label("node_id", node), nomadkit.Image(), "sleep", "60")
+		must.NoError(t, err)
+		t.Cleanup(func() { _, _ = nomadkit.Podman("rm", "-f", "-i", "-t", "0", id) })
+		return id
+	}
+	ours, others := run(task.NodeID), run("another-node-"+task.AllocID)
+	nomadkit.Eventually(t, 20*time.Second, "the dangling container is removed", func() error {
+		if _, err := nomadkit.Podman("container", "exists", ours); err == nil {
+			return fmt.Errorf("it is still there")
+		}
+		return nil
+	})
+	_, err := nomadkit.Podman("container", "exists", others)
+	must.NoError(t, err)
+	must.Len(t, 2, nomadkit.ContainersOf(t, task.AllocID)) // the task's, and the other node's
 }

@@ -1,0 +1,98 @@
+// Removes containers of this node that no task owns: what a crash at the wrong moment, or a
+// recovery that failed, left behind. Knows a container by the driver's labels; which are owned, the
+// driver actor says. Never looks before a whole period has passed, so that a restarted client has
+// recovered its tasks by then.
+
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/spawn.hpp"
+#include "model/duration.hpp"
+
+namespace ndc::actors {
+namespace {
+
+class ReaperActor {
+ public:
+  static constexpr const char* name = "reaper_actor";
+  ReaperActor(act::Self self, caf::actor driver) : self_{self}, driver_{std::move(driver)} {}
+
+  caf::behavior make_behavior() {
+    return {
+        [this](const UseRuntime& m) { use(m); },
+        [this](const Tick& m) { tick(m.generation); },
+        [this](const ContainersListed& m) { listed(m.result); },
+        [this](const DanglingFound& m) { remove(m.containers); },
+        [this](const Stop&) { self_->quit(); },
+    };
+  }
+
+ private:
+  const PluginConfig::DanglingContainers& settings() const {
+    return config_->gc.dangling_containers;
+  }
+
+  void use(const UseRuntime& m) {
+    runtime_ = m.runtime;
+    config_ = m.config;
+    ++generation_;
+    if (settings().enabled && config_->enabled) next();
+  }
+
+  void next() { act::tell_after(caf::actor{self_}, settings().period, Tick{generation_, 0}); }
+
+  void tick(std::uint64_t generation) {
+    if (generation != generation_) return;
+    next();
+    runtime_->list_containers([me = caf::actor{self_}](auto result) {
+      act::tell(me, ContainersListed{std::move(result)});
+    });
+  }
+
+  void listed(const Expected<std::vector<runtime::FoundContainer>>& result) {
+    if (!result) {
+      spdlog::warn("look for dangling containers: {}", result.error().message());
+      return;
+    }
+    const auto now = std::chrono::system_clock::now();
+    std::vector<runtime::FoundContainer> candidates;
+    for (const runtime::FoundContainer& found : *result) {
+      // Of unknown age it may be in the making.
+      if (!found.created_at || now - *found.created_at < settings().creation_grace) continue;
+      // The operator wants to look at ended ones.
+      if (!found.running && !config_->gc.container) continue;
+      candidates.push_back(found);
+    }
+    if (!candidates.empty()) act::tell(driver_, FindDangling{std::move(candidates)});
+  }
+
+  void remove(const std::vector<runtime::FoundContainer>& dangling) {
+    for (const runtime::FoundContainer& found : dangling) {
+      const std::string what = std::string{found.running ? "running" : "ended"} + " container " +
+                               found.container.name + " (" + found.container.id + ")";
+      if (settings().dry_run) {
+        spdlog::warn("no task owns the {}: it would be removed (dry_run)", what);
+        continue;
+      }
+      spdlog::warn("no task owns the {}: removing it", what);
+      runtime_->remove(found.container, false, [](const Expected<void>& removed) {
+        if (!removed) spdlog::warn("{}", removed.error().message());
+      });
+    }
+  }
+
+  act::Self self_;
+  caf::actor driver_;
+  RuntimePtr runtime_;
+  std::shared_ptr<const PluginConfig> config_;
+  std::uint64_t generation_ = 0;
+};
+
+}  // namespace
+
+caf::actor spawn_reaper(act::Self parent, caf::actor driver) {
+  return parent->spawn<act::Host<ReaperActor>>(std::move(driver));
+}
+
+}  // namespace ndc::actors

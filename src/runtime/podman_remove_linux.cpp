@@ -1,0 +1,67 @@
+#include "runtime/podman_remove_linux.hpp"
+
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "runtime/podman_errors.hpp"
+#include "runtime/podman_files.hpp"
+#include "runtime/podman_peer_linux.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+struct Removal : std::enable_shared_from_this<Removal> {
+  std::shared_ptr<PodmanCli> cli;
+  std::string state_dir;
+  ContainerRef container;
+  Done<void> done;
+  bool again = false;
+
+  void run() {
+    cli->run(
+        cli->command({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id}),
+        [self = shared_from_this()](Expected<CommandResult> result) {
+          self->ended(std::move(result));
+        });
+  }
+
+  void ended(Expected<CommandResult> result) {
+    const char* what = "remove container";
+    if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
+    const bool removed = result->status == ExitStatus{Exited{0}};
+    const bool shared = !removed && says_has_dependents(result->err);
+    if (!removed && !shared) {
+      Error error = podman_error(what, container.name, result->status, result->err);
+      if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
+    }
+    PodmanFiles{state_dir, container.name}.remove();
+    // The last of the others may have looked for our files just before they went.
+    if (shared && !std::exchange(again, true)) return run();
+    if (shared) spdlog::info("container {} is kept: others share its network", container.name);
+    remove_owner();
+  }
+
+  // The container whose network this one shared, if it has been waiting for that.
+  void remove_owner() {
+    const auto owner = NetworkOwner::from(container);
+    if (!owner || owner->in_use(state_dir)) return done({});
+    // Without --force: whatever still runs, or is still shared, stays.
+    cli->run(cli->command({"rm", "--ignore", "--volumes", "--", owner->id}),
+             [done = std::move(done)](const Expected<CommandResult>&) { done({}); });
+  }
+};
+
+}  // namespace
+
+void remove_container(std::shared_ptr<PodmanCli> cli, std::string state_dir, ContainerRef container,
+                      Done<void> done) {
+  auto removal = std::make_shared<Removal>();
+  removal->cli = std::move(cli);
+  removal->state_dir = std::move(state_dir);
+  removal->container = std::move(container);
+  removal->done = std::move(done);
+  removal->run();
+}
+
+}  // namespace ndc::runtime

@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+var report Report
+
+// NDC_BENCH=1 runs the measurements; they take minutes and need a quiet machine.
+func TestMain(m *testing.M) {
+	if os.Getenv("NDC_BENCH") == "" {
+		fmt.Println("bench: set NDC_BENCH=1, or run scripts/bench")
+		os.Exit(0)
+	}
+	nomadkit.MainWith(m, func(m *testing.M) int {
+		load, steal, start := LoadAverage(), Steal(), time.Now()
+		status := m.Run()
+		wall := time.Since(start)
+		report.Note("machine: load before", load, "", "/proc/loadavg, last minute, when the run began")
+		report.Note("machine: stolen time", 100*float64(Steal()-steal)/float64(wall), "% of a core",
+			"time that the host of this virtual machine kept for others during the run")
+		if err := report.Write(filepath.Join(nomadkit.Root(), "build", "bench.json")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return status
+	})
+}
+
+// shell is a config block that runs a script in the test image.
+func shell(script string) string {
+	return fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n", nomadkit.Image(), script)
+}
+
+// pairs measures two things in turn, each first every second time, so that what the machine does
+// meanwhile hits both; it returns both samples in milliseconds.
+func pairs(n int, a, b func() time.Duration) (as, bs []float64) {
+	for i := 0; i < n; i++ {
+		if i%2 == 0 {
+			as = append(as, milliseconds(a()))
+			bs = append(bs, milliseconds(b()))
+		} else {
+			bs = append(bs, milliseconds(b()))
+			as = append(as, milliseconds(a()))
+		}
+	}
+	return as, bs
+}

@@ -1,0 +1,106 @@
+// Package bench measures the plugin against bare podman and writes build/bench.json. Its tests
+// never fail for a figure: what was measured is reported, whatever it is.
+package bench
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+)
+
+// Row is one figure. Goal is empty and OK is nil where nothing is promised.
+type Row struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Goal  string  `json:"goal"`
+	OK    *bool   `json:"ok"`
+	How   string  `json:"how"`
+}
+
+// Report collects rows in the order in which they are measured.
+type Report struct {
+	mu   sync.Mutex
+	rows []Row
+}
+
+// Note adds a figure without a goal.
+func (r *Report) Note(name string, value float64, unit, how string) {
+	r.add(Row{Name: name, Value: value, Unit: unit, How: how})
+}
+
+// Goal adds a figure and whether its goal is met.
+func (r *Report) Goal(name string, value float64, unit, goal string, ok bool, how string) {
+	r.add(Row{Name: name, Value: value, Unit: unit, Goal: goal, OK: &ok, How: how})
+}
+
+func (r *Report) add(row Row) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rows = append(r.rows, row)
+}
+
+// Write replaces the file at `path`.
+func (r *Report) Write(path string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	data, err := json.MarshalIndent(r.rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// Read is the rows of a file that Write made.
+func Read(path string) ([]Row, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var rows []Row
+	return rows, json.Unmarshal(data, &rows)
+}
+
+// ---------------------------------------------------------------------------------------------
+
+// Quantile is the value below which the fraction `q` of the sample lies (nearest rank).
+func Quantile(sample []float64, q float64) float64 {
+	if len(sample) == 0 {
+		return 0
+	}
+	sorted := append([]float64(nil), sample...)
+	sort.Float64s(sorted)
+	rank := int(q*float64(len(sorted))+0.999999) - 1
+	return sorted[min(max(rank, 0), len(sorted)-1)]
+}
+
+// Median of a sample.
+func Median(sample []float64) float64 {
+	if len(sample) == 0 {
+		return 0
+	}
+	sorted := append([]float64(nil), sample...)
+	sort.Float64s(sorted)
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// medianRatio is the median of a[i]/b[i]: what the machine did during a pair hit both.
+func medianRatio(a, b []float64) float64 {
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return Median(ratios)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

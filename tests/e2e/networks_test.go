@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/shoenig/test/must"
+
+	. "nomad-driver-container/tests/nomadkit"
+)
+
+// pair is a job of two tasks, "main" and "side", with something inside the group and each task.
+func pair(group, main, side string) string {
+	task := func(name, inside string) string {
+		return "task \"" + name + "\" {\n driver = \"container\"\n kill_timeout = \"300ms\"\n resources {\n cpu = 50\n memory = 32\n }\n" + inside + "}\n"
+	}
+	return "job \"pair\" {\n group \"g\" {\n" + group + task("main", main) + task("side", side) + "}\n}\n"
+}
+
+func get(url string) (string, error) {
+	client := http.Client{Timeout: 2 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+}
+
+func waitPage(t *testing.T, url, want string) {
+	t.Helper()
+	Eventually(t, 20*time.Second, url, func() error {
+		body, err := get(url)
+		if err == nil && body != want {
+			return fmt.Errorf("got %q", body)
+		}
+		return err
+	})
+}
+
+const (
+	servePage = "echo hello > /local/index.html; exec httpd -f -p 8080 -h /local"
+	fetchPage = "until wget -q -O - http://127.0.0.1:8080/; do sleep 0.1; done; echo END; trap 'exit 0' TERM; while true; do sleep 0.05; done"
+)
+
+func TestTasksOfAGroupBridgeShareOneNamespaceItsPortsAndItsNameServers(t *testing.T) {
+	t.Parallel()
+	show := "echo port=$NOMAD_PORT_http host_port=$NOMAD_HOST_PORT_http; " +
+		"echo address=$(ip -4 -o addr show dev eth0 | awk '{print $4}' | cut -d/ -f1); echo name=$(hostname); " +
+		"cat /etc/hosts /etc/resolv.conf; "
+	job := agent.Submit(t, pair(`
+    network {
+      mode = "bridge"
+      port "http" { to = 8080 }
+      port "fixed" {
+        static = `+fmt.Sprint(FreePort(t))+`
+        to     = 8080
+      }
+      dns {
+        servers  = ["192.0.2.53"]
+        searches = ["example.test"]
+        options  = ["ndots:3"]
+      }
+    }
+`, Shell(show+servePage), Shell(fetchPage)))
+	alloc := job.WaitStatus(t, "running")
+	job.WaitLogOf(t, alloc, "side", "stdout", "hello\nEND\n")
+
+	ports := map[string]api.PortMapping{}
+	for _, port := range alloc.AllocatedResources.Shared.Ports {
+		ports[port.Label] = port
+	}
+	for label := range ports {
+		waitPage(t, fmt.Sprintf("http://%s:%d/", ports[label].HostIP, ports[label].Value), "hello\n")
+	}
+	job.WaitLog(t, alloc, "stdout", "ndots")
+	text, err := job.Log(alloc, "stdout")
+	must.NoError(t, err)
+	must.StrContains(t, text, fmt.Sprintf("port=8080 host_port=%d\n", ports["http"].Value))
+	must.StrContains(t, text, "nameserver 192.0.2.53\n")
+	must.StrContains(t, text, "search example.test\n")
+	must.StrContains(t, text, "options ndots:3\n")
+	alloc, _, err = agent.API.Allocations().Info(alloc.ID, nil)
+	must.NoError(t, err)
+	must.NotNil(t, alloc.NetworkStatus)
+	must.StrContains(t, text, "address="+alloc.NetworkStatus.Address+"\n")
+	name := "nomad-main-" + alloc.ID[:8]
+	must.StrContains(t, text, "name="+name+"\n")
+	must.StrContains(t, text, alloc.NetworkStatus.Address+"\t"+name+"\n")
+}
+
+func TestATaskSharesTheNetworkOfAnotherWhicheverStartsFirst(t *testing.T) {
+	t.Parallel()
+	job := agent.Submit(t, pair("", Shell(servePage), Shell(fetchPage, `network_mode = "task:main"`)))
+	alloc := job.WaitStatus(t, "running")
+	job.WaitLogOf(t, alloc, "side", "stdout", "hello\nEND\n")
+	job.Stop(t)
+	must.SliceEmpty(t, ContainersOf(t, alloc.ID))
+}
+
+func TestANewAttemptOfANetworksOwnerTakesItsCompanionsAlong(t *testing.T) {
+	t.Parallel()
+	job := agent.Submit(t, pair("restart {\n attempts = 5\n interval = \"1m\"\n delay = \"100ms\"\n}\n",
+		Shell("[ -e /alloc/once ] && exec httpd -f -p 8080 -h /local; touch /alloc/once; echo hello > /local/index.html; "+
+			"httpd -p 8080 -h /local; until [ -e /alloc/go ]; do sleep 0.05; done; exit 3"),
+		Shell(fetchPage, `network_mode = "task:main"`)))
+	alloc := job.WaitStatus(t, "running")
+	job.WaitLogOf(t, alloc, "side", "stdout", "hello\nEND\n")
+	_, _, code := job.Exec(t, alloc, false, "", "touch", "/alloc/go")
+	must.Eq(t, 0, code)
+	job.WaitLogOf(t, alloc, "side", "stdout", "hello\nEND\nhello\nEND\n")
+	job.Stop(t)
+	must.SliceEmpty(t, ContainersOf(t, alloc.ID))
+}
+
+func TestServicesAdvertiseTheAddressThatTheirModeNames(t *testing.T) {
+	t.Parallel()
+	network := Network(t)
+	for mode, c := range map[string]struct {
+		setting string
+		own     bool // the container's own address, not the node's
+	}{
+		"host on podman's own":   {"", false},
+		"driver on podman's own": {"", true},
+		"auto on podman's own":   {"", false},
+		"auto on a named one":    {"network_mode = \"" + network + "\"", true},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			name := Unique("e2e")
+			text := strings.Replace(BatchJob("kill_timeout = \"300ms\"\n"+Shell(servePage, `ports = ["http"]`, c.setting)+`
+      service {
+        name         = "`+name+`"
+        port         = "http"
+        provider     = "nomad"
+        address_mode = "`+strings.Fields(mode)[0]+`"
+      }
+`), `group "g" {`, "group \"g\" {\n network {\n port \"http\" {\n to = 8080\n}\n}\n", 1)
+			job := agent.Submit(t, text)
+			alloc := job.WaitStatus(t, "running")
+			var service *api.ServiceRegistration
+			Eventually(t, 20*time.Second, "the service is registered", func() error {
+				services, _, err := agent.API.Services().Get(name, nil)
+				if err != nil || len(services) == 0 {
+					return fmt.Errorf("%d services, %v", len(services), err)
+				}
+				service = services[0]
+				return nil
+			})
+			port := alloc.AllocatedResources.Shared.Ports[0]
+			if c.own {
+				must.NotEq(t, port.HostIP, service.Address)
+				must.Eq(t, 8080, service.Port)
+			} else {
+				must.Eq(t, port.HostIP, service.Address)
+				must.Eq(t, port.Value, service.Port)
+			}
+			waitPage(t, fmt.Sprintf("http://%s:%d/", service.Address, service.Port), "hello\n")
+		})
+	}
+}
