@@ -20,7 +20,7 @@ using Kind = NetworkMode::Kind;
 
 constexpr std::size_t kMaxId = 63;
 constexpr std::int64_t kMinMemoryMb = 200;
-constexpr std::int64_t kMiB = 1024 * 1024;
+constexpr std::int64_t kMiB = 1 << 20;
 
 Error refused(const char* key, std::string cause, std::string hint,
               ErrorCode code = ErrorCode::kInvalidConfig) {

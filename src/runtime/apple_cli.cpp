@@ -1,5 +1,6 @@
 #include "runtime/apple_cli.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,16 @@ std::string find_program(const std::string& configured) {
     if (::access(usual, X_OK) == 0) return usual;
   }
   return "container";
+}
+
+constexpr std::chrono::seconds kLookInterval{2};
+
+// Which file a program is; empty if there is none.
+std::string identity_of(const Expected<std::string>& path) {
+  struct stat info {};
+  if (!path || ::stat(path->c_str(), &info) != 0) return {};
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) + ":" +
+         std::to_string(info.st_mtime) + ":" + std::to_string(info.st_size);
 }
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
@@ -101,20 +112,38 @@ void AppleCli::launch(Waiting call) {
 
 // An answer, even a refusal, is a sign of life; silence and a missing daemon are not.
 void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
-  const auto now = CircuitBreaker::Clock::now();
+  const auto failed = [&](const std::string& reason) {
+    breaker_.failed(reason, CircuitBreaker::Clock::now());
+    if (doubt_ && kind != Kind::kPing) doubt_();  // pings are the probe's own
+  };
   if (!result) {
-    if (kind == Kind::kLong) return;
-    const Error& error = result.error();
-    breaker_.failed(error.message(), now);
-    if (doubt_) doubt_();
+    if (kind != Kind::kLong) failed(result.error().message());
     return;
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {
-    if (doubt_) doubt_();
-    return breaker_.failed("Apple's container does not reach its service (XPC connection error)",
-                           now);
+    return failed("Apple's container does not reach its service (XPC connection error)");
   }
   if (kind != Kind::kPing) breaker_.succeeded();
+}
+
+void AppleCli::on_doubt(std::function<void()> doubt) {
+  doubt_ = std::move(doubt);
+  program_seen_ = identity_of(program());
+  look_at_program();
+}
+
+void AppleCli::look_at_program() {
+  look_ = loop_.after(kLookInterval, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || !self->doubt_) return;
+    std::string now = identity_of(self->program());
+    if (now != self->program_seen_) {
+      self->program_seen_ = std::move(now);
+      self->version_.reset();
+      self->doubt_();
+    }
+    self->look_at_program();
+  });
 }
 
 void AppleCli::run_ok(Command command, Kind kind, std::string what, std::string on,

@@ -55,8 +55,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // The program's path, for a process that outlives us. kRuntimeUnavailable where it is missing.
   Expected<std::string> program() const;
 
-  // Called when a call failed for want of the engine: not there, not answering, no service.
-  void on_doubt(std::function<void()> doubt) { doubt_ = std::move(doubt); }
+  // ContainerRuntime::on_doubt(); on the loop thread.
+  void on_doubt(std::function<void()> doubt);
 
   const CircuitBreaker& breaker() const { return breaker_; }
   std::chrono::nanoseconds timeout() const { return timeout_; }
@@ -70,6 +70,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   };
   void next();
   void launch(Waiting call);
+  void look_at_program();
   void judge(Kind kind, const Expected<CommandResult>& result);
 
   EventLoop& loop_;
@@ -78,8 +79,10 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   std::deque<Waiting> waiting_;
   int running_ = 0;
   CircuitBreaker breaker_;
-  std::function<void()> doubt_;
   std::optional<VersionNumber> version_;
+  std::function<void()> doubt_;
+  std::string program_seen_;  // which file it was
+  std::shared_ptr<EventLoop::Timer> look_;
   std::vector<std::function<void(Expected<Containers>)>> next_list_;
 };
 

@@ -9,7 +9,7 @@ namespace {
 
 // All that the CLI inherits must fit beside its argv into 1 MiB on macOS; the kernel's limit for
 // one string is 128 KiB on Linux.
-constexpr std::size_t kMaxInherited = 120 * 1024;
+constexpr std::size_t kMaxInherited = 120u << 10;
 
 Error refused(const std::string& name, std::string cause, std::string hint = {}) {
   return {ErrorCode::kInvalidConfig, "pass environment variable", name, std::move(cause),
@@ -68,7 +68,7 @@ Expected<AppleEnvironment> apple_environment(const std::map<std::string, std::st
       errors.push_back(
           refused(name, "its value is no text in UTF-8", "use a template with a file"));
     } else if (is_line(value)) {
-      out.file += name + "=" + value + "\n";
+      out.file.append(name).append("=").append(value).append("\n");
     } else if (changes_cli(name)) {
       errors.push_back(refused(name,
                                "a value with line breaks is not possible for this name, which the "
@@ -79,7 +79,7 @@ Expected<AppleEnvironment> apple_environment(const std::map<std::string, std::st
                                "use a template with a file"));
     } else {
       out.names.push_back(name);
-      out.own_entries.push_back(name + "=" + value);
+      out.own_entries.emplace_back(name).append("=").append(value);
     }
   }
   if (!errors.empty()) return fail(combine("prepare environment", {}, errors));

@@ -22,6 +22,7 @@ namespace {
 constexpr const char* kFind = "find image";
 constexpr const char* kPull = "pull image";
 constexpr const char* kLoad = "load image";
+constexpr const char* kRemove = "remove image";
 constexpr const char* kLogIn = "log in to registry";
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
@@ -290,16 +291,37 @@ void AppleImages::load(LoadRequest request, Done<Image> done) {
             });
 }
 
+// The CLI would remove an image under its containers: who uses it is asked first.
 void AppleImages::remove(const std::string& reference, Done<void> done) {
-  cli_->run({"image", "delete", "--", reference},
-            [reference, done = std::move(done)](Expected<CommandResult> result) {
-              const char* what = "remove image";
-              if (!result) return done(fail(std::move(result.error()).wrap(what, reference)));
-              const bool gone =
-                  result->status == ExitStatus{Exited{0}} || says_image_not_found(result->err);
-              if (gone) return done({});
-              done(fail(apple_error(what, reference, result->status, result->err)));
-            });
+  cli_->list([self = shared_from_this(), reference,
+              done = std::move(done)](const Expected<AppleCli::Containers>& all) {
+    if (!all) {
+      Error error = all.error();
+      return done(fail(std::move(error).wrap(kRemove, reference)));
+    }
+    const auto normal = [](const std::string& text) {
+      const auto parsed = parse_image_reference(text);
+      return parsed ? parsed->text() : text;
+    };
+    for (const AppleContainer& container : **all) {
+      if (normal(container.image) != normal(reference)) continue;
+      return done(fail({ErrorCode::kWrongState,
+                        kRemove,
+                        reference,
+                        "the container " + quoted(container.id) + " uses it",
+                        {}}));
+    }
+    self->cli_->run(self->cli_->command({"image", "delete", plain(reference)}),
+                    AppleCli::Kind::kNormal, [reference, done](Expected<CommandResult> result) {
+                      if (!result) {
+                        return done(fail(std::move(result.error()).wrap(kRemove, reference)));
+                      }
+                      const bool gone =
+                          !says_daemon_is_down(result->err) && says_image_not_found(result->err);
+                      if (ok(*result) || gone) return done({});
+                      done(fail(apple_error(kRemove, reference, result->status, result->err)));
+                    });
+  });
 }
 
 }  // namespace ndc::runtime

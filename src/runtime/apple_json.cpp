@@ -56,6 +56,8 @@ AppleContainer read_container(const Value* value) {
   out.id = first_of(json::text(json::member(value, "id")),
                     json::text(json::member(configuration, "id")));
   out.state = old_family ? json::text(status) : json::text(json::member(status, "state"));
+  out.image = json::text(json::member(configuration, "image", "reference"));
+  out.created = date(json::member(configuration, "creationDate"));
   out.started = date(json::member(live, "startedDate"));
   json::each(json::member(live, "networks"), [&](const Value* network) {
     std::string address = json::text(json::member(network, "ipv4Address"));

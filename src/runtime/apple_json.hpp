@@ -22,7 +22,9 @@ struct AppleAddress {
 
 struct AppleContainer {
   std::string id;
-  std::string state;  // "running", "stopped", …
+  std::string state;                // "running", "stopped", …
+  std::string image;                // reference, normalised
+  std::optional<WallTime> created;  // from 1.0 on
   std::optional<WallTime> started;
   std::map<std::string, std::string> labels;  // decoded
   std::vector<AppleAddress> addresses;

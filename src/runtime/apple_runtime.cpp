@@ -70,6 +70,23 @@ void AppleRuntime::on_doubt(std::function<void()> doubt) {
       [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
 }
 
+void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
+  loop_->post([self = shared_from_this(), done = std::move(done)] {
+    self->cli_->list([done](const Expected<AppleCli::Containers>& all) {
+      if (!all) return done(fail(all.error()));
+      std::vector<FoundContainer> out;
+      for (const AppleContainer& container : **all) {
+        if (!container.labels.contains(kLabelTaskId)) continue;
+        out.push_back({{container.id, container.id, {}},
+                       container.labels,
+                       container.running(),
+                       container.created ? container.created : container.started});
+      }
+      done(std::move(out));
+    });
+  });
+}
+
 std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig& config,
                                           const VersionNumber& version) const {
   std::vector<Error> errors = apple_refusals(spec, config, version);
@@ -77,11 +94,7 @@ std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig
     if (!result) errors.push_back(result.error());
   };
   for (Error& error : policy_refusals(config, config_)) errors.push_back(std::move(error));
-  if (config.ssh_agent && ssh_agent_socket().empty()) {
-    errors.push_back({ErrorCode::kInvalidConfig, "use setting", "ssh_agent",
-                      "the Nomad client's environment names no agent (SSH_AUTH_SOCK)",
-                      "start the Nomad client with SSH_AUTH_SOCK set"});
-  }
+  if (auto error = ssh_agent_refusal(config)) errors.push_back(std::move(*error));
   collect(apple_container_id(container_name(spec.name, spec.alloc_id), config));
   const auto mounts = resolve_mounts(spec, config, config_.volumes);
   collect(mounts);
@@ -128,24 +141,8 @@ void AppleRuntime::load_image(LoadRequest request, Done<Image> done) {
 }
 
 void AppleRuntime::remove_image(std::string reference, Done<void> done) {
-  loop_->post([images = images_, reference = std::move(reference),
-               done = std::move(done)]() mutable { images->remove(reference, std::move(done)); });
-}
-
-void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
-  loop_->post([cli = cli_, done = std::move(done)]() mutable {
-    cli->list([done = std::move(done)](Expected<AppleCli::Containers> result) {
-      if (!result) return done(fail(std::move(result.error()).wrap("list containers")));
-      std::vector<FoundContainer> out;
-      for (const AppleContainer& container : **result) {
-        if (!container.labels.contains(kLabelTaskId)) continue;
-        out.push_back({{container.id, container.id, {}},
-                       container.labels,
-                       container.running(),
-                       container.started});
-      }
-      done(std::move(out));
-    });
+  loop_->post([images = images_, reference = std::move(reference), done = std::move(done)] {
+    images->remove(reference, done);
   });
 }
 

@@ -4,7 +4,7 @@ namespace ndc::runtime::json {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr std::size_t kMaxText = 64 * 1024;
+constexpr std::size_t kMaxText = 64u << 10;
 
 // RapidJSON's parser has no limit of its own for nesting, and iterative parsing still destroys
 // recursively.

@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 namespace ndc::runtime {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::int64_t kSinkCheck = 1000;  // ms between two looks at the FIFO's
 constexpr std::int64_t kSlowRead = 200;
 
 // One for both streams: each read is handed on before the next.
-char buffer[32 * 1024];
+char buffer[32u << 10];
 
 }  // namespace
 
@@ -44,6 +44,8 @@ int Channel::patience(std::int64_t now) const {
   }
   return static_cast<int>(next);
 }
+
+bool Channel::due(std::int64_t now) const { return now - checked_ >= kSinkCheck; }
 
 bool Channel::read_source(std::int64_t now) {
   if (now - checked_ >= kSinkCheck) tick(now);  // first: it uses the buffer too
@@ -124,7 +126,7 @@ bool Channel::delivered() const { return spool_.pending() == 0 && in_sink() == 0
 void Channel::take_back() {
   if (!sink_ || std::strcmp(sink_path_, "/dev/null") == 0) return;
   // A FIFO may hold more than the buffer, and the spool is put in front as a whole.
-  static char held[64 * 1024];
+  static char held[64u << 10];
   std::size_t size = 0;
   while (size < sizeof held) {
     const ssize_t got = ::read(sink_.get(), held + size, sizeof held - size);

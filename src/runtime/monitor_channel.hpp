@@ -36,6 +36,9 @@ class Channel {
   // Milliseconds until tick() has something to do; -1: nothing.
   int patience(std::int64_t now) const;
 
+  // The FIFO's path has not been looked at for a while.
+  bool due(std::int64_t now) const;
+
   // Reads once. False when there was nothing (any more).
   bool read_source(std::int64_t now);
   // The source is at its end, or given up.

@@ -16,7 +16,7 @@
 namespace ndc::runtime {
 namespace {
 
-constexpr std::size_t kMaxRecord = 16 * 1024;
+constexpr std::size_t kMaxRecord = 16u << 10;
 constexpr const char* kKinds[] = {"exited", "signalled", "not-spawned"};
 
 bool write_all(int fd, const char* bytes, std::size_t size) {

@@ -2,10 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -13,11 +9,15 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
 
 #include "runtime/monitor_channel.hpp"
 #include "runtime/monitor_files.hpp"
@@ -449,7 +449,9 @@ bool Monitor::step() {
       channels[i]->write_sink(now);
       progress_at_ = now;
     }
-    if (channels[i]->patience(now) == 0) channels[i]->tick(now);
+    if (channels[i]->patience(now) == 0 || (exited_ && channels[i]->due(now))) {
+      channels[i]->tick(now);
+    }
   }
   for (int i = 0; i < kMaxClients; ++i) {
     if (fds[6 + i].fd >= 0 && fds[6 + i].revents != 0) serve(clients_[i]);

@@ -99,7 +99,7 @@ bool Spool::prepend(const char* bytes, std::size_t size) {
   }
   Spool whole{path};
   if (!whole.append(bytes, size)) return false;
-  std::array<char, 8 * 1024> buffer;
+  std::array<char, 8192> buffer;
   std::uint64_t at = delivered_;
   while (at < end_) {
     const std::size_t wanted = std::min<std::uint64_t>(buffer.size(), end_ - at);

@@ -94,6 +94,11 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
                         PluginConfig::Volumes{false, {}});
 }
 
+Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
+                                   const PluginConfig::Volumes& policy) {
+  return allowed_source(spec, Volume{path, "/", {}}, policy);
+}
+
 std::vector<Error> device_refusals(const TaskConfig& config) {
   std::vector<Error> errors;
   for (const Device& device : config.devices) {
@@ -124,11 +129,6 @@ std::optional<Error> ssh_agent_refusal(const TaskConfig& config) {
     return std::nullopt;
   }
   return error;
-}
-
-Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
-                                   const PluginConfig::Volumes& policy) {
-  return allowed_source(spec, Volume{path, "/", {}}, policy);
 }
 
 std::string ssh_agent_socket() {

@@ -27,13 +27,13 @@ std::vector<Error> device_refusals(const TaskConfig& config);
 // archive. kInvalidConfig where it is not there or leads out of the task's own directories.
 Expected<std::string> task_file(const TaskSpec& spec, const std::string& path);
 
-// Why the job cannot have the node's agent, if it asks for it.
-std::optional<Error> ssh_agent_refusal(const TaskConfig& config);
-
 // The real path of something of the host that the job names, within the policy for volumes.
 // kInvalidConfig where it does not exist or is not allowed.
 Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
                                    const PluginConfig::Volumes& policy);
+
+// Why the job cannot have the node's agent, if it asks for it.
+std::optional<Error> ssh_agent_refusal(const TaskConfig& config);
 
 // The agent's socket that the Nomad client was started with (SSH_AUTH_SOCK); empty if none.
 std::string ssh_agent_socket();

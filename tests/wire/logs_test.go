@@ -19,8 +19,8 @@ const lines = `i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done
 while [ ! -e /local/go ]; do sleep 0.05; done
 while [ $i -lt 40000 ]; do echo "line $i"; i=$((i+1)); done`
 
-// script is a config block that runs a shell script; `more` is added to it.
-func script(text string, more ...string) string {
+// shell is a config block that runs a shell script; `more` is added to it.
+func shell(text string, more ...string) string {
 	return fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n%s\n", nomadkit.Image(), text, strings.Join(more, "\n"))
 }
 
@@ -110,7 +110,7 @@ func TestARecoveredTaskIsBridgedIntoTheCollectorsNewFIFOs(t *testing.T) {
 
 func TestATerminalsLogSurvivesAKilledPlugin(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	task := nomadkit.NewTask(t, p, script(lines, "tty = true")).Start(t)
+	task := nomadkit.NewTask(t, p, shell(lines, "tty = true")).Start(t)
 	p.Kill9(t)
 	goOn(t, task)
 	next := nomadkit.StartPluginIn(t, p.StateDir, "")
@@ -123,7 +123,7 @@ func TestATerminalsLogSurvivesAKilledPlugin(t *testing.T) {
 
 func TestWithoutACollectorATaskWritesToNothing(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	task := nomadkit.NewTask(t, p, script("sleep 5 & readlink /proc/$!/fd/1 >/local/out; readlink /proc/$!/fd/2 >/local/err; echo gone"),
+	task := nomadkit.NewTask(t, p, shell("sleep 5 & readlink /proc/$!/fd/1 >/local/out; readlink /proc/$!/fd/2 >/local/err; echo gone"),
 		func(config *drivers.TaskConfig) { config.StdoutPath, config.StderrPath = "/dev/null", "/dev/null" }).Start(t)
 	must.Eq(t, 0, task.Wait(t, 20*time.Second).ExitCode)
 	for _, name := range []string{"out", "err"} {
@@ -135,7 +135,7 @@ func TestWithoutACollectorATaskWritesToNothing(t *testing.T) {
 
 func TestANonRootTaskOpensItsOwnStreams(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	task := nomadkit.NewTask(t, p, script("id -u >/dev/stdout; echo oops >/dev/stderr; echo more >>/dev/stdout", `user = "65534"`)).Start(t)
+	task := nomadkit.NewTask(t, p, shell("id -u >/dev/stdout; echo oops >/dev/stderr; echo more >>/dev/stdout", `user = "65534"`)).Start(t)
 	must.Eq(t, 0, task.Wait(t, 20*time.Second).ExitCode)
 	task.WaitLog(t, "stdout", "65534\nmore\n")
 	task.WaitLog(t, "stderr", "oops\n")
