@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/nomad/plugins/drivers"
 	dproto "github.com/hashicorp/nomad/plugins/drivers/proto"
 	"github.com/shoenig/test/must"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -67,4 +68,11 @@ func TestDisabledLogCollectionIsACapability(t *testing.T) {
 	got, err := p.Raw(t).Capabilities(nomadkit.Context(t, 10*time.Second), &dproto.CapabilitiesRequest{})
 	must.NoError(t, err)
 	must.True(t, got.Capabilities.DisableLogCollection)
+
+	// Nomad still names the FIFOs, but there are none.
+	task := nomadkit.NewTask(t, p, sh("echo to nobody; exit 6"), func(config *drivers.TaskConfig) {
+		config.StdoutPath, config.StderrPath = config.AllocDir+"/no.stdout.fifo", config.AllocDir+"/no.stderr.fifo"
+	}).Start(t)
+	must.Eq(t, 6, task.Wait(t, 20*time.Second).ExitCode)
+	must.FileNotExists(t, task.StdoutPath)
 }
