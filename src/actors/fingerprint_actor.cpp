@@ -48,6 +48,7 @@ class FingerprintActor {
     config_ = m.config;
     current_.reset();
     last_.reset();
+    seen_ = false;
     ++generation_;
     // Nomad also sets configurations only to validate them: the host is not touched before
     // somebody asks.
@@ -89,10 +90,14 @@ class FingerprintActor {
   void probed(const Probed& m) {
     if (m.generation != generation_) return;
     probing_ = 0;
-    const bool news = is_news(m.fingerprint);
-    last_ = m.fingerprint;
-    const bool good = m.fingerprint.health == Health::kHealthy;
-    if (news) publish(m.fingerprint);
+    Fingerprint fingerprint = m.fingerprint;
+    const bool good = fingerprint.health == Health::kHealthy;
+    seen_ = seen_ || good;
+    // A runtime that was there once is out of order, not unknown to this node.
+    if (seen_ && !good) fingerprint.health = Health::kUnhealthy;
+    const bool news = is_news(fingerprint);
+    last_ = fingerprint;
+    if (news) publish(std::move(fingerprint));
     drop_closed();
     if (streams_.empty()) return;  // the next reader starts the round again
     next_probe(!news  ? kConfirmInterval
@@ -160,6 +165,7 @@ class FingerprintActor {
   std::optional<Fingerprint> current_;
   std::optional<Fingerprint> last_;  // as probed, told or not
   bool provisional_ = false;         // current_ only says that there is no answer yet
+  bool seen_ = false;                // the runtime was healthy once
   std::uint64_t generation_ = 1;
   std::uint64_t round_ = 0;     // of the tick under way
   std::uint64_t doubting_ = 0;  // generation whose runtime tells its doubts

@@ -126,7 +126,8 @@ TEST_CASE("a fingerprint is told at once, on change, and never twice") {
   const auto bad = [&](const char* why) {
     f.kit.advance(6s, 100ms);
     REQUIRE(f.runtime->probes.size() == 1);
-    ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kUnhealthy, why, {}});
+    // What was there once is told as out of order, not as unknown.
+    ScriptedRuntime::answer(f.runtime->probes, Fingerprint{Health::kUndetected, why, {}});
     f.kit.run();
   };
   bad("podman is gone");

@@ -78,7 +78,7 @@ func TestExecStreamsBinaryDataBothWaysAndEndsWithTheExit(t *testing.T) {
 	must.NoError(t, stream.Send(&dproto.ExecTaskStreamingRequest{Setup: &dproto.ExecTaskStreamingRequest_Setup{
 		TaskId: task.ID, Command: []string{"cat"}}}))
 	block := strings.Repeat("\x00\xff\n\r\x04 binary ", 1000)
-	const blocks = 160 // 2 MB
+	const blocks = 810 // more than 10 MiB
 	go func() {
 		for i := 0; i < blocks; i++ {
 			_ = stream.Send(&dproto.ExecTaskStreamingRequest{}) // a heartbeat
