@@ -223,8 +223,9 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   const auto signal_text = config_->stop_signal ? config_->stop_signal : image_.stop_signal;
   handle.stop_signal = signal_text ? signal_number(*signal_text).value_or(kSigTerm) : kSigTerm;
   handle.tty = config_->tty;
-  handle.stdout_path = seed_.spec->stdout_path;
-  handle.stderr_path = seed_.spec->stderr_path;
+  const runtime::LogPaths logs = log_paths();
+  handle.stdout_path = logs.stdout_path;
+  handle.stderr_path = logs.stderr_path;
   handle.started_at = result->started_at;
   handle.network = result->network;
   seed_.handle = handle;
@@ -539,12 +540,16 @@ void TaskActor::use_helpers(const UseHelpers& m) {
   if (state_ == State::kPreparing && image_lost_ && !image_asked_) request_image();
 }
 
+// Without collectors Nomad still names their FIFOs, but there are none.
+runtime::LogPaths TaskActor::log_paths() const {
+  if (seed_.handle) return {seed_.handle->stdout_path, seed_.handle->stderr_path};
+  if (seed_.config->disable_log_collection) return {"/dev/null", "/dev/null"};
+  return {seed_.spec->stdout_path, seed_.spec->stderr_path};
+}
+
 void TaskActor::start_log_forwarder() {
-  const bool recovered = seed_.handle.has_value();
-  const runtime::LogPaths paths{recovered ? seed_.handle->stdout_path : seed_.spec->stdout_path,
-                                recovered ? seed_.handle->stderr_path : seed_.spec->stderr_path};
-  const bool tty = recovered ? seed_.handle->tty : config_->tty;
-  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, paths, tty, caf::actor{self_});
+  const bool tty = seed_.handle ? seed_.handle->tty : config_->tty;
+  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_});
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
 }

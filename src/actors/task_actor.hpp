@@ -102,6 +102,7 @@ class TaskActor {
 
   // children and helpers
   void use_helpers(const UseHelpers& m);
+  runtime::LogPaths log_paths() const;
   void start_log_forwarder();
   void start_stats();
   void watch_child(const caf::actor& child, const char* what, void (TaskActor::*restart)());

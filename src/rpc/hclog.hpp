@@ -11,7 +11,7 @@
 namespace ndc::rpc {
 
 // Longer messages are cut, with a note, so that no line reaches the client's limit of 64 KiB.
-inline constexpr std::size_t kMaxLogMessage = 30 * 1024;
+inline constexpr std::size_t kMaxLogMessage = std::size_t{30} * 1024;
 
 // One record as a line, newline included. `message` may hold any bytes.
 std::string hclog_line(spdlog::level::level_enum level, std::string_view module,

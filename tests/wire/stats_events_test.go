@@ -34,8 +34,9 @@ func TestStatsComeAtTheIntervalAndEndWithTheTask(t *testing.T) {
 		memory = max(sample.Stats.AggResourceUsage.Memory.Usage, sample.Stats.AggResourceUsage.Memory.Rss)
 	}
 	mean := times[5].Sub(times[1]) / 4
-	must.Between(t, 350*time.Millisecond, mean, 650*time.Millisecond)
-	must.Between(t, 20.0, cpu, 130.0, must.Sprint("a task that spins, in percent of a core"))
+	must.Between(t, 350*time.Millisecond, mean, 900*time.Millisecond, must.Sprint("not the second that it is without a wish"))
+	// How much of a core it gets is the machine's affair; see the test of a known load for the figure.
+	must.Between(t, 1.0, cpu, 130.0, must.Sprint("a task that spins, in percent of a core"))
 	must.Positive(t, memory)
 
 	_, err = p.ExecTask(task.ID, []string{"touch", "/local/go"}, 10*time.Second)
