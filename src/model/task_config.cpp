@@ -154,6 +154,8 @@ Expected<TaskConfig> decode_task_config(const Value& value) {
   check_aliases(value, errors);
   task_table().read(config, "", value, errors);
   if (!errors.empty()) return fail(combine("read the task's config", "", errors));
+  // Rosetta is for nothing else, and the image has to be pulled for it.
+  if (config.rosetta && !config.platform) config.platform = "linux/amd64";
   return config;
 }
 

@@ -58,7 +58,7 @@ bool same_host(const std::string& listed, const std::string& host) {
 
 }  // namespace
 
-void AppleImages::find(ImageQuery image, Done<std::optional<Image>> done) {
+void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done) {
   Command inspect = cli_->command({"image", "inspect", plain(image.reference)});
   cli_->run(std::move(inspect), AppleCli::Kind::kNormal,
             [image, done = std::move(done)](Expected<CommandResult> result) {
@@ -171,7 +171,7 @@ void AppleImages::look_for_login(PullRequest request, std::string host, Done<Ima
                "container registry logout " +
                    host}));
         }
-        if (!ours) return self->log_in(std::move(request), std::move(host), std::move(done));
+        if (!ours) return self->log_in(std::move(request), host, std::move(done));
         // What a killed plugin left.
         self->log_out(host,
                       [self, request = std::move(request), host, done = std::move(done)]() mutable {
@@ -180,7 +180,7 @@ void AppleImages::look_for_login(PullRequest request, std::string host, Done<Ima
       });
 }
 
-void AppleImages::log_in(PullRequest request, std::string host, Done<Image> done) {
+void AppleImages::log_in(PullRequest request, const std::string& host, Done<Image> done) {
   if (request.auth->username.empty()) {
     return done(fail({ErrorCode::kInvalidConfig, kLogIn, host, "the credentials name no user",
                       "set auth.username"}));
@@ -262,7 +262,7 @@ void AppleImages::require(const ImageQuery& image, Error missing, Done<Image> do
   });
 }
 
-void AppleImages::load(LoadRequest request, Done<Image> done) {
+void AppleImages::load(const LoadRequest& request, Done<Image> done) {
   auto path = task_file(*request.spec, request.archive);
   if (!path) {
     return done(fail(std::move(path.error()).wrap(kLoad, request.image.reference)));

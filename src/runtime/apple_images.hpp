@@ -21,9 +21,9 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   AppleImages(std::shared_ptr<AppleCli> cli, std::string state_dir)
       : cli_{std::move(cli)}, state_dir_{std::move(state_dir)} {}
 
-  void find(ImageQuery image, Done<std::optional<Image>> done);
+  void find(const ImageQuery& image, Done<std::optional<Image>> done);
   void pull(PullRequest request, Done<Image> done);
-  void load(LoadRequest request, Done<Image> done);
+  void load(const LoadRequest& request, Done<Image> done);
   void remove(const std::string& reference, Done<void> done);
 
  private:
@@ -42,7 +42,7 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   void end_turn(const std::string& host);
 
   void look_for_login(PullRequest request, std::string host, Done<Image> done);
-  void log_in(PullRequest request, std::string host, Done<Image> done);
+  void log_in(PullRequest request, const std::string& host, Done<Image> done);
   void log_out(const std::string& host, std::function<void()> done);
   void fetch(const PullRequest& request, Done<Image> done);
   void require(const ImageQuery& image, Error missing, Done<Image> done);

@@ -45,7 +45,7 @@ std::optional<WallTime> date(const Value* value) {
   return text.empty() ? std::nullopt : parse_rfc3339(text);
 }
 
-std::string first_of(std::string a, std::string b) { return a.empty() ? std::move(b) : a; }
+std::string first_of(const std::string& a, const std::string& b) { return a.empty() ? b : a; }
 
 AppleContainer read_container(const Value* value) {
   AppleContainer out;

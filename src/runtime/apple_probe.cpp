@@ -143,7 +143,7 @@ Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<Vers
   Fingerprint out;
   out.health = Health::kHealthy;
   out.description = "Healthy";
-  if (cli > kNewestApple) {
+  if (kNewestApple < cli) {
     out.description = "Healthy, but Apple's container " + cli.text() +
                       " is newer than this driver knows: it is used like " + kNewestApple.text();
   }

@@ -124,7 +124,7 @@ void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
 
 void AppleRuntime::find_image(ImageQuery image, Done<std::optional<Image>> done) {
   loop_->post([images = images_, image = std::move(image), done = std::move(done)]() mutable {
-    images->find(std::move(image), std::move(done));
+    images->find(image, std::move(done));
   });
 }
 
@@ -136,7 +136,7 @@ void AppleRuntime::pull_image(PullRequest request, Done<Image> done) {
 
 void AppleRuntime::load_image(LoadRequest request, Done<Image> done) {
   loop_->post([images = images_, request = std::move(request), done = std::move(done)]() mutable {
-    images->load(std::move(request), std::move(done));
+    images->load(request, std::move(done));
   });
 }
 

@@ -24,10 +24,11 @@ std::string label(const AppleContainer& container, const char* name) {
 // The running container of another task of this allocation. Task ids are "<alloc>/<task>/<…>".
 const AppleContainer* find_task(const std::vector<AppleContainer>& all, const std::string& alloc,
                                 const std::string& task) {
+  const std::string prefix = alloc + "/" + task + "/";
   const AppleContainer* found = nullptr;
   for (const AppleContainer& container : all) {
     if (label(container, kLabelAllocId) != alloc) continue;
-    if (!label(container, kLabelTaskId).starts_with(alloc + "/" + task + "/")) continue;
+    if (!label(container, kLabelTaskId).starts_with(prefix)) continue;
     if (found == nullptr || container.running()) found = &container;
   }
   return found;
@@ -175,7 +176,7 @@ void AppleStart::namesake(Error first_error) {
   });
 }
 
-void AppleStart::judge_namesake(const AppleContainer& found, Error first_error) {
+void AppleStart::judge_namesake(const AppleContainer& found, const Error& first_error) {
   const TaskSpec& spec = *request_.spec;
   if (label(found, kLabelTaskId) == spec.id) {
     // An earlier call for this very attempt got as far as starting it: this is the task.
@@ -218,7 +219,7 @@ void AppleStart::replace(const Error& first_error) {
 
 void AppleStart::launch_monitor() {
   auto program = tools_.cli->program();
-  if (!program) return remove_and_answer(std::move(program.error()));
+  if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
   // With a terminal the CLI takes the size from its stdin.
   if (request_.config->tty) cli.emplace_back("--interactive");
@@ -238,7 +239,7 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
                 result ? valid_utf8(result->err.substr(0, result->err.find('\n')))
                        : result.error().message(),
                 "check state_dir in the plugin's configuration"};
-    return remove_and_answer(std::move(error));
+    return remove_and_answer(error);
   }
   watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
   watch_->begin_start([self = shared_from_this()](Expected<AppleContainer> container) {
@@ -247,11 +248,11 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
 }
 
 void AppleStart::started(Expected<AppleContainer> result) {
-  if (!result) return remove_and_answer(std::move(result.error()));
+  if (!result) return remove_and_answer(result.error());
   answer(*result);
 }
 
-void AppleStart::remove_and_answer(Error error) {
+void AppleStart::remove_and_answer(const Error& error) {
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
                      "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {

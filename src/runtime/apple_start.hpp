@@ -35,13 +35,13 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void created(Expected<CommandResult> result);
   // A container of this name exists; what is it to us?
   void namesake(Error first_error);
-  void judge_namesake(const AppleContainer& found, Error first_error);
+  void judge_namesake(const AppleContainer& found, const Error& first_error);
   void adopt(const AppleContainer& found);
   void replace(const Error& first_error);
   void launch_monitor();
   void monitor_launched(const Expected<CommandResult>& result);
   void started(Expected<AppleContainer> result);
-  void remove_and_answer(Error error);
+  void remove_and_answer(const Error& error);
   void answer(Error error);
   void answer(const AppleContainer& container);
 

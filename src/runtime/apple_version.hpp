@@ -10,16 +10,16 @@ inline constexpr VersionNumber kNewestApple{1, 2, 2};  // the newest whose behav
 
 // Files that are mounted come as hard links in 0.11, as a share of their whole directory later.
 constexpr bool shares_parent_directories(const VersionNumber& v) {
-  return v >= VersionNumber{0, 12, 0};
+  return v.major > 0 || v.minor >= 12;
 }
 
 // Up to 0.12 the CLI traps on port 65535 of the host.
-constexpr bool traps_on_last_port(const VersionNumber& v) { return v < VersionNumber{1, 0, 0}; }
+constexpr bool traps_on_last_port(const VersionNumber& v) { return v.major < 1; }
 
 // Where --ssh puts the agent's socket in the container.
 constexpr const char* ssh_agent_path(const VersionNumber& v) {
-  return v < VersionNumber{0, 12, 0} ? "/run/host-services/ssh-auth.sock"
-                                     : "/var/host-services/ssh-auth.sock";
+  return !shares_parent_directories(v) ? "/run/host-services/ssh-auth.sock"
+                                       : "/var/host-services/ssh-auth.sock";
 }
 
 }  // namespace ndc::runtime

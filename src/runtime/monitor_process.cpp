@@ -103,6 +103,14 @@ int take_lock(const Arguments& arguments) {
   return fd;
 }
 
+// By the caller's process, so that the name is there when it returns.
+bool name_holder(int lock, pid_t holder) {
+  char pid[32];
+  const int size = ::snprintf(pid, sizeof pid, "%d\n", static_cast<int>(holder));
+  return ::ftruncate(lock, 0) == 0 &&
+         ::pwrite(lock, pid, static_cast<std::size_t>(size), 0) == size;
+}
+
 int listen_on(const char* path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -462,12 +470,6 @@ bool Monitor::step() {
 }
 
 int Monitor::run() {
-  char pid[32];
-  const int size = ::snprintf(pid, sizeof pid, "%d\n", static_cast<int>(::getpid()));
-  if (::ftruncate(lock_.get(), 0) != 0 ||
-      ::pwrite(lock_.get(), pid, static_cast<std::size_t>(size), 0) != size) {
-    return 1;
-  }
   err_.keep_tail(tail, sizeof tail);
   out_.restore();
   err_.restore();
@@ -521,7 +523,7 @@ int monitor_main(int argc, char** argv) {
   ::sigaction(SIGCHLD, &action, nullptr);
   const pid_t child = ::fork();
   if (child < 0) return complain("start", "the monitor");
-  if (child > 0) return 0;
+  if (child > 0) return name_holder(lock, child) ? 0 : complain("write", "the lock");
   detach_from_caller();
   Monitor monitor{arguments, lock, listener};
   ::_exit(monitor.run());
