@@ -262,16 +262,10 @@ class DriverActor {
     if (!m.spec->node_id.empty()) node_ids_.insert(m.spec->node_id);
     Entry& entry = tasks_[id];
     entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
-    entry.seed.spec = config_->disable_log_collection ? without_logs(*m.spec) : m.spec;
+    entry.seed.spec = m.spec;
     entry.budget = limits_.budget();
     entry.starting = m.reply;
     launch(entry);
-  }
-
-  // Nomad names the FIFOs of a task also where it was told to collect nothing, and makes none.
-  static std::shared_ptr<const TaskSpec> without_logs(TaskSpec spec) {
-    spec.stdout_path = spec.stderr_path = "/dev/null";
-    return std::make_shared<const TaskSpec>(std::move(spec));
   }
 
   void recover(const RecoverTask& m) {
