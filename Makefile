@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e bench doctor lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -38,6 +38,9 @@ test-portable: ## C++ tests of the build without Linux-only files
 
 test-wire: ## Nomad's own client packages drive the binary
 	@scripts/test wire
+
+test-apple: ## the Apple runtime over all five versions of the stand-in for its CLI
+	@NDC_APPLE_VERSIONS="0.11.0 0.12.3 1.0.0 1.1.0 1.2.2" scripts/test apple
 
 test-e2e: ## a real Nomad agent runs real jobs
 	@scripts/test e2e

@@ -83,7 +83,7 @@ func StartRegistry(t testing.TB, credentials ...string) *Registry {
 	})
 	r.Address = strings.TrimPrefix(server.URL, "http://")
 	t.Cleanup(r.forget)
-	Eventually(t, 20*time.Second, "the registry answers", func() error {
+	Eventually(t, 60*time.Second, "the registry answers", func() error {
 		response, err := http.Get(target.String() + "/v2/")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, tail(log.String(), 500))

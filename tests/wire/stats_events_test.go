@@ -103,7 +103,13 @@ func TestFingerprintAnswersAtOnceAndStaysOpen(t *testing.T) {
 	start := time.Now()
 	first, err := stream.Recv()
 	must.NoError(t, err)
-	must.Less(t, time.Second, time.Since(start))
+	must.Less(t, 5*time.Second, time.Since(start), must.Sprint("an answer comes at once, whatever it is"))
+	for first.Health != dproto.FingerprintResponse_HEALTHY && time.Since(start) < 30*time.Second {
+		// A busy machine's podman may need longer than the first answer waits.
+		must.Eq(t, "waiting for the first answer of podman", first.HealthDescription)
+		first, err = stream.Recv()
+		must.NoError(t, err)
+	}
 	must.Eq(t, dproto.FingerprintResponse_HEALTHY, first.Health, must.Sprint(first.HealthDescription))
 	must.True(t, first.Attributes["driver.container"].GetBoolVal())
 	must.RegexMatch(t, versionPattern, first.Attributes["driver.container.version"].GetStringVal())
