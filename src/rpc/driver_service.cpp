@@ -155,7 +155,7 @@ class DriverService final : public wire::Driver::CallbackService {
 
   grpc::ServerWriteReactor<wire::TaskStatsResponse>* TaskStats(
       Context*, const wire::TaskStatsRequest* request) override {
-    const std::string id = request->task_id();
+    const std::string& id = request->task_id();
     auto stream = StreamCall<ResourceUsage, wire::TaskStatsResponse>::make(
         kUsageBacklog, [id](const ResourceUsage& usage) { return to_wire(usage, id); }, stopping_);
     auto interval = to_nanoseconds(request->collection_interval());

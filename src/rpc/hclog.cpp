@@ -42,7 +42,7 @@ const char* level_name(spdlog::level::level_enum level) {
 std::string timestamp(std::chrono::system_clock::time_point at) {
   const auto since = std::chrono::floor<std::chrono::microseconds>(at.time_since_epoch());
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  const std::time_t clock = static_cast<std::time_t>(seconds.count());
+  const auto clock = static_cast<std::time_t>(seconds.count());
   std::tm utc{};
   gmtime_r(&clock, &utc);
   char date[40];

@@ -1,12 +1,12 @@
 #include "runtime/child.hpp"
 
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -106,6 +106,7 @@ Expected<std::shared_ptr<Child>> Child::spawn(EventLoop& loop, const SpawnPlan& 
 Expected<void> Child::spawn_plain(EventLoop& loop, const SpawnPlan& plan, const std::string& file) {
   auto pointers = [](const std::vector<std::string>& strings) {
     std::vector<char*> out;
+    out.reserve(strings.size() + 1);
     for (const std::string& each : strings) out.push_back(const_cast<char*>(each.c_str()));
     out.push_back(nullptr);
     return out;

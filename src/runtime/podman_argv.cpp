@@ -133,8 +133,8 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
   const auto& mode = config.network_mode;
   const bool group = mode.kind == Kind::kDefault && spec.group_network.has_value();
   if (group) options.push_back("--network=ns:" + spec.group_network->namespace_path);
-  if (mode.kind == Kind::kHost) options.push_back("--network=host");
-  if (mode.kind == Kind::kNone) options.push_back("--network=none");
+  if (mode.kind == Kind::kHost) options.emplace_back("--network=host");
+  if (mode.kind == Kind::kNone) options.emplace_back("--network=none");
   if (mode.kind == Kind::kNamed) options.push_back("--network=" + mode.name);
   if (mode.kind == Kind::kTask) {
     options.push_back("--network=container:" + container_name(mode.name, spec.alloc_id));
@@ -172,13 +172,13 @@ void add_network(const PodmanRequest& request, std::vector<std::string>& options
 }
 
 void add_security(const TaskConfig& config, std::vector<std::string>& options) {
-  if (config.privileged) options.push_back("--privileged");
+  if (config.privileged) options.emplace_back("--privileged");
   for (const std::string& cap : config.cap_add) options.push_back("--cap-add=" + cap);
   for (const std::string& cap : config.cap_drop) options.push_back("--cap-drop=" + cap);
   for (const std::string& option : config.security_opt) {
     options.push_back("--security-opt=" + option);
   }
-  if (config.readonly_rootfs) options.push_back("--read-only");
+  if (config.readonly_rootfs) options.emplace_back("--read-only");
   for (const auto& [name, limit] : config.ulimit) {
     options.push_back("--ulimit=" + name + "=" + std::to_string(limit.soft) + ":" +
                       std::to_string(limit.hard));
@@ -351,13 +351,13 @@ Expected<PodmanArguments> podman_arguments(const PodmanRequest& request) {
   options.push_back("--pidfile=" + request.pid_file);
   options.push_back("--conmon-pidfile=" + request.conmon_pid_file);
   if (config.tty) {
-    options.push_back("--tty");
-    options.push_back("--log-driver=k8s-file");
+    options.emplace_back("--tty");
+    options.emplace_back("--log-driver=k8s-file");
     options.push_back("--log-opt=path=" + request.log_file);
   } else {
-    options.push_back("--log-driver=passthrough");
+    options.emplace_back("--log-driver=passthrough");
   }
-  options.push_back("--env-file=/dev/fd/3");
+  options.emplace_back("--env-file=/dev/fd/3");
   for (const std::string& name : environment->names) options.push_back("--env=" + name);
   for (const auto& [name, value] : request.labels) {
     options.push_back("--label=" + name + "=" + value);
@@ -371,9 +371,9 @@ Expected<PodmanArguments> podman_arguments(const PodmanRequest& request) {
   if (const std::string user = user_of(spec, config); !user.empty()) {
     options.push_back("--user=" + user);
   }
-  if (config.init) options.push_back("--init");
-  if (config.interactive) options.push_back("--interactive");
-  if (config.healthchecks_disabled) options.push_back("--no-healthcheck");
+  if (config.init) options.emplace_back("--init");
+  if (config.interactive) options.emplace_back("--interactive");
+  if (config.healthchecks_disabled) options.emplace_back("--no-healthcheck");
   if (config.platform) options.push_back("--platform=" + *config.platform);
   if (config.stop_signal) options.push_back("--stop-signal=" + *config.stop_signal);
   for (const Tmpfs& tmpfs : config.tmpfs) {

@@ -1,10 +1,9 @@
 #include "runtime/podman_exec_linux.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <string>
 #include <utility>
 #include <vector>

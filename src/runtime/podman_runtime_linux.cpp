@@ -1,11 +1,11 @@
 #include "runtime/podman_runtime_linux.hpp"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <utility>
 

@@ -1,7 +1,6 @@
 #include "runtime/pty.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -11,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 namespace ndc::runtime {
@@ -22,6 +22,7 @@ tl::unexpected<Error> pty_error(const char* step) {
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> out;
+  out.reserve(strings.size() + 1);
   for (const std::string& each : strings) out.push_back(const_cast<char*>(each.c_str()));
   out.push_back(nullptr);
   return out;
