@@ -42,13 +42,16 @@ class DriverService final : public wire::Driver::CallbackService {
 
   // --- life of the plugin ------------------------------------------------------------------------
 
+  // Nomad 2.0.4 and newer; nothing here waits for it.
   Unary* Init(Context*, const wire::InitRequest*, wire::InitResponse* response) override {
+    spdlog::debug("the host calls Init");
     return call(response)->end(grpc::Status::OK);
   }
 
   // The process ends at the controller's request, which follows; tasks run on.
   Unary* Shutdown(Context*, const wire::ShutdownRequest*,
                   wire::ShutdownResponse* response) override {
+    spdlog::debug("the host calls Shutdown");
     return call(response)->end(grpc::Status::OK);
   }
 

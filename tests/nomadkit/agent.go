@@ -47,6 +47,8 @@ advertise {
 server {
   enabled          = true
   bootstrap_expect = 1
+  # A client that was restarted reports its allocations from its second heartbeat on.
+  min_heartbeat_ttl = "2s"
 }
 client {
   enabled           = true
@@ -91,14 +93,6 @@ plugin "nomad-driver-container" {
   }
 }
 `
-
-// AgentBinary is the agent of the version that go.mod names, built when it is not there yet.
-func AgentBinary() (string, error) {
-	cmd := exec.Command(filepath.Join(Root(), "scripts", "nomad"))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err
-}
 
 // NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
 func NewAgent(config string) (*Agent, error) {
