@@ -1,6 +1,7 @@
 #include "model/duration.hpp"
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -68,7 +69,7 @@ Expected<nanoseconds> parse_duration(std::string_view text) {
     if (total >= kMax) return fail(bad_duration(text, "it is too long"));
     rest.remove_prefix(end);
   }
-  return nanoseconds{static_cast<std::int64_t>(total)};
+  return nanoseconds{std::llround(total)};
 }
 
 std::string format_duration(nanoseconds duration) {

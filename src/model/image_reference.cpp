@@ -25,10 +25,24 @@ bool is_repository(std::string_view text) {
   return lower_or_digit(text.back());
 }
 
+// host[:port], or [IPv6 address][:port].
 bool is_registry(std::string_view text) {
-  return !text.empty() && text.front() != '-' && std::all_of(text.begin(), text.end(), [](char c) {
-    return word(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
-  });
+  const bool bracketed = text.starts_with('[');
+  const std::size_t host_end = bracketed ? text.find(']') : text.find(':');
+  const std::string_view host = bracketed ? text.substr(0, host_end) : text.substr(0, host_end);
+  std::string_view port =
+      host_end == std::string_view::npos ? std::string_view{} : text.substr(host_end + bracketed);
+  if (host.size() < 1 + std::size_t{bracketed} || (bracketed && host_end == text.npos))
+    return false;
+  if (!port.empty()) {
+    if (port.size() < 2 || port.front() != ':') return false;
+    port.remove_prefix(1);
+    if (port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+  }
+  const std::string_view name = bracketed ? host.substr(1) : host;
+  return name.front() != '-' && std::all_of(name.begin(), name.end(), [&](char c) {
+           return word(c) || c == '.' || c == '-' || (bracketed && c == ':');
+         });
 }
 
 bool is_tag(std::string_view text) {

@@ -153,6 +153,10 @@ std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBl
         "expected an absolute path in the container, found " + quoted(mount.target),
         "write for example \"/data\"");
   }
+  if (mount.type != "bind" && mount.target.find(':') != std::string::npos) {
+    return invalid_setting(key + ".target", quoted(mount.target) + " holds a colon",
+                           "only a bind mount can have one there");
+  }
   if (mount.type == "tmpfs") {
     if (!mount.source.empty()) {
       return invalid_setting(key + ".source", "a tmpfs has no source", "remove it");

@@ -39,9 +39,28 @@ bool has_control_character(std::string_view text) {
   });
 }
 
+namespace {
+
+// Where an engine would look instead of in a registry: for the most part files of the host, which
+// are for `load` and the operator's volumes policy.
+bool names_a_transport(std::string_view image) {
+  constexpr std::string_view kTransports[] = {
+      "dir:",           "oci:",     "docker-archive:",     "oci-archive:",
+      "docker-daemon:", "tarball:", "containers-storage:", "ostree:",
+      "sif:",           "atomic:"};
+  return std::any_of(std::begin(kTransports), std::end(kTransports),
+                     [&](std::string_view transport) { return image.starts_with(transport); });
+}
+
+}  // namespace
+
 Expected<std::string> read_image(std::string_view key, const Value& value) {
   auto text = read_string(key, value);
   if (!text) return text;
+  if (names_a_transport(*text)) {
+    return fail(invalid_setting(key, quoted(*text) + " is not in a registry",
+                                "name the image, and its archive with load"));
+  }
   if (text->empty() || text->front() == '-' || has_control_character(*text) ||
       text->find(' ') != std::string::npos) {
     return fail(invalid_setting(key, quoted(*text) + " is no image reference",
@@ -80,9 +99,28 @@ Expected<std::optional<std::string>> read_container_path(std::string_view key, c
   return text;
 }
 
+namespace {
+
+// A word of a command line ends at its first NUL byte: what is behind it would be lost in silence.
+Expected<std::vector<std::string>> whole_words(std::string_view key,
+                                               Expected<std::vector<std::string>> words) {
+  if (!words) return words;
+  for (const std::string& word : *words) {
+    if (word.find('\0') == std::string::npos) continue;
+    return fail(invalid_setting(key, "it contains a NUL byte"));
+  }
+  return words;
+}
+
+}  // namespace
+
+Expected<std::vector<std::string>> read_arguments(std::string_view key, const Value& value) {
+  return whole_words(key, read_strings(key, value));
+}
+
 Expected<std::optional<std::vector<std::string>>> read_entrypoint(std::string_view key,
                                                                   const Value& value) {
-  auto words = read_words(key, value);
+  auto words = whole_words(key, read_words(key, value));
   if (!words) return fail(std::move(words.error()));
   return std::optional<std::vector<std::string>>{std::move(*words)};
 }
@@ -99,6 +137,22 @@ Expected<std::map<std::string, std::string>> read_env(std::string_view key, cons
     }
   }
   return env;
+}
+
+Expected<std::map<std::string, std::string>> read_labels(std::string_view key, const Value& value) {
+  auto labels = read_string_map(key, value);
+  if (!labels) return labels;
+  for (const auto& [name, text] : *labels) {
+    // A command line has "name=value": with a '=' in it, a name could pose as one of the driver's.
+    if (name.empty() || name.find('=') != std::string::npos || has_control_character(name)) {
+      return fail(invalid_setting(key, quoted(name) + " is no name of a label",
+                                  "write for example \"com.example.team\" = \"web\""));
+    }
+    if (text.find('\0') != std::string::npos) {
+      return fail(invalid_setting(std::string{key} + "." + name, "it contains a NUL byte"));
+    }
+  }
+  return labels;
 }
 
 Expected<PullPolicy> read_pull_policy(std::string_view key, const Value& value) {

@@ -22,9 +22,11 @@ Expected<std::optional<std::string>> read_optional_string(std::string_view key, 
 Expected<std::optional<std::string>> read_optional_name(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_container_path(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_host_path(std::string_view key, const Value& value);
+Expected<std::vector<std::string>> read_arguments(std::string_view key, const Value& value);
 Expected<std::optional<std::vector<std::string>>> read_entrypoint(std::string_view key,
                                                                   const Value& value);
 Expected<std::map<std::string, std::string>> read_env(std::string_view key, const Value& value);
+Expected<std::map<std::string, std::string>> read_labels(std::string_view key, const Value& value);
 Expected<PullPolicy> read_pull_policy(std::string_view key, const Value& value);
 // force_pull = true is pull_policy = "always".
 Expected<PullPolicy> read_force_pull(std::string_view key, const Value& value);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/podman_files.hpp"
 #include "runtime/proc_linux.hpp"
 
 namespace ndc::runtime {
@@ -54,14 +55,17 @@ std::optional<std::uint64_t> field(const std::map<std::string, std::uint64_t>& f
 
 template <class Unit>
 std::optional<nanoseconds> duration(std::optional<std::uint64_t> value) {
-  if (!value) return std::nullopt;
+  constexpr auto kMost = std::chrono::duration_cast<Unit>(nanoseconds::max()).count();
+  if (!value || *value > static_cast<std::uint64_t>(kMost)) return std::nullopt;
   return nanoseconds{Unit{static_cast<std::int64_t>(*value)}};
 }
 
 std::optional<nanoseconds> clock_ticks(std::optional<std::uint64_t> value) {
   static const long per_second = ::sysconf(_SC_CLK_TCK);
   if (!value || per_second <= 0) return std::nullopt;
-  return nanoseconds{static_cast<std::int64_t>(*value) * (1'000'000'000 / per_second)};
+  const std::int64_t tick = 1'000'000'000 / per_second;
+  if (*value > static_cast<std::uint64_t>(nanoseconds::max().count() / tick)) return std::nullopt;
+  return nanoseconds{static_cast<std::int64_t>(*value) * tick};
 }
 
 void read_unified(const std::string& directory, UsageSample& sample) {
@@ -161,8 +165,10 @@ CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
     if (mount == mounts.end() || path == paths.end()) return {};
     std::string_view relative = path->second;
     // Where only a part of the hierarchy is mounted (a container of its own), paths begin above it.
-    if (mount->second.root != "/" && relative.starts_with(mount->second.root)) {
-      relative.remove_prefix(mount->second.root.size());
+    const std::string& root = mount->second.root;
+    if (root != "/" && relative.starts_with(root) &&
+        (relative.size() == root.size() || relative[root.size()] == '/')) {
+      relative.remove_prefix(root.size());
     }
     return mount->second.point + std::string{relative};
   };
@@ -180,6 +186,7 @@ Expected<CgroupFiles> find_cgroup(pid_t pid, const std::string& container_id) {
                    container_id,
                    "its process has ended",
                    {}};
+  if (pid <= 0 || !is_container_id(container_id)) return fail(gone);
   const auto paths = read_file("/proc/" + std::to_string(pid) + "/cgroup");
   if (!paths || paths->find(container_id) == std::string::npos) return fail(gone);
   const auto mounts = read_file("/proc/self/mountinfo");
@@ -206,6 +213,7 @@ void save_cgroup(const CgroupFiles& files, ContainerRef& container) {
 std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container) {
   CgroupFiles out;
   bool found = false;
+  if (!is_container_id(container.id)) return std::nullopt;
   for (const auto& [key, path] : kSavedPaths) {
     const auto saved = container.state.find(key);
     if (saved == container.state.end()) continue;

@@ -46,8 +46,10 @@ std::optional<int> Conmon::exit_file() const {
   const auto text = read_file(exit_dir + "/" + container_id, 64);
   if (!text) return std::nullopt;
   int code = -1;
-  const auto result = std::from_chars(text->data(), text->data() + text->size(), code);
-  if (result.ec != std::errc{} || code < 0 || code > 255) return std::nullopt;
+  const char* end = text->data() + text->size();
+  const auto result = std::from_chars(text->data(), end, code);
+  const bool whole = result.ptr == end || (result.ptr + 1 == end && *result.ptr == '\n');
+  if (result.ec != std::errc{} || !whole || code < 0 || code > 255) return std::nullopt;
   return code;
 }
 

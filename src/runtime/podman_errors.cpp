@@ -8,6 +8,7 @@ namespace ndc::runtime {
 namespace {
 
 constexpr std::size_t kMaxReason = 600;
+constexpr std::size_t kMaxListed = 8;
 
 struct Rule {
   const char* part;  // of the reason, in lower case
@@ -71,7 +72,7 @@ const std::vector<Rule>& rules() {
       {"invoke a command that was not found", kStartFailed,
        "check the task's command and the image's PATH"},
       {"exec format error", kStartFailed, "the image is for another architecture"},
-      {"workdir", kStartFailed, "check working_dir"},
+      {"workdir \"", kStartFailed, "check working_dir"},
       {"unable to find user", kStartFailed, "check the task's user: the image does not know it"},
       {"unable to find group", kStartFailed, "check the task's user: the image does not know it"},
       {"no matching entries in passwd", kStartFailed, "check the task's user"},
@@ -104,6 +105,7 @@ std::string podman_reason(std::string_view err) {
   std::string_view last;
   std::string_view last_error;
   std::string_view last_other;  // that is no "Error: …"
+  std::vector<std::string_view> after_error;
   while (!err.empty()) {
     const std::size_t end = err.find('\n');
     const std::string_view line = err.substr(0, end);
@@ -111,11 +113,20 @@ std::string podman_reason(std::string_view err) {
     if (!empty) last = line;
     if (line.starts_with("Error: ")) {
       last_error = line.substr(7);
+      after_error.clear();
     } else if (!empty) {
       last_other = line;
+      if (after_error.size() < kMaxListed) after_error.push_back(line);
     }
     if (end == std::string_view::npos) break;
     err.remove_prefix(end + 1);
+  }
+  // A registry's several complaints are a list below the line that announces it.
+  std::string listed;
+  if (last_error.ends_with("errors:")) {
+    listed = std::string{last_error};
+    for (const std::string_view line : after_error) listed += " " + std::string{line};
+    last_error = listed;
   }
   // With the passthrough log driver the OCI runtime's words are a line of their own, and podman
   // only says that it did not get them.
@@ -123,6 +134,11 @@ std::string podman_reason(std::string_view err) {
     last_error = last_other;
   }
   std::string reason = valid_utf8((last_error.empty() ? last : last_error).substr(0, kMaxReason));
+  if (reason.size() > kMaxReason) {  // a replacement is longer than the byte that it stands for
+    std::size_t end = kMaxReason;
+    while ((static_cast<unsigned char>(reason[end]) & 0xC0) == 0x80) --end;
+    reason.resize(end);
+  }
   for (char& c : reason) {
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
   }

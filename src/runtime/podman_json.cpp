@@ -133,7 +133,10 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
   std::int64_t offset = 0;
   if (at < text.size() && (text[at] == '+' || text[at] == '-')) {
     unsigned hours = 0, minutes = 0;
-    if (!digits(text, at + 1, 2, hours) || !digits(text, at + 4, 2, minutes)) return std::nullopt;
+    if (!digits(text, at + 1, 2, hours) || !digits(text, at + 4, 2, minutes) ||
+        text[at + 3] != ':' || at + 6 != text.size()) {
+      return std::nullopt;
+    }
     offset = static_cast<std::int64_t>(hours * 3600 + minutes * 60) * (text[at] == '-' ? -1 : 1);
   } else if (at + 1 != text.size() || text[at] != 'Z') {
     return std::nullopt;
@@ -180,9 +183,12 @@ Expected<PodmanContainer> parse_container(std::string_view json) {
   out.oom_killed = flag(*state, "OOMKilled");
   out.pid = process_id(*state, "Pid");
   out.conmon_pid = process_id(*state, "ConmonPid");
-  const std::int64_t code = number(*state, "ExitCode");
-  if (code < -1 || code > 255) return fail(malformed("an exit code out of range"));
-  out.exit_code = static_cast<int>(code);
+  if (const Value* code = member(*state, "ExitCode")) {
+    if (!code->IsInt() || code->GetInt() < -1 || code->GetInt() > 255) {
+      return fail(malformed("an exit code out of range"));
+    }
+    out.exit_code = code->GetInt();
+  }
   out.started_at = parse_rfc3339(text(*state, "StartedAt"));
   out.finished_at = parse_rfc3339(text(*state, "FinishedAt"));
   if (const Value* host = member(*object, "HostConfig")) {

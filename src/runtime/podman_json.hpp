@@ -20,7 +20,7 @@ struct PodmanContainer {
   std::string name;
   std::string status;  // "created", "running", "exited" …
   bool running = false;
-  int exit_code = 0;
+  int exit_code = -1;  // -1: not recorded
   bool oom_killed = false;
   pid_t pid = 0;
   pid_t conmon_pid = 0;

@@ -129,11 +129,6 @@ void PodmanStart::launch() {
       if (!input) return answer(std::move(input.error()));
       run->in = std::move(*input);
     }
-    if (request_.config->interactive) {
-      auto input = files_.endless_input();
-      if (!input) return answer(std::move(input.error()));
-      run->in = std::move(*input);
-    }
     // podman itself prints nothing here, conmon keeps what it got for the workload.
     run->out = Stdio::descriptor(route->stdout_fd());
     run->err = Stdio::descriptor(route->stderr_fd());
