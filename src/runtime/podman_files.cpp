@@ -52,7 +52,7 @@ Expected<void> PodmanFiles::make() const {
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail(state_error(directory_, std::strerror(errno)));
   }
-  for (const std::string& path : {id_file(), pid_file(), conmon_pid_file()}) {
+  for (const std::string& path : {id_file(), pid_file(), conmon_pid_file(), oom_file()}) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       return fail(state_error(path, std::strerror(errno)));
     }
@@ -75,6 +75,11 @@ Expected<std::shared_ptr<UniqueFd>> PodmanFiles::endless_input() const {
   ::unlink(path.c_str());
   if (!*fd) return fail(state_error(path, std::strerror(error)));
   return fd;
+}
+
+bool PodmanFiles::oom_noted() const {
+  struct stat info {};
+  return is_state_name(name_) && ::lstat(oom_file().c_str(), &info) == 0;
 }
 
 std::optional<std::string> PodmanFiles::id() const {

@@ -28,6 +28,9 @@ class PodmanFiles {
   std::string id_file() const { return directory_ + "/id"; }
   std::string pid_file() const { return directory_ + "/pid"; }
   std::string conmon_pid_file() const { return directory_ + "/conmon.pid"; }
+  // conmon's note that the kernel killed a process for want of memory; empty where there was none.
+  std::string oom_file() const { return directory_ + "/oom"; }
+  bool oom_noted() const;
   std::string log_file() const { return directory_ + "/console.log"; }
 
   // A standard input that neither has anything nor ever ends: whoever reads it holds its other end

@@ -61,13 +61,15 @@ WallTime end_of(const PodmanContainer& container) {
 }
 
 // What podman recorded. -1 is its word for "nobody saw it".
-TaskExit recorded_exit(const PodmanContainer& container, std::optional<int> from_conmon) {
+TaskExit recorded_exit(const PodmanContainer& container, std::optional<int> from_conmon,
+                       bool oom_noted) {
+  const bool oom = container.oom_killed || oom_noted;
   const int code = from_conmon.value_or(container.exit_code);
   if (code < 0) {
-    return {UnknownExit{"podman did not record it: its watcher conmon was killed"},
-            container.oom_killed, end_of(container)};
+    return {UnknownExit{"podman did not record it: its watcher conmon was killed"}, oom,
+            end_of(container)};
   }
-  return {Exited{code}, container.oom_killed, end_of(container)};
+  return {Exited{code}, oom, end_of(container)};
 }
 
 Fingerprint unhealthy(Health health, std::string description) {
@@ -253,7 +255,7 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
     return done(fail(
         {ErrorCode::kContainerGone, what, container.name, "it was created but never started", {}}));
   }
-  done(Attached{recorded_exit(*found, std::nullopt)});
+  done(Attached{recorded_exit(*found, std::nullopt, oom_noted(container))});
 }
 
 void PodmanRuntime::inspect(const ContainerRef& container,
@@ -266,15 +268,21 @@ void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, 
   exits_->watch(conmon, [self = shared_from_this(), container,
                          exited = std::move(exited)](std::optional<int> code) {
     if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
-    // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). The cgroup is
-    // still there: podman removes it when conmon ends.
+    // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). conmon does,
+    // and the cgroup is still there: podman removes it when conmon ends.
+    const bool noted = self->oom_noted(container);
     const auto cgroup = saved_cgroup(container);
     const auto killed = cgroup ? oom_kills(*cgroup) : std::nullopt;
-    if (code && killed) {
-      return exited({Exited{*code}, *killed > 0, std::chrono::system_clock::now()});
+    if (code && (noted || killed)) {
+      const bool oom = noted || *killed > 0;
+      return exited({Exited{*code}, oom, std::chrono::system_clock::now()});
     }
     self->ask_exit({container, code, exited, 0});
   });
+}
+
+bool PodmanRuntime::oom_noted(const ContainerRef& container) const {
+  return PodmanFiles{state_dir_, container.name}.oom_noted();
 }
 
 void PodmanRuntime::ask_exit(Question question) {
@@ -297,7 +305,8 @@ void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> res
     found->running = false;  // podman has not taken note yet of what conmon saw
   }
   if (found && found->running) return still_running(std::move(question), found->pid);
-  if (found) return question.exited(recorded_exit(*found, question.code));
+  if (found)
+    return question.exited(recorded_exit(*found, question.code, oom_noted(question.container)));
   if (question.code) return question.exited({Exited{*question.code}, false, now});
   const bool gone = result && says_no_such_container(result->err);
   if (gone) {

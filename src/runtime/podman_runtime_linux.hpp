@@ -56,6 +56,7 @@ class PodmanRuntime final : public ContainerRuntime,
   };
 
   void follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited);
+  bool oom_noted(const ContainerRef& container) const;
   void ask_exit(Question question);
   void exit_answered(Question question, Expected<CommandResult> result);
   void still_running(Question question, pid_t pid);

@@ -111,6 +111,9 @@ void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
+  // conmon, which inherits it, notes an OOM kill in its working directory, and podman 4.3 looks
+  // elsewhere.
+  run->directory = files_.directory();
   const auto route = std::dynamic_pointer_cast<FifoRoute>(request_.logs);
   if (!route || !route->stdout_fd() || !route->stderr_fd()) {
     return answer({ErrorCode::kInternal,

@@ -44,6 +44,16 @@ func TestRunningOutOfMemoryIsSaid(t *testing.T) {
 	must.NotEq(t, 0, result.ExitCode)
 	must.True(t, result.OOMKilled)
 	must.ErrorContains(t, result.Err, "OOM")
+	// conmon leaves a note in its working directory: that must be no place of the host.
+	must.FileNotExists(t, "/oom")
+}
+
+func TestRunningOutOfMemoryAtOnceIsSaidToo(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	task := nomadkit.NewTask(t, p, shell("exec tail -c 100000000 /dev/zero")).Start(t)
+	result := task.Wait(t, 30*time.Second)
+	must.Eq(t, 137, result.ExitCode)
+	must.True(t, result.OOMKilled)
 }
 
 func TestWaitTaskBlocksUntilTheExitForEveryCaller(t *testing.T) {
