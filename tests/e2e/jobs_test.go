@@ -17,6 +17,7 @@ import (
 const untilSignalled = "trap 'exit 0' TERM INT; echo ready; while true; do sleep 0.05; done"
 
 func TestAServiceIsReachedOnItsDynamicPortAndItsHealthCheckPasses(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, `job "web" {
   group "g" {
     network {
@@ -80,6 +81,7 @@ func TestAServiceIsReachedOnItsDynamicPortAndItsHealthCheckPasses(t *testing.T) 
 }
 
 func TestABatchJobThatSucceedsIsComplete(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob(Shell("echo to stdout; echo to stderr >&2")))
 	alloc := job.WaitStatus(t, "complete")
 	must.Eq(t, 0, ExitCode(t, alloc))
@@ -89,6 +91,7 @@ func TestABatchJobThatSucceedsIsComplete(t *testing.T) {
 }
 
 func TestABatchJobThatFailsIsRestartedAsOftenAsItsPolicySays(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(BatchJob(Shell("echo attempt; exit 42")), "attempts = 0",
 		"attempts = 2\n interval = \"1m\"\n delay = \"100ms\"", 1)
 	job := agent.Submit(t, text)
@@ -101,6 +104,7 @@ func TestABatchJobThatFailsIsRestartedAsOftenAsItsPolicySays(t *testing.T) {
 }
 
 func TestStoppingAJobSendsItsKillSignalAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob("kill_signal = \"SIGINT\"\nkill_timeout = \"10s\"\n"+
 		Shell("trap 'echo got int; exit 0' INT; echo ready; while true; do sleep 0.05; done")))
 	alloc := job.WaitStatus(t, "running")
@@ -114,6 +118,7 @@ func TestStoppingAJobSendsItsKillSignalAndLeavesNothing(t *testing.T) {
 }
 
 func TestATaskThatIgnoresItsSignalIsKilledAfterItsTimeout(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob("kill_timeout = \"1s\"\n"+
 		Shell("trap '' TERM; echo ready; while true; do sleep 0.05; done")))
 	alloc := job.WaitStatus(t, "running")
@@ -122,6 +127,7 @@ func TestATaskThatIgnoresItsSignalIsKilledAfterItsTimeout(t *testing.T) {
 }
 
 func TestLogsOfBothStreamsArriveByteForByte(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob("logs {\n max_files = 3\n max_file_size = 20\n}\n"+
 		Shell("seq 1 400000; seq 400001 800000 >&2")))
 	alloc := job.WaitStatus(t, "complete")
@@ -141,6 +147,7 @@ func TestLogsOfBothStreamsArriveByteForByte(t *testing.T) {
 }
 
 func TestAllocSignalReachesTheTask(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob(Shell("trap 'echo got usr1' USR1; trap 'exit 0' TERM; echo ready; while true; do sleep 0.05; done")))
 	alloc := job.WaitStatus(t, "running")
 	job.WaitLog(t, alloc, "stdout", "ready")
@@ -150,6 +157,7 @@ func TestAllocSignalReachesTheTask(t *testing.T) {
 }
 
 func TestAllocRestartStartsTheTaskAgain(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob(Shell(untilSignalled)))
 	alloc := job.WaitStatus(t, "running")
 	job.WaitLog(t, alloc, "stdout", "ready")
@@ -159,6 +167,7 @@ func TestAllocRestartStartsTheTaskAgain(t *testing.T) {
 }
 
 func TestATemplateIsRenderedAndItsChangeSignalsTheTask(t *testing.T) {
+	t.Parallel()
 	path := "e2e/" + fmt.Sprint(time.Now().UnixNano())
 	put := func(value string) {
 		_, _, err := agent.API.Variables().Update(&api.Variable{Path: path, Items: map[string]string{"word": value}}, nil)
@@ -183,6 +192,7 @@ func TestATemplateIsRenderedAndItsChangeSignalsTheTask(t *testing.T) {
 }
 
 func TestAllocExecReturnsOutputAndExitCode(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob(Shell(untilSignalled)))
 	alloc := job.WaitStatus(t, "running")
 	stdout, stderr, code := job.Exec(t, alloc, false, "", "sh", "-c", "echo out; echo err >&2; exit 9")
@@ -198,6 +208,7 @@ func TestAllocExecReturnsOutputAndExitCode(t *testing.T) {
 }
 
 func TestTheUsageOfATaskIsShown(t *testing.T) {
+	t.Parallel()
 	job := agent.Submit(t, BatchJob(Shell("trap 'exit 0' TERM; while true; do :; done")))
 	alloc := job.WaitStatus(t, "running")
 	Eventually(t, 20*time.Second, "usage", func() error {

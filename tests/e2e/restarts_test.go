@@ -53,6 +53,7 @@ func endsWith21(t *testing.T, job *Job, alloc *api.Allocation) {
 }
 
 func TestTasksOutliveAGracefulAgentRestart(t *testing.T) {
+	t.Parallel()
 	own := ownAgent(t)
 	job, alloc, pid := runningTask(t, own)
 	must.NoError(t, own.Stop(false))
@@ -64,6 +65,7 @@ func TestTasksOutliveAGracefulAgentRestart(t *testing.T) {
 }
 
 func TestTasksOutliveAKilledAgent(t *testing.T) {
+	t.Parallel()
 	own := ownAgent(t)
 	job, alloc, pid := runningTask(t, own)
 	must.NoError(t, own.Stop(true))
@@ -75,6 +77,7 @@ func TestTasksOutliveAKilledAgent(t *testing.T) {
 }
 
 func TestATaskThatEndsWhileTheAgentIsDownReportsItsRealExit(t *testing.T) {
+	t.Parallel()
 	own := ownAgent(t)
 	job, alloc, pid := runningTask(t, own)
 	id := ContainersOf(t, alloc.ID)[0]
@@ -96,6 +99,7 @@ func TestATaskThatEndsWhileTheAgentIsDownReportsItsRealExit(t *testing.T) {
 }
 
 func TestTasksOutliveAKilledPlugin(t *testing.T) {
+	t.Parallel()
 	own := ownAgent(t)
 	job, alloc, pid := runningTask(t, own)
 	plugins := own.Plugins()
@@ -124,6 +128,7 @@ func TestTasksOutliveAKilledPlugin(t *testing.T) {
 }
 
 func TestAnAgentDoesNotStartWithABadPluginConfigAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	own, err := NewAgent(`image_pull_timeout = "soon"`)
 	must.NoError(t, err)
 	t.Cleanup(own.Remove)

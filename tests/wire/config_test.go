@@ -133,7 +133,7 @@ func TestCapabilitiesAreThoseOfAContainerDriver(t *testing.T) {
 
 func TestTheTaskSchemaRefusesWhatNomadCanSee(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	task := nomadkit.NewTask(t, p, `image = "x"`)
+	task := nomadkit.MuteTask(t, p, `image = "x"`)
 	for name, c := range map[string]struct{ text, want string }{
 		"no image":            {`command = "ls"`, "image"},
 		"an unknown key":      {`image = "x"` + "\n" + `imagee = "y"`, "imagee"},

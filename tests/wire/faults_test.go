@@ -29,7 +29,7 @@ func TestWithoutPodmanTheDriverIsUndetectedAndSaysTheCure(t *testing.T) {
 	must.Eq(t, "undetected", string(fingerprint.Health))
 	must.StrContains(t, fingerprint.HealthDescription, "/no/such/podman")
 
-	task := nomadkit.NewTask(t, p, sh("true"))
+	task := nomadkit.MuteTask(t, p, sh("true"))
 	_, _, err = p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, "/no/such/podman")
 	nomadkit.NothingLeftOf(t, p, task)
@@ -38,7 +38,7 @@ func TestWithoutPodmanTheDriverIsUndetectedAndSaysTheCure(t *testing.T) {
 func TestAPodmanThatHangsIsGivenUpInTimeWithARecoverableError(t *testing.T) {
 	hanging := fakePodman(t, "exec sleep 7654")
 	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\ncommand_timeout = \"2s\"", hanging))
-	task := nomadkit.NewTask(t, p, sh("true"))
+	task := nomadkit.MuteTask(t, p, sh("true"))
 	start := time.Now()
 	_, _, err := p.StartTask(task.TaskConfig)
 	took := time.Since(start)
@@ -69,7 +69,7 @@ func TestAPodmanThatDiesInTheMiddleOfAStartLeavesNothing(t *testing.T) {
 	dying := fakePodman(t, `case "$*" in *" run "*|"run "*|*" create "*|"create "*|*" start "*|"start "*) kill -9 $$ ;; esac
 exec podman "$@"`)
 	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", dying))
-	task := nomadkit.NewTask(t, p, sh("sleep 60"))
+	task := nomadkit.MuteTask(t, p, sh("sleep 60"))
 	_, _, err := p.StartTask(task.TaskConfig)
 	must.Error(t, err)
 	must.True(t, structs.IsRecoverable(err), must.Sprintf("%v", err))
@@ -80,7 +80,7 @@ func TestAPodmanThatStartsTheContainerAndThenDiesLeavesNothing(t *testing.T) {
 	dying := fakePodman(t, `case "$*" in *" run "*|"run "*|*" start "*|"start "*) podman "$@"; kill -9 $$ ;; esac
 exec podman "$@"`)
 	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", dying))
-	task := nomadkit.NewTask(t, p, sh("sleep 60"))
+	task := nomadkit.MuteTask(t, p, sh("sleep 60"))
 	_, _, err := p.StartTask(task.TaskConfig)
 	must.Error(t, err)
 	nomadkit.NothingLeftOf(t, p, task)

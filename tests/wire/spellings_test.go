@@ -113,7 +113,7 @@ func TestANumberOfATaskIsAcceptedHoweverItIsWritten(t *testing.T) {
 			must.Eq(t, strings.TrimSuffix(strings.Trim(number, `"`), ".0"), out)
 		})
 	}
-	task := nomadkit.NewTask(t, p, sh("true"))
+	task := nomadkit.MuteTask(t, p, sh("true"))
 	for _, number := range []string{`0.1`, `3.2`, `9223372036854775808`, `"9223372036854775808"`} {
 		t.Run(number, func(t *testing.T) {
 			task.SetConfig(t, sh("true")+"pids_limit = "+number)

@@ -75,7 +75,7 @@ func TestAFailedStartNamesTheCauseAndLeavesNothing(t *testing.T) {
 		"a setting that Podman lacks":       {image + `rosetta = true`, []string{"rosetta"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task := nomadkit.NewTask(t, p, c.config, c.change...)
+			task := nomadkit.MuteTask(t, p, c.config, c.change...)
 			_, _, err := p.StartTask(task.TaskConfig)
 			must.Error(t, err)
 			for _, want := range c.wants {
@@ -95,14 +95,14 @@ func TestAWrongJobIsNotRecoverableAndAnUnreachableRegistryIs(t *testing.T) {
 	registry := fmt.Sprintf("127.0.0.1:%d", nomadkit.FreePort(t))
 
 	config := "image = \"${image}\"\nworking_dir = \"here\""
-	wrong := nomadkit.NewTask(t, p, config)
+	wrong := nomadkit.MuteTask(t, p, config)
 	_, _, err := p.StartTask(wrong.TaskConfig)
 	must.Error(t, err)
 	must.False(t, structs.IsRecoverable(err))
 	must.Eq(t, codes.Unknown, rawStart(t, p, wrong, config).Code())
 
 	config = `image = "` + registry + `/nothing:1"`
-	down := nomadkit.NewTask(t, p, config)
+	down := nomadkit.MuteTask(t, p, config)
 	_, _, err = p.StartTask(down.TaskConfig)
 	must.True(t, structs.IsRecoverable(err), must.Sprintf("%v", err))
 	must.ErrorContains(t, err, registry)

@@ -141,7 +141,7 @@ func TestADisabledDriverSaysSoAndRefusesTasks(t *testing.T) {
 	fingerprint := nomadkit.Receive(t, ch, 2*time.Second, "fingerprint")
 	must.Eq(t, "undetected", string(fingerprint.Health))
 	must.StrContains(t, fingerprint.HealthDescription, "disabled")
-	task := nomadkit.NewTask(t, p, sh("true"))
+	task := nomadkit.MuteTask(t, p, sh("true"))
 	_, _, err = p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, "disabled")
 }
