@@ -81,6 +81,8 @@ const std::vector<Rule>& rules() {
       {"setting memory", kStartFailed, "give the task more memory"},
       {"memory limit", kInvalidConfig, "check the task's memory"},
       {"no space left on device", kRuntimeUnavailable, "the node's disk is full"},
+      {"not found in $path", kStartFailed, "check the task's command and the image's PATH"},
+      {"unable to start container process", kStartFailed, "check the task's command"},
       {"oci permission denied", kStartFailed, "the task's command cannot be executed"},
       {"oci runtime", kStartFailed, ""},
       {"invalid argument", kStartFailed, ""},

@@ -64,8 +64,13 @@ void kill_inside(const std::string& container_id, const std::string& marker) {
 
 Expected<ExitStatus> interpret(const std::string& container, const ExitStatus& status,
                                const std::string& err_tail) {
-  // 125 is podman's own failure, unless the command ended with it and podman said nothing.
-  if (status == ExitStatus{Exited{125}} && err_tail.find("Error: ") != std::string::npos) {
+  // 125 is podman's own failure, unless the command ended with it and podman said nothing; 255 is
+  // what it makes of a container that does not run.
+  const bool not_running = status == ExitStatus{Exited{255}} &&
+                           podman_reason(err_tail).ends_with("container state improper");
+  const bool failed =
+      status == ExitStatus{Exited{125}} && err_tail.find("Error: ") != std::string::npos;
+  if (failed || not_running) {
     return fail(podman_error("run command in container", container, status, err_tail));
   }
   return status;

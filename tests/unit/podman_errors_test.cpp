@@ -54,6 +54,12 @@ TEST_CASE("podman's words are told apart by what can be done about them") {
           "executable file not found in $PATH: OCI runtime attempted to invoke a command that was "
           "not found",
           kStartFailed},
+      Row{"runc create failed: unable to start container process: exec: \"/x\": stat /x: no such "
+          "file or directory\nError: container create failed (no logs from conmon): conmon bytes",
+          kStartFailed},
+      Row{"crun: executable file `x` not found in $PATH: No such file or directory\n"
+          "Error: OCI runtime error: no logs from conmon",
+          kStartFailed},
       Row{"Error: workdir \"/nope\" does not exist on container abc", kStartFailed},
       Row{"Error: unable to find user nope: no matching entries in passwd file", kStartFailed},
       Row{"Error: unable to find network with name or ID nope: network not found", kInvalidConfig},

@@ -1,0 +1,217 @@
+// What the tests over real containers share: a runtime with a state directory of its own, tasks
+// with unique names, their output, and the removal of everything at the end.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../runtime/machine.hpp"
+#include "model/container_name.hpp"
+#include "model/labels.hpp"
+#include "runtime/podman_runtime_linux.hpp"
+
+namespace ndc::test {
+
+inline constexpr std::chrono::seconds kPodmanDeadline{60};
+
+inline std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) FAIL(name << " is not set: export what scripts/test-image prints");
+  return value;
+}
+
+// A task that has not been started. Its config may be changed until then.
+struct PodmanTask {
+  std::shared_ptr<TaskSpec> spec = std::make_shared<TaskSpec>();
+  std::shared_ptr<TaskConfig> config = std::make_shared<TaskConfig>();
+  std::string name() const { return container_name(spec->name, spec->alloc_id); }
+};
+
+// One end of a FIFO, read until nobody can write to it any more.
+class Collector {
+ public:
+  explicit Collector(const std::string& path) : path_{path} {
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    fd_ = runtime::UniqueFd{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    REQUIRE(static_cast<bool>(fd_));
+  }
+  const std::string& path() const { return path_; }
+
+  // Everything, once the last writer is gone.
+  std::string all() { return read_until({}); }
+  // What came so far, once it holds `part`.
+  std::string until(const std::string& part) { return read_until(part); }
+
+ private:
+  std::string read_until(const std::string& part) {
+    const auto deadline = std::chrono::steady_clock::now() + kPodmanDeadline;
+    while (part.empty() || !contains(text_, part)) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          deadline - std::chrono::steady_clock::now());
+      REQUIRE(left.count() > 0);
+      pollfd waiting{fd_.get(), POLLIN, 0};
+      if (::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) continue;
+      char buffer[4096];
+      const ssize_t count = ::read(fd_.get(), buffer, sizeof buffer);
+      if (count == 0) break;
+      if (count > 0) text_.append(buffer, static_cast<std::size_t>(count));
+    }
+    return text_;
+  }
+
+  std::string path_;
+  runtime::UniqueFd fd_;
+  std::string text_;
+};
+
+class PodmanNode {
+ public:
+  PodmanNode() {
+    config_.state_dir = directory_ / "state";
+    restart();
+  }
+  PodmanNode(const PodmanNode&) = delete;
+  PodmanNode& operator=(const PodmanNode&) = delete;
+  ~PodmanNode() {
+    for (const std::string& name : names_) podman({"rm", "--force", "--ignore", "--time=0", name});
+    routes_.clear();
+    settle(*loop_);
+    runtime_.reset();
+    settle(*loop_);
+  }
+
+  // A runtime that knows nothing of what was before, as after a restart of the plugin.
+  void restart() { runtime_ = std::make_shared<runtime::PodmanRuntime>(config_, loop_); }
+  runtime::ContainerRuntime& runtime() { return *runtime_; }
+
+  PodmanTask task(const std::string& script) {
+    static std::atomic<int> last{0};
+    PodmanTask out;
+    char alloc[40];
+    std::snprintf(
+        alloc, sizeof alloc, "%08x-0000-0000-0000-%012x",
+        static_cast<unsigned>(std::chrono::steady_clock::now().time_since_epoch().count()),
+        static_cast<unsigned>(::getpid()));
+    out.spec->alloc_id = alloc;
+    out.spec->name = "pt" + std::to_string(::getpid()) + "-" + std::to_string(++last);
+    out.spec->id = out.spec->alloc_id + "/" + out.spec->name + "/00000001";
+    out.config->image = variable("NDC_TEST_IMAGE");
+    out.config->command = "/bin/sh";
+    out.config->args = {"-c", script};
+    names_.push_back(out.name());
+    return out;
+  }
+
+  struct Started {
+    runtime::StartedContainer container;
+    Awaited<TaskExit> exit;
+    const ContainerRef& ref() const { return container.container; }
+  };
+
+  Expected<Started> try_start(const PodmanTask& task, const std::string& out = "/dev/null",
+                              const std::string& err = "/dev/null") {
+    auto route = runtime_->open_logs({out, err}, task.config->tty);
+    REQUIRE(route.has_value());
+    routes_.push_back(*route);
+    runtime::StartRequest request;
+    request.spec = task.spec;
+    request.config = task.config;
+    request.image = {task.config->image, "", std::nullopt};
+    request.container_name = task.name();
+    request.labels = driver_labels(*task.spec, {});
+    request.logs = *route;
+    const Awaited<Expected<runtime::StartedContainer>> done;
+    const Awaited<TaskExit> exit;
+    runtime_->start(
+        std::move(request), [exit](TaskExit how) { exit.set(std::move(how)); },
+        [done](Expected<runtime::StartedContainer> result) { done.set(std::move(result)); });
+    auto result = done.get(kPodmanDeadline);
+    CHECK(done.times() == 1);
+    if (!result) return fail(std::move(result.error()));
+    return Started{std::move(*result), exit};
+  }
+  Started start(const PodmanTask& task, const std::string& out = "/dev/null",
+                const std::string& err = "/dev/null") {
+    auto started = try_start(task, out, err);
+    if (!started) FAIL(started.error().message());
+    return *started;
+  }
+  // Of the task that was started last.
+  std::shared_ptr<runtime::LogRoute> route() const { return routes_.back(); }
+  void finish_logs() {
+    const Awaited<bool> drained;
+    routes_.back()->finish([drained] { drained.set(true); });
+    drained.get();
+  }
+
+  struct Found {
+    Expected<runtime::Attached> attached;
+    Awaited<TaskExit> exit;
+  };
+  Found attach(const ContainerRef& container) {
+    const Awaited<Expected<runtime::Attached>> done;
+    const Awaited<TaskExit> exit;
+    runtime_->attach(
+        container, [exit](TaskExit how) { exit.set(std::move(how)); },
+        [done](Expected<runtime::Attached> result) { done.set(std::move(result)); });
+    return {done.get(kPodmanDeadline), exit};
+  }
+
+  Expected<void> signal(const ContainerRef& container, int number) {
+    return call<void>([&](auto done) { runtime_->signal(container, number, done); });
+  }
+  Expected<void> stop(const ContainerRef& container) {
+    return call<void>([&](auto done) { runtime_->stop(container, done); });
+  }
+  Expected<void> remove(const ContainerRef& container, bool keep = false) {
+    return call<void>([&](auto done) { runtime_->remove(container, keep, done); });
+  }
+  template <class T, class Call>
+  Expected<T> call(Call&& begin) {
+    const Awaited<Expected<T>> done;
+    begin([done](Expected<T> result) { done.set(std::move(result)); });
+    return done.get(kPodmanDeadline);
+  }
+
+  // podman itself, past the runtime.
+  runtime::CommandResult podman(std::vector<std::string> arguments) {
+    runtime::Command command;
+    command.argv = {"podman"};
+    command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+    command.environment = runtime::child_environment();
+    command.timeout = kPodmanDeadline;
+    const Awaited<Expected<runtime::CommandResult>> result;
+    runtime::run_command(
+        *loop_, std::move(command),
+        [result](Expected<runtime::CommandResult> got) { result.set(std::move(got)); });
+    auto got = result.get(kPodmanDeadline + kDeadline);
+    REQUIRE(got.has_value());
+    return *got;
+  }
+  bool exists(const std::string& container) {
+    return podman({"container", "exists", container}).status == ExitStatus{Exited{0}};
+  }
+  std::string path(const std::string& name) const { return directory_ / name; }
+  bool has_files(const PodmanTask& task) const {
+    return std::filesystem::exists(path("state/" + task.name()));
+  }
+
+ private:
+  TemporaryDirectory directory_;
+  PluginConfig config_;
+  std::shared_ptr<runtime::EventLoop> loop_ = std::make_shared<runtime::EventLoop>();
+  std::shared_ptr<runtime::PodmanRuntime> runtime_;
+  std::vector<std::shared_ptr<runtime::LogRoute>> routes_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace ndc::test

@@ -1,0 +1,176 @@
+// Starts that meet something: namesakes, what cannot run, images that are not there; and commands
+// in a container.
+
+#include "podman_node.hpp"
+#include "runtime/container_runtime.hpp"
+
+namespace ndc::test {
+namespace {
+
+class ExecOutput final : public ExecClient {
+ public:
+  void output(OutputStream stream, std::string bytes, std::function<void()> taken) override {
+    (stream == OutputStream::kStdout ? out : err) += bytes;
+    taken();
+  }
+  void finished(Expected<ExitStatus> status) override { end.set(std::move(status)); }
+  std::string out;
+  std::string err;
+  Awaited<Expected<ExitStatus>> end;
+};
+
+TEST_CASE("the same attempt asked for twice is one container") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto first = node.start(task);
+  const auto again = node.start(task);
+  CHECK(again.ref().id == first.ref().id);
+  REQUIRE(node.stop(first.ref()).has_value());
+  CHECK(first.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+}
+
+TEST_CASE("an earlier attempt's container makes way for the next") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto earlier = node.start(task);
+  task.spec->id += "x";
+  const auto next = node.start(task);
+  CHECK(next.ref().id != earlier.ref().id);
+  CHECK_FALSE(node.exists(earlier.ref().id));
+  CHECK(node.exists(next.ref().id));
+  CHECK_FALSE(next.exit.is_set());
+}
+
+TEST_CASE("a container that is not ours is left alone, and the start says whose turn it is") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const std::string image = variable("NDC_TEST_IMAGE");
+  REQUIRE(node.podman({"create", "--pull=never", "--name=" + task.name(), image, "true"}).status ==
+          ExitStatus{Exited{0}});
+  const auto started = node.try_start(task);
+  REQUIRE_FALSE(started.has_value());
+  CHECK(started.error().code == ErrorCode::kAlreadyExists);
+  CHECK(contains(started.error().message(), "podman rm --force " + task.name()));
+  CHECK(node.exists(task.name()));
+  CHECK_FALSE(node.has_files(task));
+}
+
+TEST_CASE("what cannot be started says why and leaves nothing") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  auto task = node.task("");
+  SECTION("a command that the image does not have") {
+    task.config->command = "/no/such/command";
+    const auto started = node.try_start(task);
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().code == ErrorCode::kStartFailed);
+    CHECK_FALSE(started.error().recoverable());
+  }
+  SECTION("a user that the image does not have") {
+    task.config->user = "nobody-of-this-name";
+    const auto started = node.try_start(task);
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().code == ErrorCode::kStartFailed);
+    CHECK(contains(started.error().message(), "user"));
+  }
+  SECTION("an image that is not there") {
+    task.config->image = "localhost/ndc-no-such-image:1";
+    const auto started = node.try_start(task);
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().code == ErrorCode::kImageNotFound);
+  }
+  SECTION("a network that is not there") {
+    task.config->network_mode = {NetworkMode::Kind::kNamed, "ndc-no-such-network"};
+    const auto started = node.try_start(task);
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().code == ErrorCode::kInvalidConfig);
+  }
+  CHECK_FALSE(node.exists(task.name()));
+  CHECK_FALSE(node.has_files(task));
+}
+
+TEST_CASE("an image is found by its name, a missing one is none, a registry that is away says so") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  using Found = std::optional<runtime::Image>;
+  const auto find = [&](const std::string& reference) {
+    return node.call<Found>([&](auto done) {
+      node.runtime().find_image({reference, std::nullopt}, done);
+    });
+  };
+  const auto there = find(variable("NDC_TEST_IMAGE"));
+  REQUIRE(there.has_value());
+  REQUIRE(there->has_value());
+  CHECK((*there)->id.size() == 64);
+  const auto missing = find("localhost/ndc-no-such-image:1");
+  REQUIRE(missing.has_value());
+  CHECK_FALSE(missing->has_value());
+
+  const auto pulled = node.call<runtime::Image>([&](auto done) {
+    runtime::PullRequest request;
+    request.image.reference = "127.0.0.1:1/ndc-none:1";  // nothing listens on port 1
+    request.timeout = kPodmanDeadline;
+    node.runtime().pull_image(std::move(request), done);
+  });
+  REQUIRE_FALSE(pulled.has_value());
+  CHECK(pulled.error().code == ErrorCode::kRegistryUnreachable);
+  CHECK(pulled.error().recoverable());
+}
+
+TEST_CASE("a command runs in the container with its own streams, input and exit code") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto started = node.start(node.task("sleep 60"));
+  const auto client = std::make_shared<ExecOutput>();
+  ExecRequest request;
+  request.command = {"/bin/sh", "-c", "read line; echo got $line; echo bad >&2; exit 9"};
+  const auto session = node.call<std::shared_ptr<ExecSession>>(
+      [&](auto done) { node.runtime().exec(started.ref(), request, client, done); });
+  REQUIRE(session.has_value());
+  const Awaited<bool> taken;
+  (*session)->write("this\n", [taken] { taken.set(true); });
+  taken.get();
+  const auto end = client->end.get(kPodmanDeadline);
+  REQUIRE(end.has_value());
+  CHECK(*end == ExitStatus{Exited{9}});
+  CHECK(client->out == "got this\n");
+  CHECK(client->err == "bad\n");
+}
+
+TEST_CASE("a command that cannot run is an error or says so with its exit code") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto started = node.start(node.task("exit 0"));
+  started.exit.get(kPodmanDeadline);
+  const auto exec = [&](std::vector<std::string> command) -> Expected<ExitStatus> {
+    const auto client = std::make_shared<ExecOutput>();
+    ExecRequest request;
+    request.command = std::move(command);
+    auto session = node.call<std::shared_ptr<ExecSession>>(
+        [&](auto done) { node.runtime().exec(started.ref(), request, client, done); });
+    if (!session) return fail(std::move(session.error()));
+    return client->end.get(kPodmanDeadline);
+  };
+  CHECK(exec({}).error().code == ErrorCode::kInvalidConfig);
+  CHECK(exec({""}).error().code == ErrorCode::kInvalidConfig);
+  const auto late = exec({"true"});
+  REQUIRE_FALSE(late.has_value());
+  CHECK(late.error().code == ErrorCode::kWrongState);
+}
+
+TEST_CASE("the node is healthy and says with what") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const Awaited<Fingerprint> probed;
+  node.runtime().probe([probed](Fingerprint got) { probed.set(std::move(got)); });
+  const Fingerprint found = probed.get(kPodmanDeadline);
+  CHECK(found.health == Health::kHealthy);
+  CHECK(found.attributes.count("driver.container.runtime_version") == 1);
+}
+
+}  // namespace
+}  // namespace ndc::test
