@@ -1,0 +1,171 @@
+// How a task ends: its exit, the ladder of a stop, its removal.
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "actors/task_actor.hpp"
+#include "model/signals.hpp"
+
+namespace ndc::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A killed process is gone within milliseconds; past this something is wrong with it (stuck in the
+// kernel) or with the engine, and the next step follows.
+constexpr std::chrono::nanoseconds kKillPatience = 5s;
+
+// Longest that a task's end waits for the last bytes of a pumped log.
+constexpr std::chrono::nanoseconds kDrainPatience = 6s;
+
+}  // namespace
+
+void TaskActor::container_exited(const TaskExit& exit) {
+  exit_ = exit;
+  if (!alive()) return;  // remembered until the start or the recovery is complete
+  enter(State::kExited, describe(exit));
+  if (exit.oom_killed) emit("Killed by the kernel: out of memory");
+  ++stopping_.generation;
+  act::tell(stats_, Stop{});
+  act::tell(log_forwarder_, FinishLogs{});
+  if (logs_ && logs_->pumped()) {
+    act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
+  } else {
+    logs_drained();  // nothing of ours is between the workload and the collector
+  }
+}
+
+void TaskActor::logs_drained() {
+  if (state_ != State::kExited || drained_) return;
+  drained_ = true;
+  act::tell(seed_.driver, TaskEnded{seed_.identity.task_id, *exit_});
+  for (const auto& reply : std::exchange(stopping_.replies, {})) reply(Expected<void>{});
+  if (!destroying_.empty()) remove_container();
+}
+
+void TaskActor::stop(const StopTask& m) {
+  if (state_ == State::kExited) {
+    m.reply(Expected<void>{});
+    return;
+  }
+  if (state_ == State::kRecovering) {
+    stops_in_recovery_.push_back(m);
+    return;
+  }
+  if (!alive()) {
+    m.reply(fail(wrong_state("stop task")));
+    return;
+  }
+  int number = seed_.handle->stop_signal;
+  if (!m.signal.empty()) {
+    auto parsed = signal_number(m.signal);
+    if (!parsed) {
+      m.reply(fail(std::move(parsed.error())));
+      return;
+    }
+    number = *parsed;
+  }
+  stopping_.replies.push_back(m.reply);
+  if (state_ == State::kStopping) return;
+  enter(State::kStopping, "StopTask");
+  begin_stop(StopStep::kSignalled, number, m.timeout);
+}
+
+void TaskActor::begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience) {
+  const auto report = [id = seed_.identity.task_id](const Expected<void>& done) {
+    if (!done) spdlog::warn("task {}: {}", id, done.error().message());
+  };
+  stopping_.step = step;
+  switch (step) {
+    case StopStep::kSignalled:
+    case StopStep::kKilled:
+      emit("Sent " + signal_name(signal));
+      seed_.runtime->signal(container(), signal, report);
+      break;
+    case StopStep::kForced:
+      emit("Still alive after SIGKILL: asking " + std::string{seed_.runtime->name()} +
+           " to stop it");
+      seed_.runtime->stop(container(), report);
+      break;
+    case StopStep::kRemoved:
+      emit("Still alive: removing the container by force");
+      seed_.runtime->remove(container(), false, report);
+      break;
+  }
+  act::tell_after(caf::actor{self_}, patience, StopTimer{++stopping_.generation});
+}
+
+void TaskActor::stop_timer(std::uint64_t generation) {
+  if (state_ != State::kStopping || generation != stopping_.generation) return;
+  switch (stopping_.step) {
+    case StopStep::kSignalled:
+      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      return;
+    case StopStep::kKilled:
+      begin_stop(StopStep::kForced, kSigKill, seed_.config->command_timeout + kKillPatience);
+      return;
+    case StopStep::kForced:
+      begin_stop(StopStep::kRemoved, kSigKill, seed_.config->command_timeout + kKillPatience);
+      return;
+    case StopStep::kRemoved:
+      break;
+  }
+  const Error error{.code = ErrorCode::kTimeout,
+                    .what = "stop container",
+                    .on = container().name,
+                    .cause = "it outlived SIGKILL and a forced removal",
+                    .hint = "look at it on the node; the stop will be tried again"};
+  enter(State::kRunning, "the stop failed");
+  for (const auto& reply : std::exchange(stopping_.replies, {})) reply(fail(error));
+  for (const auto& reply : std::exchange(destroying_, {})) reply(fail(error));
+}
+
+void TaskActor::destroy(const DestroyTask& m) {
+  switch (state_) {
+    case State::kPreparing:
+    case State::kCreating:
+      m.reply(fail(wrong_state("destroy task")));
+      return;
+    case State::kRecovering:
+      destroys_in_recovery_.push_back(m);
+      return;
+    case State::kRunning:
+    case State::kStopping:
+      if (!m.force) {
+        m.reply(fail(wrong_state("destroy task")));
+        return;
+      }
+      destroying_.push_back(m.reply);
+      if (state_ == State::kRunning) enter(State::kStopping, "forced DestroyTask");
+      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      return;
+    case State::kExited:
+      destroying_.push_back(m.reply);
+      if (drained_) remove_container();
+      return;
+    case State::kDestroying:
+      destroying_.push_back(m.reply);
+      return;
+  }
+}
+
+void TaskActor::remove_container() {
+  enter(State::kDestroying, "DestroyTask");
+  seed_.runtime->remove(container(), !seed_.config->gc.container,
+                        [me = caf::actor{self_}](auto result) {
+                          act::tell(me, ContainerRemoved{std::move(result)});
+                        });
+}
+
+void TaskActor::container_removed(const Expected<void>& result) {
+  if (state_ != State::kDestroying) return;
+  for (const auto& reply : std::exchange(destroying_, {})) reply(result);
+  if (!result) {
+    enter(State::kExited, "the removal failed");  // DestroyTask may be tried again
+    return;
+  }
+  act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});
+  self_->quit();
+}
+
+}  // namespace ndc::actors
