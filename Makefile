@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e bench doctor lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-e2e fuzz bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -41,6 +41,9 @@ test-wire: ## Nomad's own client packages drive the binary
 
 test-e2e: ## a real Nomad agent runs real jobs
 	@scripts/test e2e
+
+fuzz: ## fuzz each decoder for FUZZ_SECONDS (default 60)
+	@scripts/fuzz
 
 bench: ## measure against bare podman: build/bench.json and a table
 	@scripts/bench
