@@ -26,6 +26,7 @@ bool is_host_name(std::string_view text) {
 
 bool is_ip_address(std::string_view text) {
   const std::string copy{text};
+  if (copy.find('\0') != std::string::npos) return false;  // inet_pton would stop there
   unsigned char address[16];
   return ::inet_pton(AF_INET, copy.c_str(), address) == 1 ||
          ::inet_pton(AF_INET6, copy.c_str(), address) == 1;

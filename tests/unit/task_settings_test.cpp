@@ -217,6 +217,12 @@ TEST_CASE("network settings are checked for what they are") {
   for (const char* bad : {"-x", "a b", "a\n", ".a"}) refused("hostname", text(bad));
 }
 
+TEST_CASE("nothing hides behind a NUL byte in an address") {
+  const std::string hidden{"10.0.0.1\0x", 10};
+  refused("dns", list({text(hidden)}));
+  refused("extra_hosts", list({text("db:" + hidden)}));
+}
+
 TEST_CASE("platforms, archives, sysctls, pids and security options are checked") {
   CHECK(task("platform", text("linux/arm64/v8")).has_value());
   for (const char* bad : {"linux", "linux/", "/amd64", "a/b/c/d", "a//b", "-a/b", "a b/c"}) {
