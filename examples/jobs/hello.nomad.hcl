@@ -41,6 +41,7 @@ job "hello" {
         command = "/bin/sh"
         args    = ["-c", "echo serving on port 8080; echo 'nothing to complain about' >&2; exec httpd -f -p 8080 -h /local"]
         ports   = ["http"]
+        init    = true # a shell or server that is process 1 would not hear SIGTERM
 
         labels {
           team = "demo"

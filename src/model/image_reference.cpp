@@ -29,11 +29,11 @@ bool is_repository(std::string_view text) {
 bool is_registry(std::string_view text) {
   const bool bracketed = text.starts_with('[');
   const std::size_t host_end = bracketed ? text.find(']') : text.find(':');
-  const std::string_view host = bracketed ? text.substr(0, host_end) : text.substr(0, host_end);
+  const std::string_view host = text.substr(0, host_end);
   std::string_view port =
       host_end == std::string_view::npos ? std::string_view{} : text.substr(host_end + bracketed);
-  if (host.size() < 1 + std::size_t{bracketed} || (bracketed && host_end == text.npos))
-    return false;
+  if (host.size() < 1 + std::size_t{bracketed}) return false;
+  if (bracketed && host_end == std::string_view::npos) return false;
   if (!port.empty()) {
     if (port.size() < 2 || port.front() != ':') return false;
     port.remove_prefix(1);

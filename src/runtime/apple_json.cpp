@@ -169,7 +169,7 @@ Expected<std::string> parse_apple_status(std::string_view text) {
   std::string status = json::text(json::member(&document, "status"));
   if (status.empty() && document.IsObject()) {
     // From 1.4.1 on it is nested, says the field.
-    for (const auto& entry : document.GetObject()) {
+    for (const auto& entry : std::as_const(document).GetObject()) {
       if (status.empty()) status = json::text(json::member(&entry.value, "status"));
     }
   }
