@@ -118,7 +118,7 @@ TEST_CASE("random bytes never do more than fail") {
   std::uint32_t state = 12345;
   for (int i = 0; i < 20000; ++i) {
     std::string input;
-    for (std::uint32_t n = i % 40; n > 0; --n) {
+    for (std::uint32_t n = static_cast<std::uint32_t>(i % 40); n > 0; --n) {
       state = state * 1664525 + 1013904223;
       input += static_cast<char>(state >> 24);
     }
