@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,8 @@ type Plugin struct {
 	Cmd      *exec.Cmd
 	StateDir string
 	Stderr   *SyncBuffer
+
+	socketDir string
 }
 
 // SyncBuffer is a bytes.Buffer for one writer and one reader.
@@ -95,6 +98,10 @@ func Launch(t testing.TB, env ...string) *Plugin {
 	})
 	t.Cleanup(func() {
 		p.Client.Kill()
+		// A killed plugin cannot remove it itself.
+		if strings.HasPrefix(filepath.Base(p.socketDir), "ndc-") {
+			_ = os.RemoveAll(p.socketDir)
+		}
 		if t.Failed() {
 			t.Logf("the plugin's log:\n%s", tail(p.Stderr.String(), 12000))
 		}
@@ -108,6 +115,7 @@ func Launch(t testing.TB, env ...string) *Plugin {
 		t.Fatalf("dispense: %v", err)
 	}
 	p.DriverPlugin = raw.(drivers.DriverPlugin)
+	p.socketDir = filepath.Dir(p.Socket())
 	return p
 }
 
