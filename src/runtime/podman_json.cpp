@@ -7,11 +7,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "runtime/json_reader.hpp"
+
 namespace ndc::runtime {
 namespace {
 
-constexpr std::size_t kMaxJson = 4u << 20;
-constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxJson = 4u << 20;  // what is captured of a call at most
 constexpr std::size_t kMaxText = 64 * 1024;
 
 using rapidjson::Value;
@@ -24,32 +25,9 @@ Error malformed(const char* what) {
           "check that podman works on this node: podman info"};
 }
 
-// RapidJSON's parser has no limit of its own for nesting, and iterative parsing still destroys
-// recursively.
-bool too_deep(std::string_view json) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-Expected<void> parse(std::string_view json, rapidjson::Document& document) {
-  if (json.size() > kMaxJson) return fail(malformed("it is longer than 4 MiB"));
-  if (too_deep(json)) return fail(malformed("it is nested too deeply"));
-  document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
-  if (document.HasParseError()) return fail(malformed("it is no JSON"));
+Expected<void> parse(std::string_view text, rapidjson::Document& document) {
+  if (text.size() > kMaxJson) return fail(malformed("it is longer than 4 MiB"));
+  if (const auto wrong = json::parse(text, document)) return fail(malformed(*wrong));
   return {};
 }
 
