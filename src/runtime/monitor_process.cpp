@@ -474,10 +474,12 @@ int Monitor::run() {
   out_.restore();
   err_.restore();
   progress_at_ = monotonic_ms();
+  // Before there is anything to write: when the plugin dies, its ends of the FIFOs close, and a log
+  // collector that sees no writer ends for good.
+  out_.tick(progress_at_);
+  err_.tick(progress_at_);
   if (arguments_.deliver) {
     exited_ = true;
-    out_.tick(progress_at_);
-    err_.tick(progress_at_);
   } else if (!start_cli()) {
     record(ExitRecord::Kind::kNotSpawned, errno);
   }
