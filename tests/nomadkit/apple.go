@@ -1,0 +1,105 @@
+package nomadkit
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Apple is the runtime of Macs, over the stand-in for its CLI. Where root runs the tests, its
+// containers have the files of the test image and a network of their own.
+type Apple struct {
+	*Standin
+	bridge string
+}
+
+// Rootfs is the directory that scripts/test-rootfs makes.
+func Rootfs() string { return os.Getenv("NDC_TEST_ROOTFS") }
+
+func newApple(dir, version string) (*Apple, error) {
+	// The port is this agent's alone, and with it the bridge and its addresses.
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	bridge := fmt.Sprintf("nda%d", ports[0])
+	// 10.160 to 10.191: Nomad's own bridges of these tests are below.
+	subnet := fmt.Sprintf("10.%d.%d", 160+ports[0]>>8&31, ports[0]&255)
+	standin, err := NewStandin(dir, version, "NDC_STANDIN_STATS_MS=200", "NDC_STANDIN_ROOTFS="+Rootfs(),
+		"NDC_STANDIN_BRIDGE="+bridge, "NDC_STANDIN_SUBNET="+subnet, "NDC_STANDIN_FETCH=1")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(standin.State, 0o700); err != nil {
+		return nil, err
+	}
+	known := fmt.Sprintf("{%q: {\"Env\": [\"PATH=/bin\"]}}\n", Image())
+	return &Apple{standin, bridge}, os.WriteFile(filepath.Join(standin.State, "registry.json"), []byte(known), 0o600)
+}
+
+func (*Apple) Name() string      { return "apple" }
+func (a *Apple) Version() string { return a.version }
+
+// Containers are found by the label that the driver puts on them.
+func (a *Apple) Containers(t testing.TB, allocID string) []string {
+	t.Helper()
+	return a.containersOf(allocID)
+}
+
+func (a *Apple) containersOf(allocID string) []string {
+	var ids []string
+	for _, id := range a.Standin.Containers() {
+		// One that is gone by now is not this allocation's.
+		if record, err := a.Record(id); err == nil && record.Configuration.Labels["nomad.alloc_id"] == allocID {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (a *Apple) Look(t testing.TB, allocID string) Look {
+	t.Helper()
+	return Look{a.The(t, allocID).ID, a.Pid(a.The(t, allocID).ID), a.The(t, allocID).Configuration.Labels}
+}
+
+// The is the record of the one container of an allocation.
+func (a *Apple) The(t testing.TB, allocID string) Made {
+	t.Helper()
+	ids := a.containersOf(allocID)
+	if len(ids) != 1 {
+		t.Fatalf("allocation %s has containers %v, want one", allocID, ids)
+	}
+	record, err := a.Record(ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+func (a *Apple) RemoveContainers(allocID string) {
+	for _, id := range a.containersOf(allocID) {
+		_, _ = a.Run("delete", "--force", id)
+	}
+}
+
+func (a *Apple) RemoveVolume(name string) { _, _ = a.Run("volume", "delete", name) }
+
+// Close takes the bridges away as well, which the stand-in leaves for the next container.
+func (a *Apple) Close(agentDir string) {
+	a.Standin.Close()
+	// Monitors that still wait for a log collector, and CLIs that a test made hang.
+	for _, pid := range ProcessesWith(agentDir + "/") {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	links, _ := filepath.Glob("/sys/class/net/" + a.bridge + "*")
+	for _, link := range links {
+		_ = exec.Command("ip", "link", "delete", filepath.Base(link)).Run()
+	}
+	if text := strings.TrimSpace(a.Rejected()); text != "" {
+		fmt.Fprintf(os.Stderr, "apple %s: the CLI rejected: %s\n", a.version, text)
+	}
+}
