@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -133,4 +135,14 @@ func (s *Standin) Pid(id string) int {
 func (s *Standin) Close() {
 	_ = os.RemoveAll(filepath.Join(s.State, "faults"))
 	_, _ = s.Run("delete", "--all", "--force")
+}
+
+// MonitorOf is the process id of the monitor of a container, 0 without one.
+func MonitorOf(stateDir, id string) int {
+	data, _ := os.ReadFile(filepath.Join(stateDir, id, "lock"))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	if pid > 0 && syscall.Kill(pid, 0) != nil {
+		return 0
+	}
+	return pid
 }
