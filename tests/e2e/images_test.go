@@ -23,46 +23,46 @@ func patient(inside string) string {
 	return strings.Replace(BatchJob(inside), "attempts = 0", "attempts = 5\n interval = \"1m\"\n delay = \"100ms\"", 1)
 }
 
-func TestAJobRunsFromAPrivateRegistry(t *testing.T) {
-	each(t, func(t *testing.T, agent *Agent) {
-		r := StartRegistry(t, "someone", "s3cr3t")
-		agent.Trust(t, r)
-		name := Unique("ndc/app") + ":1"
-		r.Push(t, name, Content{Files: map[string]string{"which": "from the registry\n"}})
-		image := r.Reference(name)
-		login := "auth {\n username = \"someone\"\n password = \"%s\"\n}"
+func TestAJobRunsFromAPrivateRegistryOnPodman(t *testing.T) {
+	t.Parallel()
+	agent := onPodman(t)
+	r := StartRegistry(t, "someone", "s3cr3t")
+	agent.Trust(t, r)
+	name := Unique("ndc/app") + ":1"
+	r.Push(t, name, Content{Files: map[string]string{"which": "from the registry\n"}})
+	image := r.Reference(name)
+	login := "auth {\n username = \"someone\"\n password = \"%s\"\n}"
 
-		job := agent.Submit(t, patient(fromRegistry(image, fmt.Sprintf(login, "wrong"))))
-		alloc := job.WaitStatus(t, "failed")
-		must.Eq(t, uint64(0), alloc.TaskStates["main"].Restarts, must.Sprint("another try cannot help"))
-		must.StrContains(t, strings.ToLower(Events(alloc, "main")), "unauthorized")
+	job := agent.Submit(t, patient(fromRegistry(image, fmt.Sprintf(login, "wrong"))))
+	alloc := job.WaitStatus(t, "failed")
+	must.Eq(t, uint64(0), alloc.TaskStates["main"].Restarts, must.Sprint("another try cannot help"))
+	must.StrContains(t, Events(alloc, "main"), "unauthorized")
 
-		job = agent.Submit(t, BatchJob(fromRegistry(image, fmt.Sprintf(login, "s3cr3t"))))
-		alloc = job.WaitStatus(t, "complete")
-		job.WaitLog(t, alloc, "stdout", "from the registry\n")
-		must.StrContains(t, Events(alloc, "main"), "Pulling image "+image)
-		must.StrContains(t, Events(alloc, "main"), "Pulled image "+image)
-	})
+	job = agent.Submit(t, BatchJob(fromRegistry(image, fmt.Sprintf(login, "s3cr3t"))))
+	alloc = job.WaitStatus(t, "complete")
+	job.WaitLog(t, alloc, "stdout", "from the registry\n")
+	must.StrContains(t, Events(alloc, "main"), "Pulling image "+image)
+	must.StrContains(t, Events(alloc, "main"), "Pulled image "+image)
 }
 
-func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhile(t *testing.T) {
-	each(t, func(t *testing.T, agent *Agent) {
-		r := StartRegistry(t)
-		agent.Trust(t, r)
-		name := Unique("ndc/app") + ":1"
-		r.Push(t, name, Content{Files: map[string]string{"which": "at last\n"}})
-		var failures atomic.Int32
-		r.Fail(func(w http.ResponseWriter, request *http.Request) bool {
-			if !strings.Contains(request.URL.Path, "/manifests/") || failures.Add(1) > 2 {
-				return false
-			}
-			http.Error(w, "out of order", http.StatusServiceUnavailable)
-			return true
-		})
-		job := agent.Submit(t, patient(fromRegistry(r.Reference(name), "")))
-		alloc := job.WaitFor(t, 40*time.Second, "the end", func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
-		must.Eq(t, "complete", alloc.ClientStatus, must.Sprint(Events(alloc, "main")))
-		must.Eq(t, uint64(2), alloc.TaskStates["main"].Restarts)
-		job.WaitLog(t, alloc, "stdout", "at last\n")
+func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhileOnPodman(t *testing.T) {
+	t.Parallel()
+	agent := onPodman(t)
+	r := StartRegistry(t)
+	agent.Trust(t, r)
+	name := Unique("ndc/app") + ":1"
+	r.Push(t, name, Content{Files: map[string]string{"which": "at last\n"}})
+	var failures atomic.Int32
+	r.Fail(func(w http.ResponseWriter, request *http.Request) bool {
+		if !strings.Contains(request.URL.Path, "/manifests/") || failures.Add(1) > 2 {
+			return false
+		}
+		http.Error(w, "out of order", http.StatusServiceUnavailable)
+		return true
 	})
+	job := agent.Submit(t, patient(fromRegistry(r.Reference(name), "")))
+	alloc := job.WaitFor(t, 40*time.Second, "the end", func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
+	must.Eq(t, "complete", alloc.ClientStatus, must.Sprint(Events(alloc, "main")))
+	must.Eq(t, uint64(2), alloc.TaskStates["main"].Restarts)
+	job.WaitLog(t, alloc, "stdout", "at last\n")
 }

@@ -124,15 +124,15 @@ func TestANewAttemptOfANetworksOwnerTakesItsCompanionsAlongOnPodman(t *testing.T
 
 func TestServicesAdvertiseTheAddressThatTheirModeNames(t *testing.T) {
 	each(t, func(t *testing.T, agent *Agent) {
-		network := Network(t)
+		network := agent.Runtime.Network(t)
 		for mode, c := range map[string]struct {
 			setting string
 			own     bool // the container's own address, not the node's
 		}{
-			"host on podman's own":   {"", false},
-			"driver on podman's own": {"", true},
-			"auto on podman's own":   {"", false},
-			"auto on a named one":    {"network_mode = \"" + network + "\"", true},
+			"host on the built-in one":   {"", false},
+			"driver on the built-in one": {"", true},
+			"auto on the built-in one":   {"", false},
+			"auto on a named one":        {"network_mode = \"" + network + "\"", true},
 		} {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
@@ -164,7 +164,10 @@ func TestServicesAdvertiseTheAddressThatTheirModeNames(t *testing.T) {
 					must.Eq(t, port.HostIP, service.Address)
 					must.Eq(t, port.Value, service.Port)
 				}
-				waitPage(t, fmt.Sprintf("http://%s:%d/", service.Address, service.Port), "hello\n")
+				// The stand-in's containers have an address of their own that leads nowhere.
+				if !c.own || agent.Kind == PodmanKind {
+					waitPage(t, fmt.Sprintf("http://%s:%d/", service.Address, service.Port), "hello\n")
+				}
 			})
 		}
 	})

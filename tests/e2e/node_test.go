@@ -24,6 +24,18 @@ func driverInfo(t *testing.T, on *Agent) (*api.DriverInfo, *api.Node) {
 	return info, node
 }
 
+// waitNode waits until the servers know the node and its driver, however that is doing.
+func waitNode(t *testing.T, on *Agent) {
+	t.Helper()
+	Eventually(t, 60*time.Second, "a node", func() error {
+		nodes, _, err := on.API.Nodes().List(nil)
+		if err == nil && (len(nodes) != 1 || nodes[0].Drivers["container"] == nil) {
+			return fmt.Errorf("%d nodes", len(nodes))
+		}
+		return err
+	})
+}
+
 func waitDriver(t *testing.T, on *Agent, what string, good func(*api.DriverInfo) bool) *api.DriverInfo {
 	t.Helper()
 	var last *api.DriverInfo
@@ -59,13 +71,7 @@ func TestTheNodeShowsHowItsRuntimeIsDoingOnPodman(t *testing.T) {
 	must.NoError(t, os.WriteFile(off, []byte("#!/bin/sh\nexec podman \"$@\"\n"), 0o755))
 	own := newAgent(t, like, fmt.Sprintf("podman_path = %q", podman))
 	must.NoError(t, own.Exec())
-	Eventually(t, 60*time.Second, "a node", func() error {
-		nodes, _, err := own.API.Nodes().List(nil)
-		if err == nil && (len(nodes) != 1 || nodes[0].Drivers["container"] == nil) {
-			return fmt.Errorf("%d nodes", len(nodes))
-		}
-		return err
-	})
+	waitNode(t, own)
 	info := waitDriver(t, own, "undetected", func(d *api.DriverInfo) bool { return strings.Contains(d.HealthDescription, podman) })
 	must.False(t, info.Detected)
 	must.False(t, info.Healthy)

@@ -3,7 +3,6 @@ package nomadkit
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,31 +13,26 @@ import (
 // containers have the files of the test image and a network of their own.
 type Apple struct {
 	*Standin
-	bridge string
 }
+
+// PrivateImage is an image that the stand-in gives only to those who have logged in.
+const PrivateImage = "private.test/ndc/app:1"
 
 // Rootfs is the directory that scripts/test-rootfs makes.
 func Rootfs() string { return os.Getenv("NDC_TEST_ROOTFS") }
 
 func newApple(dir, version string) (*Apple, error) {
-	// The port is this agent's alone, and with it the bridge and its addresses.
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	bridge := fmt.Sprintf("nda%d", ports[0])
-	// 10.160 to 10.191: Nomad's own bridges of these tests are below.
-	subnet := fmt.Sprintf("10.%d.%d", 160+ports[0]>>8&31, ports[0]&255)
 	standin, err := NewStandin(dir, version, "NDC_STANDIN_STATS_MS=200", "NDC_STANDIN_ROOTFS="+Rootfs(),
-		"NDC_STANDIN_BRIDGE="+bridge, "NDC_STANDIN_SUBNET="+subnet, "NDC_STANDIN_FETCH=1")
+		"NDC_STANDIN_NETNS=1")
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(standin.State, 0o700); err != nil {
 		return nil, err
 	}
-	known := fmt.Sprintf("{%q: {\"Env\": [\"PATH=/bin\"]}}\n", Image())
-	return &Apple{standin, bridge}, os.WriteFile(filepath.Join(standin.State, "registry.json"), []byte(known), 0o600)
+	// "private." hosts want the user "user" with the password "secret".
+	known := fmt.Sprintf("{%q: {\"Env\": [\"PATH=/bin\"]}, %q: {\"Env\": [\"PATH=/bin\"]}}\n", Image(), PrivateImage)
+	return &Apple{standin}, os.WriteFile(filepath.Join(standin.State, "registry.json"), []byte(known), 0o600)
 }
 
 func (*Apple) Name() string      { return "apple" }
@@ -86,18 +80,23 @@ func (a *Apple) RemoveContainers(allocID string) {
 	}
 }
 
+func (a *Apple) Network(t testing.TB) string {
+	t.Helper()
+	name := Unique("ndc-net")
+	if _, err := a.Run("network", "create", name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 func (a *Apple) RemoveVolume(name string) { _, _ = a.Run("volume", "delete", name) }
 
-// Close takes the bridges away as well, which the stand-in leaves for the next container.
+// Close ends what outlives the containers as well.
 func (a *Apple) Close(agentDir string) {
 	a.Standin.Close()
 	// Monitors that still wait for a log collector, and CLIs that a test made hang.
 	for _, pid := range ProcessesWith(agentDir + "/") {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	links, _ := filepath.Glob("/sys/class/net/" + a.bridge + "*")
-	for _, link := range links {
-		_ = exec.Command("ip", "link", "delete", filepath.Base(link)).Run()
 	}
 	if text := strings.TrimSpace(a.Rejected()); text != "" {
 		fmt.Fprintf(os.Stderr, "apple %s: the CLI rejected: %s\n", a.version, text)

@@ -21,6 +21,8 @@ type Runtime interface {
 	Containers(t testing.TB, allocID string) []string
 	// Look looks at the one container of an allocation.
 	Look(t testing.TB, allocID string) Look
+	// Network makes a network for one test.
+	Network(t testing.TB) string
 	// RemoveContainers and RemoveVolume take away by force, and mind nothing that is not there.
 	RemoveContainers(allocID string)
 	RemoveVolume(name string)
@@ -80,6 +82,11 @@ func (podman) Look(t testing.TB, allocID string) Look {
 	t.Helper()
 	found := Inspect(t, allocID)
 	return Look{found.Name, found.State.Pid, found.Config.Labels}
+}
+
+func (podman) Network(t testing.TB) string {
+	t.Helper()
+	return Network(t)
 }
 
 func (podman) RemoveContainers(allocID string) { RemoveContainersOf(allocID) }
