@@ -313,14 +313,21 @@ void Monitor::record(ExitRecord::Kind kind, int value) {
   out.value = value;
   out.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
   out.stderr_tail.assign(tail, err_.tail_size());
-  // A full disk may have room again later; without the record the status would be lost.
-  while (!write_exit_record(arguments_.directory, out) && !quit_) {
+  const auto wait = [] {
     timespec pause{1, 0};
     ::nanosleep(&pause, nullptr);
-  }
+  };
+  // A full disk may have room again later; without the record the status would be lost.
+  while (!write_exit_record(arguments_.directory, out) && !quit_) wait();
   exited_ = true;
   progress_at_ = monotonic_ms();
   say_all("exit\n");
+  // The disk takes a while, and only the end of the whole machine could take the record away until
+  // then. Nobody has to wait for that: what has been said is known.
+  while (!sync_exit_record(arguments_.directory) && errno != ENOENT && !quit_) {
+    wait();
+    write_exit_record(arguments_.directory, out);
+  }
 }
 
 // --- the plugin
