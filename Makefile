@@ -39,10 +39,10 @@ test-portable: ## C++ tests of the build without Linux-only files
 test-wire: ## Nomad's own client packages drive the binary
 	@scripts/test wire
 
-test-apple: ## the Apple runtime over all five versions of the stand-in for its CLI
+test-apple: ## the Apple runtime, wire and agent, over all five versions of the stand-in for its CLI
 	@NDC_APPLE_VERSIONS="0.11.0 0.12.3 1.0.0 1.1.0 1.2.2" scripts/test apple
 
-test-e2e: ## a real Nomad agent runs real jobs
+test-e2e: ## a real Nomad agent runs real jobs over Podman
 	@scripts/test e2e
 
 test-nomad: ## end to end with another agent: make test-nomad NOMAD=1.8.4 [NOMAD_BIN=/path/to/nomad]

@@ -313,14 +313,21 @@ void Monitor::record(ExitRecord::Kind kind, int value) {
   out.value = value;
   out.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
   out.stderr_tail.assign(tail, err_.tail_size());
-  // A full disk may have room again later; without the record the status would be lost.
-  while (!write_exit_record(arguments_.directory, out) && !quit_) {
+  const auto wait = [] {
     timespec pause{1, 0};
     ::nanosleep(&pause, nullptr);
-  }
+  };
+  // A full disk may have room again later; without the record the status would be lost.
+  while (!write_exit_record(arguments_.directory, out) && !quit_) wait();
   exited_ = true;
   progress_at_ = monotonic_ms();
   say_all("exit\n");
+  // The disk takes a while, and only the end of the whole machine could take the record away until
+  // then. Nobody has to wait for that: what has been said is known.
+  while (!sync_exit_record(arguments_.directory) && errno != ENOENT && !quit_) {
+    wait();
+    write_exit_record(arguments_.directory, out);
+  }
 }
 
 // --- the plugin
@@ -474,10 +481,12 @@ int Monitor::run() {
   out_.restore();
   err_.restore();
   progress_at_ = monotonic_ms();
+  // Before there is anything to write: when the plugin dies, its ends of the FIFOs close, and a log
+  // collector that sees no writer ends for good.
+  out_.tick(progress_at_);
+  err_.tick(progress_at_);
   if (arguments_.deliver) {
     exited_ = true;
-    out_.tick(progress_at_);
-    err_.tick(progress_at_);
   } else if (!start_cli()) {
     record(ExitRecord::Kind::kNotSpawned, errno);
   }

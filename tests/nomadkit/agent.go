@@ -17,14 +17,16 @@ import (
 
 // Agent is a real Nomad agent, server and client in one process, with a data directory.
 type Agent struct {
-	Dir    string
-	API    *api.Client
-	cmd    *exec.Cmd
-	bridge string // of group networks; the agent makes it when the first one comes
-	subnet string // of that bridge
-	exited chan struct{}
-	trust  sync.Mutex
-	runs   int
+	Dir     string
+	API     *api.Client
+	Kind    RuntimeKind
+	Runtime Runtime
+	cmd     *exec.Cmd
+	bridge  string // of group networks; the agent makes it when the first one comes
+	subnet  string // of that bridge
+	exited  chan struct{}
+	trust   sync.Mutex
+	runs    int
 }
 
 const agentConfig = `
@@ -90,17 +92,21 @@ plugin "nomad-driver-container" {
     state_dir = "%[1]s/state"
     extra_labels = ["job_name", "task_name"]
     %[5]s
+    %[8]s
   }
 }
 `
 
 // NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
-func NewAgent(config string) (*Agent, error) {
+func NewAgent(kind RuntimeKind, config string) (*Agent, error) {
 	dir, err := os.MkdirTemp("", "ndc-e2e")
 	if err != nil {
 		return nil, err
 	}
-	agent := &Agent{Dir: dir}
+	agent := &Agent{Dir: dir, Kind: kind}
+	if agent.Runtime, err = kind.open(dir); err != nil {
+		return nil, err
+	}
 	for _, sub := range []string{"data", "plugins", "state", "volume"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
@@ -116,7 +122,8 @@ func NewAgent(config string) (*Agent, error) {
 	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
 	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
 	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet)
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet,
+		agent.Runtime.Config())
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -268,15 +275,7 @@ func (a *Agent) Remove() {
 	for _, pid := range append(a.Plugins(), a.helpers()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	if out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id"); err == nil {
-		for _, id := range strings.Fields(out) {
-			// Of this agent only: the allocation's directory is mounted into the container.
-			mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
-			if strings.Contains(mounts, a.Dir) {
-				_, _ = Podman("rm", "-f", "-t", "0", id)
-			}
-		}
-	}
+	a.Runtime.Close(a.Dir)
 	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
 	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
 	_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()

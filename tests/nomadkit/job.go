@@ -46,7 +46,7 @@ func (a *Agent) Submit(t testing.TB, text string) *Job {
 		}
 		for _, alloc := range allocs {
 			job.waitAlloc(alloc.ID, 20*time.Second, func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
-			RemoveContainersOf(alloc.ID)
+			a.Runtime.RemoveContainers(alloc.ID)
 		}
 	})
 	return job
