@@ -3,7 +3,9 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"nomad-driver-container/tests/nomadkit"
@@ -22,6 +24,15 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer agent.Remove()
+	// An SSH agent for the tasks that ask for the node's; what they see is its socket.
+	socket := filepath.Join(agent.Dir, "ssh-agent.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer listener.Close()
+	os.Setenv("SSH_AUTH_SOCK", socket)
 	if err := agent.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -20,13 +20,16 @@ type Agent struct {
 	Dir    string
 	API    *api.Client
 	cmd    *exec.Cmd
-	bridge string // of group networks; the agent makes it when the first one comes
-	subnet string // of that bridge
+	args   []string // beside its own file
+	rpc    string   // address of its server
+	bridge string   // of group networks; the agent makes it when the first one comes
+	subnet string   // of that bridge
 	exited chan struct{}
 	trust  sync.Mutex
 	runs   int
 }
 
+// agentConfig is what a test needs of any agent: its own directories and ports, and quiet.
 const agentConfig = `
 data_dir   = "%[1]s/data"
 plugin_dir = "%[1]s/plugins"
@@ -57,8 +60,8 @@ client {
   gc_interval       = "1h"
   # Debian's place for containernetworking-plugins; the bridge is this agent's own.
   cni_path              = "/usr/lib/cni:/opt/cni/bin"
-  bridge_network_name   = "%[6]s"
-  bridge_network_subnet = "%[7]s"
+  bridge_network_name   = "%[5]s"
+  bridge_network_subnet = "%[6]s"
   host_volume "e2e" {
     path = "%[1]s/volume"
   }
@@ -85,17 +88,25 @@ telemetry {
   publish_allocation_metrics = true
   collection_interval        = "1s"
 }
+`
+
+const pluginConfig = `
 plugin "nomad-driver-container" {
   config {
     state_dir = "%[1]s/state"
     extra_labels = ["job_name", "task_name"]
-    %[5]s
+    %[2]s
   }
 }
 `
 
 // NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
 func NewAgent(config string) (*Agent, error) {
+	return newAgent(func(dir string) string { return fmt.Sprintf(pluginConfig, dir, config) })
+}
+
+// newAgent prepares one with `plugin` behind its own configuration.
+func newAgent(plugin func(dir string) string) (*Agent, error) {
 	dir, err := os.MkdirTemp("", "ndc-e2e")
 	if err != nil {
 		return nil, err
@@ -115,9 +126,10 @@ func NewAgent(config string) (*Agent, error) {
 	}
 	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
 	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
 	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet)
-	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(dir)), 0o644); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
@@ -173,7 +185,7 @@ func (a *Agent) Exec() error {
 	if err != nil {
 		return err
 	}
-	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
+	a.cmd = exec.Command(binary, append([]string{"agent", "-config", filepath.Join(a.Dir, "agent.hcl")}, a.args...)...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
