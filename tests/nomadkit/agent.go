@@ -22,6 +22,7 @@ type Agent struct {
 	cmd    *exec.Cmd
 	args   []string // beside its own file
 	rpc    string   // address of its server
+	netns  string   // the network namespace that it runs in, or empty for this program's
 	bridge string   // of group networks; the agent makes it when the first one comes
 	subnet string   // of that bridge
 	exited chan struct{}
@@ -107,6 +108,29 @@ func NewAgent(config string) (*Agent, error) {
 
 // newAgent prepares one with `plugin` behind its own configuration.
 func newAgent(plugin func(dir string) string) (*Agent, error) {
+	agent, err := agentDir()
+	if err != nil {
+		return nil, err
+	}
+	dir := agent.Dir
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
+	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(dir)), 0o644); err != nil {
+		return nil, err
+	}
+	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
+	return agent, err
+}
+
+// agentDir makes the directory of an agent: the plugin, and no configuration yet.
+func agentDir() (*Agent, error) {
 	dir, err := os.MkdirTemp("", "ndc-e2e")
 	if err != nil {
 		return nil, err
@@ -120,23 +144,7 @@ func newAgent(plugin func(dir string) string) (*Agent, error) {
 	if err := os.Symlink(Binary(), filepath.Join(dir, "plugins", "nomad-driver-container")); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
-	}
-	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
-	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
-	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
-	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
-	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(dir)), 0o644); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
-		return nil, err
-	}
-	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
-	return agent, err
+	return agent, os.WriteFile(agent.registries(), []byte(noRegistries), 0o644)
 }
 
 func freePorts(n int) ([]int, error) {
@@ -185,7 +193,12 @@ func (a *Agent) Exec() error {
 	if err != nil {
 		return err
 	}
-	a.cmd = exec.Command(binary, append([]string{"agent", "-config", filepath.Join(a.Dir, "agent.hcl")}, a.args...)...)
+	args := append([]string{"agent", "-config", filepath.Join(a.Dir, "agent.hcl")}, a.args...)
+	a.cmd = exec.Command(binary, args...)
+	if a.netns != "" {
+		// Not "ip netns exec", which hides /sys/fs/cgroup.
+		a.cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + a.netns, binary}, args...)...)
+	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
@@ -289,9 +302,11 @@ func (a *Agent) Remove() {
 			}
 		}
 	}
-	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
-	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
-	_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
+	if a.bridge != "" {
+		// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
+		_ = exec.Command("ip", "link", "delete", a.bridge).Run()
+		_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
+	}
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }
