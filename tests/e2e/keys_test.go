@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"testing"
 
 	"github.com/shoenig/test/must"
@@ -61,15 +58,8 @@ func refused(value badValue) func(*testing.T) {
 }
 
 // by names the test of this or another suite that sees the effect; it has to exist.
-func by(suite, name string) func(*testing.T) {
-	return func(t *testing.T) {
-		files, err := filepath.Glob(filepath.Join(Root(), "tests", suite, "*_test.go"))
-		must.NoError(t, err)
-		must.True(t, slices.ContainsFunc(files, func(file string) bool {
-			text, err := os.ReadFile(file)
-			return err == nil && regexp.MustCompile(`(?m)^func `+name+`\(`).Match(text)
-		}), must.Sprintf("%s has %s", suite, name))
-	}
+func by(file, name string) func(*testing.T) {
+	return func(t *testing.T) { NeedTest(t, file, name) }
 }
 
 // appleOnly is a key that Podman refuses, with what to do instead.
@@ -88,7 +78,7 @@ var proofs = map[string]proof{
 	"image":        {shows("", "[ -x /bin/busybox ] && echo busybox", "busybox\n"), bad(`image = "two words"`, "image", "two words")},
 	"command":      {shows("", "echo run by the shell", "run by the shell\n"), bad(`command = ["a"]`, "command")},
 	"args":         {shows("", "echo $0", "/bin/sh\n"), bad(`args = "one"`, "args")},
-	"entrypoint":   {by("e2e", "TestEntrypointIsReplaced"), bad("entrypoint = { a = \"b\" }", "entrypoint")},
+	"entrypoint":   {by("e2e/settings_test.go", "TestEntrypointIsReplaced"), bad("entrypoint = { a = \"b\" }", "entrypoint")},
 	"working_dir":  {shows(`working_dir = "/tmp"`, "pwd", "/tmp\n"), bad(`working_dir = "tmp"`, "working_dir", "absolute")},
 	"work_dir":     {shows(`work_dir = "/tmp"`, "pwd", "/tmp\n"), bad("work_dir = \"/a\"\nworking_dir = \"/b\"", "work_dir", "working_dir")},
 	"env":          {shows("env {\n A = \"1\"\n}", "echo $A", "1\n"), bad("env = { \"A=B\" = \"1\" }", "env", "A=B")},
@@ -96,22 +86,22 @@ var proofs = map[string]proof{
 	"hostname":     {shows(`hostname = "box"`, "hostname", "box\n"), bad(`hostname = "two words"`, "hostname")},
 	"labels":       {inspects("labels {\n team = \"blue\"\n}", `{{index .Config.Labels "team"}}`, "blue"), bad("labels = { \"a=b\" = \"1\" }", "labels", "a=b")},
 	"init":         {shows(`init = true`, "[ $$ != 1 ] && echo second", "second\n"), bad(`init = "perhaps"`, "init")},
-	"tty":          {by("e2e", "TestATerminalsOutputIsOneStream"), bad(`tty = "perhaps"`, "tty")},
+	"tty":          {by("e2e/logs_test.go", "TestATerminalsOutputIsOneStream"), bad(`tty = "perhaps"`, "tty")},
 	"interactive":  {shows(`interactive = true`, "timeout 1 cat; [ $? != 0 ] && echo waited", "waited\n"), bad(`interactive = "perhaps"`, "interactive")},
 	"stop_signal":  {inspects(`stop_signal = "SIGUSR2"`, "{{.Config.StopSignal}}", "12"), bad(`stop_signal = "SIGNONSENSE"`, "stop_signal", "SIGNONSENSE")},
-	"healthchecks": {by("wire", "TestHealthChecksOfAnImageCanBeSwitchedOff"), bad("healthchecks {\n disable = \"perhaps\"\n}", "disable")},
+	"healthchecks": {by("wire/security_test.go", "TestHealthChecksOfAnImageCanBeSwitchedOff"), bad("healthchecks {\n disable = \"perhaps\"\n}", "disable")},
 	"pull_policy":  {refused(bad("image = \"localhost/ndc-none:1\"\npull_policy = \"never\"", "pull_policy")), bad(`pull_policy = "sometimes"`, "pull_policy", "sometimes")},
-	"force_pull":   {by("wire", "TestAnImageIsPulledByTagAndByDigestAndAgainOnlyWhenForced"), bad("force_pull = true\npull_policy = \"never\"", "force_pull", "pull_policy")},
-	"platform":     {by("wire", "TestThePlatformChoosesAmongTheImagesOfOneName"), bad(`platform = "arm64"`, "platform", "arm64")},
-	"load":         {by("wire", "TestAnImageIsLoadedFromTheTasksDirectory"), bad(`load = "/etc/passwd"`, "load", "/etc/passwd")},
-	"auth":         {by("e2e", "TestAJobRunsFromAPrivateRegistry"), bad("auth {\n username = \"u\"\n server_address = \"registry.example.test\"\n}", "auth")},
+	"force_pull":   {by("wire/images_test.go", "TestAnImageIsPulledByTagAndByDigestAndAgainOnlyWhenForced"), bad("force_pull = true\npull_policy = \"never\"", "force_pull", "pull_policy")},
+	"platform":     {by("wire/images_test.go", "TestThePlatformChoosesAmongTheImagesOfOneName"), bad(`platform = "arm64"`, "platform", "arm64")},
+	"load":         {by("wire/images_test.go", "TestAnImageIsLoadedFromTheTasksDirectory"), bad(`load = "/etc/passwd"`, "load", "/etc/passwd")},
+	"auth":         {by("e2e/images_test.go", "TestAJobRunsFromAPrivateRegistry"), bad("auth {\n username = \"u\"\n server_address = \"registry.example.test\"\n}", "auth")},
 	"volumes":      {shows(`volumes = ["local:/data"]`, "touch /data/x && ls /local", "x\n"), bad(`volumes = ["/no/such/path:/data"]`, "/no/such/path")},
 	"tmpfs":        {shows(`tmpfs = ["/data:size=1m"]`, sizeOfData, "1024\n"), bad(`tmpfs = ["/data:colour=red"]`, "tmpfs", "colour=red")},
 	"mount":        {shows("mount "+mountTmpfs, sizeOfData, "1024\n"), bad("mount {\n type = \"npipe\"\n source = \"/x\"\n target = \"/data\"\n}", "mount[0].type", "npipe")},
 	"mounts":       {shows("mounts "+mountTmpfs, sizeOfData, "1024\n"), bad("mounts {\n source = \"/tmp\"\n target = \"data\"\n}", "mounts[0].target")},
 	"devices":      {shows(fmt.Sprintf(nullDevice, "/dev/nix"), "[ -c /dev/nix ] && echo there", "there\n"), bad(fmt.Sprintf(nullDevice, "nix"), "devices", "nix")},
 	"shm_size":     {shows(`shm_size = "1m"`, "df -k /dev/shm | awk 'END { print $2 }'", "1024\n"), bad(`shm_size = "64 llamas"`, "shm_size", "64 llamas")},
-	"ports":        {by("e2e", "TestAStaticPortIsPublishedOverTCPAndUDP"), bad(`ports = ["htp"]`, "publish port", "htp")},
+	"ports":        {by("e2e/settings_test.go", "TestAStaticPortIsPublishedOverTCPAndUDP"), bad(`ports = ["htp"]`, "publish port", "htp")},
 	"network_mode": {shows(`network_mode = "none"`, "ls /sys/class/net", "lo\n"), bad(`network_mode = "a network"`, "network_mode", "a network")},
 	"dns":          {shows(`dns = ["192.0.2.53"]`, fmt.Sprintf(resolvConf, "nameserver 192.0.2.53"), "1\n"), bad(`dns = ["nobody"]`, "dns", "nobody")},
 	"dns_servers":  {shows(`dns_servers = ["192.0.2.53"]`, fmt.Sprintf(resolvConf, "nameserver 192.0.2.53"), "1\n"), bad(`dns_servers = ["nobody"]`, "dns_servers", "nobody")},
@@ -121,7 +111,7 @@ var proofs = map[string]proof{
 	"mac_address":  {shows(`mac_address = "02:00:5e:00:53:07"`, "cat /sys/class/net/eth0/address", "02:00:5e:00:53:07\n"), bad(`mac_address = "02:00"`, "mac_address", "02:00")},
 	"cap_add":      {shows("cap_drop = [\"all\"]\ncap_add = [\"kill\"]", "grep CapEff /proc/self/status | cut -f2", "0000000000000020\n"), bad(`cap_add = ["net_admin"]`, "cap_add", "CAP_NET_ADMIN", "allow_caps")},
 	"cap_drop":     {shows(`cap_drop = ["all"]`, "grep CapEff /proc/self/status | cut -f2", "0000000000000000\n"), bad(`cap_drop = ["fly"]`, "cap_drop", "fly")},
-	"privileged":   {by("wire", "TestTheOperatorOpensAndClosesGates"), bad(`privileged = true`, "privileged", "allow_privileged")},
+	"privileged":   {by("wire/security_test.go", "TestTheOperatorOpensAndClosesGates"), bad(`privileged = true`, "privileged", "allow_privileged")},
 	"security_opt": {shows(`security_opt = ["no-new-privileges"]`, "grep NoNewPrivs /proc/self/status | cut -f2", "1\n"), bad(`security_opt = ["-x"]`, "security_opt", "-x")},
 	"ulimit":       {shows("ulimit {\n nofile = \"512\"\n nproc = \"4000\"\n}", "ulimit -n", "512\n"), bad("ulimit {\n nofile = \"many\"\n}", "ulimit.nofile", "many")},
 	"sysctl":       {shows("sysctl = { \"net.core.somaxconn\" = \"512\" }", "cat /proc/sys/net/core/somaxconn", "512\n"), bad("sysctl = { \"net core\" = \"1\" }", "sysctl", "net core")},
@@ -136,8 +126,8 @@ var proofs = map[string]proof{
 		bad(`publish_sockets = ["a.sock"]`, "publish_sockets", "a.sock")},
 	"readonly_rootfs": {shows(`readonly_rootfs = true`, "touch /x 2>/dev/null || echo refused", "refused\n"),
 		bad(`readonly_rootfs = "perhaps"`, "readonly_rootfs")},
-	"auth_soft_fail": {by("wire", "TestARefusedLoginMayBeFollowedByATryWithout"), bad(`auth_soft_fail = "perhaps"`, "auth_soft_fail")},
-	"image_pull_timeout": {by("wire", "TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen"),
+	"auth_soft_fail": {by("wire/images_test.go", "TestARefusedLoginMayBeFollowedByATryWithout"), bad(`auth_soft_fail = "perhaps"`, "auth_soft_fail")},
+	"image_pull_timeout": {by("wire/registry_faults_test.go", "TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen"),
 		bad(`image_pull_timeout = "soon"`, "image_pull_timeout", "soon")},
 	"dns_search_domains": {shows(`dns_search_domains = ["a.test"]`, fmt.Sprintf(resolvConf, "search a.test"), "1\n"),
 		bad(`dns_search_domains = ["two words"]`, "dns_search_domains", "two words")},
