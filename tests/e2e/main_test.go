@@ -7,7 +7,9 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -32,6 +34,12 @@ func run(m *testing.M) int {
 			agent.Remove()
 		}
 	}()
+	closeSocket, err := offerSSHAgent()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer closeSocket()
 	for _, kind := range nomadkit.RuntimeKinds() {
 		agent, err := nomadkit.NewAgent(kind, "")
 		if err == nil {
@@ -51,6 +59,24 @@ func run(m *testing.M) int {
 		}
 	}
 	return status
+}
+
+// offerSSHAgent makes the socket of an SSH agent for the tasks that ask for the node's; it is all that
+// they see of it.
+func offerSSHAgent() (func(), error) {
+	dir, err := os.MkdirTemp("", "ndc-ssh")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "agent.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		listener.Close()
+		os.RemoveAll(dir)
+	}, os.Setenv("SSH_AUTH_SOCK", socket)
 }
 
 // rejected is what the driver told Apple's CLI that the CLI does not understand: always a mistake.

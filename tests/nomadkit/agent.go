@@ -22,13 +22,17 @@ type Agent struct {
 	Kind    RuntimeKind
 	Runtime Runtime
 	cmd     *exec.Cmd
-	bridge  string // of group networks; the agent makes it when the first one comes
-	subnet  string // of that bridge
+	args    []string // beside its own file
+	rpc     string   // address of its server
+	netns   string   // the network namespace that it runs in, or empty for this program's
+	bridge  string   // of group networks; the agent makes it when the first one comes
+	subnet  string   // of that bridge
 	exited  chan struct{}
 	trust   sync.Mutex
 	runs    int
 }
 
+// agentConfig is what a test needs of any agent: its own directories and ports, and quiet.
 const agentConfig = `
 data_dir   = "%[1]s/data"
 plugin_dir = "%[1]s/plugins"
@@ -59,8 +63,8 @@ client {
   gc_interval       = "1h"
   # Debian's place for containernetworking-plugins; the bridge is this agent's own.
   cni_path              = "/usr/lib/cni:/opt/cni/bin"
-  bridge_network_name   = "%[6]s"
-  bridge_network_subnet = "%[7]s"
+  bridge_network_name   = "%[5]s"
+  bridge_network_subnet = "%[6]s"
   host_volume "e2e" {
     path = "%[1]s/volume"
   }
@@ -87,18 +91,51 @@ telemetry {
   publish_allocation_metrics = true
   collection_interval        = "1s"
 }
+`
+
+const pluginConfig = `
 plugin "nomad-driver-container" {
   config {
     state_dir = "%[1]s/state"
     extra_labels = ["job_name", "task_name"]
-    %[5]s
-    %[8]s
+    %[2]s
+    %[3]s
   }
 }
 `
 
 // NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
 func NewAgent(kind RuntimeKind, config string) (*Agent, error) {
+	return newAgent(kind, func(agent *Agent) string {
+		return fmt.Sprintf(pluginConfig, agent.Dir, config, agent.Runtime.Config())
+	})
+}
+
+// newAgent prepares one with `plugin` behind its own configuration.
+func newAgent(kind RuntimeKind, plugin func(*Agent) string) (*Agent, error) {
+	agent, err := agentDir(kind)
+	if err != nil {
+		return nil, err
+	}
+	dir := agent.Dir
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
+	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(agent)), 0o644); err != nil {
+		return nil, err
+	}
+	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
+	return agent, err
+}
+
+// agentDir makes the directory of an agent: the plugin, and no configuration yet.
+func agentDir(kind RuntimeKind) (*Agent, error) {
 	dir, err := os.MkdirTemp("", "ndc-e2e")
 	if err != nil {
 		return nil, err
@@ -115,23 +152,7 @@ func NewAgent(kind RuntimeKind, config string) (*Agent, error) {
 	if err := os.Symlink(Binary(), filepath.Join(dir, "plugins", "nomad-driver-container")); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
-	}
-	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
-	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
-	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet,
-		agent.Runtime.Config())
-	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
-		return nil, err
-	}
-	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
-	return agent, err
+	return agent, os.WriteFile(agent.registries(), []byte(noRegistries), 0o644)
 }
 
 func freePorts(n int) ([]int, error) {
@@ -180,7 +201,12 @@ func (a *Agent) Exec() error {
 	if err != nil {
 		return err
 	}
-	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
+	args := append([]string{"agent", "-config", filepath.Join(a.Dir, "agent.hcl")}, a.args...)
+	a.cmd = exec.Command(binary, args...)
+	if a.netns != "" {
+		// Not "ip netns exec", which hides /sys/fs/cgroup.
+		a.cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + a.netns, binary}, args...)...)
+	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
@@ -276,9 +302,11 @@ func (a *Agent) Remove() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	a.Runtime.Close(a.Dir)
-	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
-	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
-	_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
+	if a.bridge != "" {
+		// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
+		_ = exec.Command("ip", "link", "delete", a.bridge).Run()
+		_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
+	}
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }
