@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/driver_system.hpp"
+#include "metrics/prometheus_metrics.hpp"
 #include "model/version.hpp"
 #include "rpc/handshake.hpp"
 #include "rpc/hclog.hpp"
@@ -56,6 +57,9 @@ int run_plugin() {
   options.make_runtime = [loop](const ndc::PluginConfig& config) {
     return ndc::runtime::make_runtime(config, loop);
   };
+  const auto metrics = std::make_shared<ndc::metrics::PrometheusMetrics>();
+  options.metrics = metrics;
+  options.serve_metrics = [metrics](const std::string& address) { return metrics->serve(address); };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
 }
