@@ -17,6 +17,9 @@
 #include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
+#ifndef NDC_PORTABLE
+#include "runtime/mount_guard_linux.hpp"
+#endif
 #include "runtime/process.hpp"
 
 namespace {
@@ -39,6 +42,9 @@ struct Subcommand {
 };
 constexpr Subcommand kSubcommands[] = {
     {"doctor", ndc::runtime::doctor},
+#ifndef NDC_PORTABLE
+    {"guard-mounts", ndc::runtime::guard_main},
+#endif
 };
 
 int run_plugin() {

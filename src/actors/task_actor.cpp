@@ -7,6 +7,7 @@
 #include "actors/exec_collector.hpp"
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/operator_policy.hpp"
 #include "model/registry_auth.hpp"
 #include "model/signals.hpp"
 
@@ -104,6 +105,7 @@ void TaskActor::begin() {
     start_failed(std::move(config.error()));
     return;
   }
+  config->image = image_to_use(config->image, *seed_.config);
   config_ = std::make_shared<const TaskConfig>(std::move(*config));
   seed_.runtime->check(seed_.spec, config_,
                        [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });
