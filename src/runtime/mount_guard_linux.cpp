@@ -182,7 +182,7 @@ int guard_main(const std::vector<std::string>& arguments) {
     wanted.push_back({arguments[i], arguments[i + 1]});
   }
   if (mountinfo && missing_mounts(*mountinfo, std::move(wanted)).empty()) return 0;
-  std::ofstream{refusal_file(arguments.front())};
+  const std::ofstream note{refusal_file(arguments.front())};
   return kRefused;
 }
 
