@@ -199,12 +199,9 @@ namespace {
 
 // Where each path is in ContainerRef::state.
 constexpr std::pair<const char*, std::string CgroupFiles::*> kSavedPaths[] = {
-    {"cgroup_unified", &CgroupFiles::unified},
-    {"cgroup_cpu", &CgroupFiles::cpu},
-    {"cgroup_cpuacct", &CgroupFiles::cpuacct},
-    {"cgroup_memory", &CgroupFiles::memory},
-    {"cgroup_blkio", &CgroupFiles::blkio},
-    {"cgroup_pids", &CgroupFiles::pids}};
+    {"cgroup_unified", &CgroupFiles::unified}, {"cgroup_cpu", &CgroupFiles::cpu},
+    {"cgroup_cpuacct", &CgroupFiles::cpuacct}, {"cgroup_memory", &CgroupFiles::memory},
+    {"cgroup_blkio", &CgroupFiles::blkio},     {"cgroup_pids", &CgroupFiles::pids}};
 
 }  // namespace
 
