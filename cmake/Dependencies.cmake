@@ -1,6 +1,18 @@
 # Third-party libraries below the RPC layer, each as one target ndc::<name>. Their headers are
 # system headers: our warnings are about our code.
 
+# ndc_cache_directory(OUT): where scripts/ keep what they build, as scripts/lib.sh says it.
+function(ndc_cache_directory out)
+  if(DEFINED ENV{NDC_CACHE})
+    set(directory $ENV{NDC_CACHE})
+  elseif(DEFINED ENV{XDG_CACHE_HOME})
+    set(directory $ENV{XDG_CACHE_HOME}/nomad-driver-container)
+  else()
+    set(directory $ENV{HOME}/.cache/nomad-driver-container)
+  endif()
+  set(${out} ${directory} PARENT_SCOPE)
+endfunction()
+
 find_package(Threads REQUIRED)
 find_package(CafCore REQUIRED)
 

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/driver_system.hpp"
+#include "metrics/prometheus_metrics.hpp"
 #include "model/version.hpp"
 #include "rpc/handshake.hpp"
 #include "rpc/hclog.hpp"
@@ -16,6 +17,9 @@
 #include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
+#ifndef NDC_PORTABLE
+#include "runtime/mount_guard_linux.hpp"
+#endif
 #include "runtime/process.hpp"
 
 namespace {
@@ -38,6 +42,9 @@ struct Subcommand {
 };
 constexpr Subcommand kSubcommands[] = {
     {"doctor", ndc::runtime::doctor},
+#ifndef NDC_PORTABLE
+    {"guard-mounts", ndc::runtime::guard_main},
+#endif
 };
 
 int run_plugin() {
@@ -56,6 +63,9 @@ int run_plugin() {
   options.make_runtime = [loop](const ndc::PluginConfig& config) {
     return ndc::runtime::make_runtime(config, loop);
   };
+  const auto metrics = std::make_shared<ndc::metrics::PrometheusMetrics>();
+  options.metrics = metrics;
+  options.serve_metrics = [metrics](const std::string& address) { return metrics->serve(address); };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
 }

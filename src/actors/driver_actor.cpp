@@ -23,6 +23,7 @@ class DriverActor {
       : self_{self},
         watch_{self},
         options_{std::move(options)},
+        metrics_{options_.metrics ? options_.metrics : std::make_shared<Metrics>()},
         limits_{options_.max_restarts, options_.restart_window},
         config_{std::make_shared<const PluginConfig>()} {}
 
@@ -94,7 +95,8 @@ class DriverActor {
   void set_config(const SetConfig& m) {
     if (m.node) node_ = *m.node;
     if (runtime_ && m.config == *config_) {
-      m.reply(Expected<void>{});
+      // The same may have come just to be validated before.
+      m.reply(m.node ? serve_metrics(m.config.metrics_address) : Expected<void>{});
       return;
     }
     auto made = options_.make_runtime(m.config);
@@ -102,13 +104,32 @@ class DriverActor {
       m.reply(fail(std::move(made.error())));
       return;
     }
+    if (m.node) {
+      if (auto served = serve_metrics(m.config.metrics_address); !served) {
+        m.reply(std::move(served));
+        return;
+      }
+    }
     // Tasks that run keep the runtime they were started with.
     runtime_ = std::move(*made);
     config_ = std::make_shared<const PluginConfig>(m.config);
+    runtime_->on_call([metrics = metrics_](const runtime::EngineCall& call) {
+      metrics->runtime_call(call.name, call.outcome, call.took);
+    });
     for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_, reaper_}) {
       act::tell(helper, UseRuntime{runtime_, config_});
     }
     m.reply(Expected<void>{});
+  }
+
+  Expected<void> serve_metrics(const std::string& address) {
+    if (options_.serve_metrics) return options_.serve_metrics(address);
+    if (address.empty()) return {};
+    return fail({.code = ErrorCode::kUnsupported,
+                 .what = "use setting",
+                 .on = "metrics_address",
+                 .cause = "this program serves no metrics",
+                 .hint = "remove it"});
   }
 
   enum class HelperKind { kEvents, kImages, kSampler, kFingerprint, kReaper };
@@ -137,7 +158,7 @@ class DriverActor {
         for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
         break;
       case HelperKind::kImages:
-        helpers_.images = supervised(spawn_images(self_, helpers_.events), kind);
+        helpers_.images = supervised(spawn_images(self_, helpers_.events, metrics_), kind);
         if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
         for (const auto& [id, entry] : tasks_) {
           if (entry.seed.handle)
@@ -183,12 +204,27 @@ class DriverActor {
   void restart_helper(HelperKind kind) {
     if (stopping_) return;
     start_helper(kind);
+    metrics_->restarted(to_string(kind));
     const UseHelpers news{helpers_};
     act::tell(helpers_.images, news);
     for (auto& [id, entry] : tasks_) {
       entry.seed.helpers = helpers_;
       act::tell(entry.actor, news);
+      // The other two are of no concern to a task.
+      if (kind != HelperKind::kFingerprint && kind != HelperKind::kReaper) {
+        emit(entry, std::string{"Restarted helper: the driver's "} + to_string(kind) + " failed");
+      }
     }
+  }
+
+  void emit(const Entry& entry, std::string message) {
+    const TaskIdentity& task = entry.seed.identity;
+    act::tell(helpers_.events, EmitEvent{{task.task_id,
+                                          task.alloc_id,
+                                          task.task_name,
+                                          std::chrono::system_clock::now(),
+                                          std::move(message),
+                                          {}}});
   }
 
   void watch_events(const WatchEvents& m) {
@@ -210,6 +246,7 @@ class DriverActor {
     seed.identity = std::move(identity);
     seed.runtime = runtime_;
     seed.config = config_;
+    seed.metrics = metrics_;
     seed.node = node_;
     seed.helpers = helpers_;
     seed.limits = limits_;
@@ -321,14 +358,9 @@ class DriverActor {
     Entry& entry = it->second;
     if (entry.budget.spend()) {
       spdlog::error("task {}: its actor failed and is restarted", id);
+      metrics_->restarted("task actor");
       launch(entry);
-      act::tell(helpers_.events,
-                EmitEvent{{id,
-                           entry.seed.identity.alloc_id,
-                           entry.seed.identity.task_name,
-                           std::chrono::system_clock::now(),
-                           "The driver's supervision of the task was restarted; the task runs on",
-                           {}}});
+      emit(entry, "Restarted helper: the task's actor failed; the task runs on");
       return;
     }
     spdlog::error("task {}: its actor failed too often", id);
@@ -453,6 +485,7 @@ class DriverActor {
   act::Self self_;
   act::Watch watch_;
   DriverOptions options_;
+  std::shared_ptr<Metrics> metrics_;
   SupervisionLimits limits_;
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;

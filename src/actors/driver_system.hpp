@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "actors/driver.hpp"
+#include "model/metrics.hpp"
 #include "model/plugin_config.hpp"
 #include "runtime/container_runtime.hpp"
 
@@ -18,6 +20,12 @@ struct DriverOptions {
   // configurations that Nomad only validates.
   std::function<Expected<std::shared_ptr<runtime::ContainerRuntime>>(const PluginConfig&)>
       make_runtime;
+
+  // Is told what happens; null: nobody is.
+  std::shared_ptr<Metrics> metrics;
+  // Puts the metrics where `metrics_address` says (empty: nowhere), for the configuration of a
+  // launch that will run tasks. May block for milliseconds. Empty: the setting is refused.
+  std::function<Expected<void>(const std::string& address)> serve_metrics;
 
   std::size_t workers = 4;
 

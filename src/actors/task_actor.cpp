@@ -7,6 +7,7 @@
 #include "actors/exec_collector.hpp"
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/operator_policy.hpp"
 #include "model/registry_auth.hpp"
 #include "model/signals.hpp"
 
@@ -21,7 +22,11 @@ constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
 }  // namespace
 
 TaskActor::TaskActor(act::Self self, TaskSeed seed)
-    : self_{self}, watch_{self}, seed_{std::move(seed)}, child_restarts_{seed_.limits.budget()} {}
+    : self_{self},
+      watch_{self},
+      seed_{std::move(seed)},
+      meter_{seed_.metrics, to_string(state_)},
+      child_restarts_{seed_.limits.budget()} {}
 
 TaskActor::~TaskActor() {
   act::tell(log_forwarder_, Stop{});
@@ -81,6 +86,7 @@ void TaskActor::enter(State next, const std::string& why) {
   spdlog::debug("task {}: {} -> {} ({})", seed_.identity.task_id, to_string(state_),
                 to_string(next), why);
   state_ = next;
+  meter_.entered(to_string(next));
 }
 
 // --- start ---------------------------------------------------------------------------------------
@@ -99,6 +105,7 @@ void TaskActor::begin() {
     start_failed(std::move(config.error()));
     return;
   }
+  config->image = image_to_use(config->image, *seed_.config);
   config_ = std::make_shared<const TaskConfig>(std::move(*config));
   seed_.runtime->check(seed_.spec, config_,
                        [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });
@@ -110,6 +117,7 @@ void TaskActor::job_checked(const Expected<void>& result) {
     start_failed(result.error());
     return;
   }
+  meter_.phase_done(StartPhase::kCheck);
   request_image();
 }
 
@@ -149,6 +157,7 @@ void TaskActor::image_ready(const ImageReady& m) {
     return;
   }
   image_ = **m.result;
+  meter_.phase_done(StartPhase::kImage);
   start_log_forwarder();
 }
 
@@ -171,6 +180,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
 }
 
 void TaskActor::create_container() {
+  meter_.phase_done(StartPhase::kLogs);
   enter(State::kCreating, "image " + image_.reference + " is there");
   runtime::StartRequest request;
   request.spec = seed_.spec;
@@ -221,6 +231,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.started_at = result->started_at;
   handle.network = result->network;
   seed_.handle = handle;
+  meter_.phase_done(StartPhase::kContainer);
   enter(State::kRunning, "container " + handle.container.name);
   emit("Started container " + handle.container.name,
        {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
@@ -325,7 +336,9 @@ void TaskActor::start_log_forwarder() {
 }
 
 void TaskActor::start_stats() {
-  stats_ = spawn_stats(self_, seed_.node, seed_.helpers.sampler);
+  stats_ =
+      spawn_stats(self_, seed_.node, seed_.helpers.sampler,
+                  seed_.config->metrics_address.empty() ? nullptr : seed_.metrics, seed_.identity);
   watch_child(stats_, "stats", &TaskActor::start_stats);
   act::tell(stats_, SampleContainer{container()});
   for (const WatchUsage& watch : seed_.usage) act::tell(stats_, watch);
@@ -335,6 +348,7 @@ void TaskActor::watch_child(const caf::actor& child, const char* what,
                             void (TaskActor::*restart)()) {
   watch_(child, [this, what, restart](const caf::error& why) {
     if (!act::failed(why) || exit_) return;
+    seed_.metrics->restarted(what);
     if (!child_restarts_.spend()) {
       emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
       return;

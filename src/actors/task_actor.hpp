@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "actors/spawn.hpp"
+#include "actors/task_meter.hpp"
 
 namespace ndc::actors {
 
@@ -116,6 +117,7 @@ class TaskActor {
   act::Watch watch_;
   TaskSeed seed_;
   State state_ = State::kPreparing;
+  TaskMeter meter_;
   std::shared_ptr<const TaskConfig> config_;
   runtime::Image image_;
   bool image_retried_ = false;

@@ -141,7 +141,12 @@ Expected<std::map<std::string, AppleUsage>> parse_apple_stats(std::string_view t
     const std::string id = json::text(json::member(value, "id"));
     if (id.empty()) return;
     out[id] = {json::number(json::member(value, "cpuUsageUsec")),
-               json::number(json::member(value, "memoryUsageBytes"))};
+               json::number(json::member(value, "memoryUsageBytes")),
+               json::number(json::member(value, "blockReadBytes")),
+               json::number(json::member(value, "blockWriteBytes")),
+               json::number(json::member(value, "networkRxBytes")),
+               json::number(json::member(value, "networkTxBytes")),
+               json::number(json::member(value, "numProcesses"))};
   });
   return out;
 }

@@ -48,6 +48,11 @@ struct AppleImage {
 struct AppleUsage {
   std::optional<std::uint64_t> cpu_usec;  // since the start
   std::optional<std::uint64_t> memory_bytes;
+  std::optional<std::uint64_t> block_read_bytes;
+  std::optional<std::uint64_t> block_write_bytes;
+  std::optional<std::uint64_t> network_rx_bytes;
+  std::optional<std::uint64_t> network_tx_bytes;
+  std::optional<std::uint64_t> processes;
 };
 
 struct AppleVersions {

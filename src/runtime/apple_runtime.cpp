@@ -104,6 +104,10 @@ std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig
   return errors;
 }
 
+void AppleRuntime::on_call(CallSink sink) {
+  loop_->post([cli = cli_, sink = std::move(sink)]() mutable { cli->on_call(std::move(sink)); });
+}
+
 void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
                          std::shared_ptr<const TaskConfig> config, Done<void> done) {
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
@@ -324,6 +328,11 @@ void AppleRuntime::sample(std::vector<ContainerRef> containers,
                 sample->cpu_total = std::chrono::microseconds{*found->second.cpu_usec};
               }
               sample->memory_usage = found->second.memory_bytes;
+              sample->block_read = found->second.block_read_bytes;
+              sample->block_written = found->second.block_write_bytes;
+              sample->network_received = found->second.network_rx_bytes;
+              sample->network_sent = found->second.network_tx_bytes;
+              sample->pids = found->second.processes;
             }
             readings.push_back({std::move(container), std::move(sample)});
           }

@@ -24,6 +24,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::string_view name() const override { return "apple"; }
   void probe(std::function<void(Fingerprint)> done) override;
   void on_doubt(std::function<void()> doubt) override;
+  void on_call(CallSink sink) override;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
              Done<void> done) override;
   void find_image(ImageQuery image, Done<std::optional<Image>> done) override;

@@ -16,6 +16,7 @@
 #include "model/operator_policy.hpp"
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/io_usage_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_argv.hpp"
@@ -137,6 +138,10 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
 void PodmanRuntime::on_doubt(std::function<void()> doubt) {
   loop_->post(
       [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
+}
+
+void PodmanRuntime::on_call(CallSink sink) {
+  loop_->post([cli = cli_, sink = std::move(sink)]() mutable { cli->on_call(std::move(sink)); });
 }
 
 void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
@@ -407,7 +412,8 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
 
 void PodmanRuntime::sample(std::vector<ContainerRef> containers,
                            std::function<void(std::vector<UsageReading>)> done) {
-  loop_->post([containers = std::move(containers), done = std::move(done)]() mutable {
+  const bool for_metrics = !config_.metrics_address.empty();
+  loop_->post([containers = std::move(containers), for_metrics, done = std::move(done)]() mutable {
     std::vector<UsageReading> readings;
     readings.reserve(containers.size());
     for (ContainerRef& container : containers) {
@@ -415,6 +421,7 @@ void PodmanRuntime::sample(std::vector<ContainerRef> containers,
       auto files =
           saved ? Expected<CgroupFiles>{*saved} : find_cgroup(init_pid(container), container.id);
       auto usage = files ? read_usage(*files) : Expected<UsageSample>{fail(files.error())};
+      if (usage && for_metrics) read_io_usage(*files, init_pid(container), container.id, *usage);
       readings.push_back({std::move(container), std::move(usage)});
     }
     done(std::move(readings));

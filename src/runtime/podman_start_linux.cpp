@@ -7,6 +7,7 @@
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/log_route.hpp"
+#include "runtime/mount_guard_linux.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/netns_linux.hpp"
 #include "runtime/podman_errors.hpp"
@@ -64,7 +65,8 @@ void PodmanStart::begin() {
   wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
-  wanted.mounts = std::move(*mounts);
+  mounts_ = std::move(*mounts);
+  wanted.mounts = mounts_;
   wanted.pid_file = files_.pid_file();
   wanted.conmon_pid_file = files_.conmon_pid_file();
   wanted.log_file = files_.log_file();
@@ -109,8 +111,11 @@ Expected<Command> PodmanStart::command(const std::string& verb,
 
 void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
+  auto guard = guard_mounts(mounts_, files_.directory());
+  if (!guard) return answer(std::move(guard.error()));
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
+  run->argv.insert(run->argv.begin() + 1, guard->begin(), guard->end());
   // conmon, which inherits it, notes an OOM kill in its working directory, and podman 4.3 looks
   // elsewhere.
   run->directory = files_.directory();
@@ -149,6 +154,12 @@ void PodmanStart::launched(Expected<CommandResult> result) {
     if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
     broke_off_ = true;
     return diagnose(std::move(error));
+  }
+  if (guard_refused(files_.directory())) {
+    Error error{ErrorCode::kInvalidConfig, kStartContainer, name,
+                "one of its volumes was led elsewhere while the container was prepared",
+                "see which task of the allocation replaces directories by links"};
+    return remove_and_answer(name, std::move(error));
   }
   broke_off_ = !std::holds_alternative<Exited>(result->status);
   diagnose(podman_error(kStartContainer, name, result->status, result->err));

@@ -8,6 +8,7 @@
 
 #include "actors/driver_system.hpp"
 #include "actors/spawn.hpp"
+#include "support/counted_metrics.hpp"
 #include "support/scripted_runtime.hpp"
 #include "support/testkit.hpp"
 
@@ -146,6 +147,8 @@ struct Fixture {
   act::Testkit kit;
   std::shared_ptr<ScriptedRuntime> runtime = std::make_shared<ScriptedRuntime>();
   std::shared_ptr<Collected<TaskEvent>> events = std::make_shared<Collected<TaskEvent>>();
+  std::shared_ptr<CountedMetrics> metrics = std::make_shared<CountedMetrics>();
+  bool serves = true;  // whether a metrics_address can be listened on
   caf::actor driver = actors::spawn_driver(kit.system(), options());
 
  private:
@@ -153,6 +156,11 @@ struct Fixture {
     actors::DriverOptions options;
     options.make_runtime = [this](const PluginConfig&) {
       return std::shared_ptr<runtime::ContainerRuntime>{runtime};
+    };
+    options.metrics = metrics;
+    options.serve_metrics = [this](const std::string&) -> Expected<void> {
+      if (serves) return {};
+      return fail({.code = ErrorCode::kInvalidConfig, .what = "listen for metrics"});
     };
     return options;
   }

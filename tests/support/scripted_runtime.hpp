@@ -51,6 +51,7 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   std::vector<runtime::StartRequest> start_requests;
   std::vector<runtime::PullRequest> pull_requests;
   std::vector<std::shared_ptr<ScriptedRoute>> routes;
+  bool throw_on_find = false;
   bool throw_on_open_logs = false;
   bool throw_on_signal = false;
 
@@ -69,6 +70,7 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   void find_image(runtime::ImageQuery image,
                   runtime::Done<std::optional<runtime::Image>> done) override {
     transcript.push_back("find " + image.reference);
+    if (std::exchange(throw_on_find, false)) throw std::runtime_error{"injected"};
     finds.push_back(std::move(done));
   }
   void pull_image(runtime::PullRequest request, runtime::Done<runtime::Image> done) override {
