@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "actors/driver.hpp"
+#include "actors/message_faults.hpp"
 #include "model/plugin_config.hpp"
 #include "runtime/container_runtime.hpp"
 
@@ -26,6 +27,9 @@ struct DriverOptions {
   std::chrono::seconds restart_window{60};
 
   std::chrono::nanoseconds fingerprint_interval = std::chrono::seconds{30};
+
+  // Faults between the actors; null, as in the plugin: none can be injected.
+  std::shared_ptr<MessageFaults> message_faults;
 };
 
 std::unique_ptr<Driver> make_driver(DriverOptions options);

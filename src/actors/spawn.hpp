@@ -38,8 +38,8 @@ struct TaskSeed {
 caf::actor spawn_driver(caf::actor_system& system, DriverOptions options);
 caf::actor spawn_task(act::Self parent, TaskSeed seed);
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
-                               bool tty, caf::actor task);
-caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler);
+                               bool tty, caf::actor task, TaskIdentity identity);
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler, TaskIdentity task);
 caf::actor spawn_stats_sampler(act::Self parent);
 caf::actor spawn_images(act::Self parent, caf::actor events);
 caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);

@@ -21,7 +21,11 @@ constexpr std::chrono::nanoseconds kShortestInterval = 100ms;
 class StatsActor {
  public:
   static constexpr const char* name = "stats_actor";
-  StatsActor(act::Self self, NodeCompute node, caf::actor sampler)
+  static const std::string& task_of(const NodeCompute&, const caf::actor&,
+                                    const TaskIdentity& task) {
+    return task.task_id;
+  }
+  StatsActor(act::Self self, NodeCompute node, caf::actor sampler, const TaskIdentity&)
       : self_{self}, node_{node}, sampler_{std::move(sampler)} {}
   ~StatsActor() {
     if (container_) act::tell(sampler_, Unsubscribe{container_->name});
@@ -97,8 +101,8 @@ class StatsActor {
 
 }  // namespace
 
-caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler) {
-  return parent->spawn<act::Host<StatsActor>>(node, std::move(sampler));
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler, TaskIdentity task) {
+  return parent->spawn<act::Host<StatsActor>>(node, std::move(sampler), std::move(task));
 }
 
 }  // namespace ndc::actors

@@ -319,13 +319,14 @@ runtime::LogPaths TaskActor::log_paths() const {
 
 void TaskActor::start_log_forwarder() {
   const bool tty = seed_.handle ? seed_.handle->tty : config_->tty;
-  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_});
+  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_},
+                                       seed_.identity);
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
 }
 
 void TaskActor::start_stats() {
-  stats_ = spawn_stats(self_, seed_.node, seed_.helpers.sampler);
+  stats_ = spawn_stats(self_, seed_.node, seed_.helpers.sampler, seed_.identity);
   watch_child(stats_, "stats", &TaskActor::start_stats);
   act::tell(stats_, SampleContainer{container()});
   for (const WatchUsage& watch : seed_.usage) act::tell(stats_, watch);

@@ -12,7 +12,7 @@ TEST_CASE("a crashed task actor is restarted, finds its container and keeps its 
   Fixture f;
   f.run_task();
   auto waiter = f.wait();
-  f.runtime->throw_on_signal = true;
+  f.faults->raise({runtime::Call::kSignal});
   auto signalled = f.signal("SIGHUP");
   CHECK(signalled.dropped());
   CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
@@ -30,7 +30,7 @@ TEST_CASE("past the restart limit the task ends as unknown, never with an invent
   f.run_task();
   auto waiter = f.wait();
   for (int i = 0; i < 4; ++i) {
-    f.runtime->throw_on_signal = true;
+    f.faults->raise({runtime::Call::kSignal});
     f.signal("SIGHUP");
     if (f.runtime->attaches.empty()) break;
     ScriptedRuntime::answer(f.runtime->attaches,
@@ -48,7 +48,7 @@ TEST_CASE("one task's crash does not touch another") {
   f.run_task(other);
   const auto other_exit = f.runtime->exits.back();
   auto waiter = f.wait(other.id);
-  f.runtime->throw_on_signal = true;
+  f.faults->raise({runtime::Call::kSignal});
   f.signal("SIGHUP");
   CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
   CHECK(f.runtime->count("attach") == 1);
