@@ -1,4 +1,7 @@
 // The plugin's program: builds the parts, joins them, and serves until the host asks it to go.
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -56,6 +59,8 @@ int run_plugin() {
   options.make_runtime = [loop](const ndc::PluginConfig& config) {
     return ndc::runtime::make_runtime(config, loop);
   };
+  // Nomad starts a plugin again that has ended, and recovers its tasks.
+  options.failed = [] { ::kill(::getpid(), SIGTERM); };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
 }

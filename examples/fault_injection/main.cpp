@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
 
   // 2. The task's actor crashes: its successor finds the container again, nothing else notices.
   check(driver.messages().crash("task_actor", web.id) == 1, "the actor of \"web\" is crashed");
-  must(driver.wait_for_event(web.id, "restarted"), "the user is told");
+  must(driver.wait_for_event(web.id, "the task runs on"), "the user is told");
   check(driver.wait_for_state(web.id, ndc::TaskState::kRunning).has_value(), "the task runs on");
 
   // 3. A message is lost: the stop is not answered, and asking again helps.

@@ -28,6 +28,10 @@ struct DriverOptions {
 
   std::chrono::nanoseconds fingerprint_interval = std::chrono::seconds{30};
 
+  // Called, on an actor's thread, when the root of the actors has failed: nothing is answered any
+  // more, and the program had better end and recover its tasks anew. May be empty.
+  std::function<void()> failed;
+
   // Faults between the actors; null, as in the plugin: none can be injected.
   std::shared_ptr<MessageFaults> message_faults;
 };

@@ -21,7 +21,12 @@ constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
 }  // namespace
 
 TaskActor::TaskActor(act::Self self, TaskSeed seed)
-    : self_{self}, watch_{self}, seed_{std::move(seed)}, child_restarts_{seed_.limits.budget()} {}
+    : self_{self},
+      watch_{self},
+      seed_{std::move(seed)},
+      // Not only from Begin on: a command may be there before it.
+      state_{seed_.handle ? State::kRecovering : State::kPreparing},
+      child_restarts_{seed_.limits.budget()} {}
 
 TaskActor::~TaskActor() {
   act::tell(log_forwarder_, Stop{});
@@ -338,6 +343,12 @@ void TaskActor::watch_child(const caf::actor& child, const char* what,
     if (!act::failed(why) || exit_) return;
     if (!child_restarts_.spend()) {
       emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
+      if (state_ == State::kPreparing) {  // which waits for the log route
+        start_failed({.code = ErrorCode::kInternal,
+                      .what = "open logs of task",
+                      .on = seed_.identity.task_id,
+                      .cause = std::string{"its "} + what + " failed too often"});
+      }
       return;
     }
     emit(std::string{"Restarted the task's "} + what + " after a failure");

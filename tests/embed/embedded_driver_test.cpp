@@ -1,6 +1,7 @@
 // The embedded driver in real time over simulated containers: what its commands, waits and faults
 // promise to a program that uses them.
 
+#include <atomic>
 #include <memory>
 
 #include "embed/embedded_driver.hpp"
@@ -50,7 +51,7 @@ TEST_CASE("every kind of runtime fault strikes as often as it was set") {
 
   p.driver.runtime().raise({Call::kSignal});
   CHECK(p.driver.signal(p.web.id, "SIGHUP").error().code == ErrorCode::kInternal);
-  CHECK(p.driver.wait_for_event(p.web.id, "restarted"));
+  CHECK(p.driver.wait_for_event(p.web.id, "the task runs on"));
 
   REQUIRE(p.driver.wait_for_state(p.web.id, TaskState::kRunning));
   p.driver.runtime().hang_after({Call::kSignal});
@@ -70,6 +71,16 @@ TEST_CASE("a delayed message arrives late, a dropped one never") {
   // With the message its reply is gone: the caller is told rather than left waiting.
   CHECK(p.driver.wait(p.web.id).error().code == ErrorCode::kInternal);
   CHECK(p.driver.messages().struck() == 2);
+}
+
+TEST_CASE("a failure of the root is told to the program") {
+  std::atomic<int> failed{0};
+  actors::DriverOptions options;
+  options.failed = [&] { ++failed; };
+  EmbeddedDriver driver{std::make_shared<SimulatedRuntime>(), {}, options};
+  REQUIRE(eventually([&] { return driver.messages().crash("driver_actor") == 1; }));
+  CHECK(eventually([&] { return failed == 1; }));
+  CHECK(driver.inspect("any").error().code == ErrorCode::kInternal);  // told, not left waiting
 }
 
 TEST_CASE("a process that a handle does not name is not killed") {
