@@ -208,6 +208,7 @@ void FaultyRuntime::sample(std::vector<ContainerRef> containers,
       [inner = inner_, containers](auto then) { inner->sample(containers, then); },
       [containers](const Error& error) {
         std::vector<UsageReading> readings;
+        readings.reserve(containers.size());
         for (const ContainerRef& container : containers) {
           readings.push_back({container, ndc::fail(error)});
         }
