@@ -64,7 +64,7 @@ lint: ## formatting, layer rules, clang-tidy
 	@scripts/lint
 
 format: ## put the sources into the project's format
-	@find src tests -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
+	@find src tests examples -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
 
 install: build ## copy the plugin to PREFIX (default /opt/nomad/plugins)
 	@install -d "$(DESTDIR)$(PREFIX)"

@@ -1,4 +1,7 @@
 // The plugin's program: builds the parts, joins them, and serves until the host asks it to go.
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -66,6 +69,8 @@ int run_plugin() {
   const auto metrics = std::make_shared<ndc::metrics::PrometheusMetrics>();
   options.metrics = metrics;
   options.serve_metrics = [metrics](const std::string& address) { return metrics->serve(address); };
+  // Nomad starts a plugin again that has ended, and recovers its tasks.
+  options.failed = [] { ::kill(::getpid(), SIGTERM); };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
 }

@@ -9,11 +9,18 @@
 
 #include <spdlog/spdlog.h>
 
+#include "actors/gate.hpp"
 #include "actors/spawn.hpp"
 #include "model/labels.hpp"
 
 namespace ndc::actors {
 namespace {
+
+// What callers may have open at a time. Nomad needs a handful of each.
+constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
+constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
+constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
+constexpr std::size_t kMaxStreams = 64;    // usage of one task; events; fingerprints
 
 class DriverActor {
  public:
@@ -28,6 +35,7 @@ class DriverActor {
         config_{std::make_shared<const PluginConfig>()} {}
 
   ~DriverActor() {
+    if (!stopping_ && options_.failed) options_.failed();
     for (auto& [id, entry] : tasks_) act::tell(entry.actor, Stop{});
     act::tell(helpers_.images, Stop{});
     act::tell(helpers_.sampler, Stop{});
@@ -55,8 +63,8 @@ class DriverActor {
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
         [this](const WaitTask& m) { wait(m); },
-        [this](const StopTask& m) { pass_on(m); },
-        [this](const DestroyTask& m) { pass_on(m); },
+        [this](const StopTask& m) { pass_on(m, &Entry::stops); },
+        [this](const DestroyTask& m) { pass_on(m, &Entry::stops); },
         [this](const InspectTask& m) { pass_on(m); },
         [this](const SignalTask& m) { pass_on(m); },
         [this](const ExecTask& m) { pass_on(m); },
@@ -81,7 +89,29 @@ class DriverActor {
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
+    Gate commands{kMaxCommands};
+    Gate stops{kMaxStops};
   };
+
+  static Error too_many(const char* what, const std::string& on = {}) {
+    return {.code = ErrorCode::kRuntimeUnavailable,
+            .what = what,
+            .on = on,
+            .cause = "too many calls of this kind are open",
+            .hint = "wait until one is answered"};
+  }
+
+  // Puts the stream among the others, or ends it when there are too many.
+  template <class T>
+  static bool admit(std::vector<Stream<T>>& streams, const Stream<T>& stream, const char* what) {
+    std::erase_if(streams, [](const auto& open) { return open->closed(); });
+    if (streams.size() >= kMaxStreams) {
+      stream->end(too_many(what));
+      return false;
+    }
+    streams.push_back(stream);
+    return true;
+  }
 
   static Error not_found(const std::string& task_id) {
     return {.code = ErrorCode::kTaskNotFound,
@@ -228,15 +258,11 @@ class DriverActor {
   }
 
   void watch_events(const WatchEvents& m) {
-    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
-    event_streams_.push_back(m.stream);
-    act::tell(helpers_.events, m);
+    if (admit(event_streams_, m.stream, "watch events")) act::tell(helpers_.events, m);
   }
 
   void watch_fingerprint(const WatchFingerprint& m) {
-    std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
-    fingerprint_streams_.push_back(m.stream);
-    act::tell(fingerprint_, m);
+    if (admit(fingerprint_streams_, m.stream, "watch fingerprint")) act::tell(fingerprint_, m);
   }
 
   // --- tasks ---
@@ -365,6 +391,8 @@ class DriverActor {
     }
     spdlog::error("task {}: its actor failed too often", id);
     const std::string reason = "the driver's actor for the task failed too often";
+    // Whatever Nomad does about the failed task, the container must not run on beside it.
+    act::tell(reaper_, TaskAbandoned{id});
     if (entry.starting || entry.recovering) {
       start_failed(
           {id, {.code = ErrorCode::kInternal, .what = "run task", .on = id, .cause = reason}});
@@ -430,6 +458,10 @@ class DriverActor {
       m.reply(*it->second.exit);
     } else {
       std::erase_if(it->second.waiting, [](const auto& reply) { return reply.settled(); });
+      if (it->second.waiting.size() >= kMaxWaiters) {
+        m.reply(fail(too_many("wait for task", m.task_id)));
+        return;
+      }
       it->second.waiting.push_back(m.reply);
     }
   }
@@ -455,19 +487,29 @@ class DriverActor {
     }
     auto& usage = it->second.seed.usage;
     std::erase_if(usage, [](const WatchUsage& watch) { return watch.stream->closed(); });
+    if (usage.size() >= kMaxStreams) {
+      m.stream->end(too_many("watch usage of task", m.task_id));
+      return;
+    }
     usage.push_back(m);
     act::tell(it->second.actor, m);
   }
 
   template <class Command>
-  void pass_on(const Command& m) {
+  void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
     auto it = tasks_.find(m.task_id);
     if (it == tasks_.end()) {
       m.reply(fail(not_found(m.task_id)));
       return;
     }
+    const Gate& open = it->second.*gate;
+    if (open.full()) {
+      m.reply(fail(too_many("command task", m.task_id)));
+      return;
+    }
+    m.reply = open.counted(m.reply);
     if (!it->second.actor) launch(it->second);
-    act::tell(it->second.actor, m);
+    act::tell(it->second.actor, std::move(m));
   }
 
   static void end_streams(Entry& entry, const std::optional<Error>& error) {

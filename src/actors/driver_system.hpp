@@ -9,6 +9,7 @@
 #include <string>
 
 #include "actors/driver.hpp"
+#include "actors/message_faults.hpp"
 #include "model/metrics.hpp"
 #include "model/plugin_config.hpp"
 #include "runtime/container_runtime.hpp"
@@ -34,6 +35,13 @@ struct DriverOptions {
   std::chrono::seconds restart_window{60};
 
   std::chrono::nanoseconds fingerprint_interval = std::chrono::seconds{30};
+
+  // Called, on an actor's thread, when the root of the actors has failed: nothing is answered any
+  // more, and the program had better end and recover its tasks anew. May be empty.
+  std::function<void()> failed;
+
+  // Faults between the actors; null, as in the plugin: none can be injected.
+  std::shared_ptr<MessageFaults> message_faults;
 };
 
 std::unique_ptr<Driver> make_driver(DriverOptions options);

@@ -12,8 +12,12 @@ namespace {
 class LogForwarderActor {
  public:
   static constexpr const char* name = "log_forwarder_actor";
+  static const std::string& task_of(const RuntimePtr&, const runtime::LogPaths&, bool,
+                                    const caf::actor&, const TaskIdentity& task) {
+    return task.task_id;
+  }
   LogForwarderActor(act::Self self, RuntimePtr runtime, runtime::LogPaths paths, bool tty,
-                    caf::actor task)
+                    caf::actor task, const TaskIdentity&)
       : self_{self},
         runtime_{std::move(runtime)},
         paths_{std::move(paths)},
@@ -61,9 +65,9 @@ class LogForwarderActor {
 }  // namespace
 
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
-                               bool tty, caf::actor task) {
+                               bool tty, caf::actor task, TaskIdentity identity) {
   return parent->spawn<act::Host<LogForwarderActor>>(std::move(runtime), std::move(paths), tty,
-                                                     std::move(task));
+                                                     std::move(task), std::move(identity));
 }
 
 }  // namespace ndc::actors

@@ -39,7 +39,7 @@ struct TaskSeed {
 caf::actor spawn_driver(caf::actor_system& system, DriverOptions options);
 caf::actor spawn_task(act::Self parent, TaskSeed seed);
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
-                               bool tty, caf::actor task);
+                               bool tty, caf::actor task, TaskIdentity identity);
 // `metrics` is null where nobody serves them: then only Nomad's streams are a reason to sample.
 caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler,
                        std::shared_ptr<Metrics> metrics, TaskIdentity task);

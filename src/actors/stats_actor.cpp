@@ -25,6 +25,10 @@ constexpr std::chrono::nanoseconds kMetricsInterval = 10s;
 class StatsActor {
  public:
   static constexpr const char* name = "stats_actor";
+  static const std::string& task_of(const NodeCompute&, const caf::actor&,
+                                    const std::shared_ptr<Metrics>&, const TaskIdentity& task) {
+    return task.task_id;
+  }
   StatsActor(act::Self self, NodeCompute node, caf::actor sampler, std::shared_ptr<Metrics> metrics,
              TaskIdentity task)
       : self_{self},

@@ -25,6 +25,8 @@ TaskActor::TaskActor(act::Self self, TaskSeed seed)
     : self_{self},
       watch_{self},
       seed_{std::move(seed)},
+      // Not only from Begin on: a command may be there before it.
+      state_{seed_.handle ? State::kRecovering : State::kPreparing},
       meter_{seed_.metrics, to_string(state_)},
       child_restarts_{seed_.limits.budget()} {}
 
@@ -330,7 +332,8 @@ runtime::LogPaths TaskActor::log_paths() const {
 
 void TaskActor::start_log_forwarder() {
   const bool tty = seed_.handle ? seed_.handle->tty : config_->tty;
-  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_});
+  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_},
+                                       seed_.identity);
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
 }
@@ -351,6 +354,12 @@ void TaskActor::watch_child(const caf::actor& child, const char* what,
     seed_.metrics->restarted(what);
     if (!child_restarts_.spend()) {
       emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
+      if (state_ == State::kPreparing) {  // which waits for the log route
+        start_failed({.code = ErrorCode::kInternal,
+                      .what = "open logs of task",
+                      .on = seed_.identity.task_id,
+                      .cause = std::string{"its "} + what + " failed too often"});
+      }
       return;
     }
     emit(std::string{"Restarted the task's "} + what + " after a failure");

@@ -37,6 +37,7 @@ namespace ndc::actors {
 class TaskActor {
  public:
   static constexpr const char* name = "task_actor";
+  static const std::string& task_of(const TaskSeed& seed) { return seed.identity.task_id; }
   TaskActor(act::Self self, TaskSeed seed);
   ~TaskActor();
   TaskActor(const TaskActor&) = delete;

@@ -63,8 +63,10 @@ void TaskActor::still_unattached(const Error& error) {
     });
   }
   if (state_ == State::kRecovering && (gone || !error.recoverable())) {
-    for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(fail(error));
-    for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(fail(error));
+    // A container that is gone is as stopped and as destroyed as can be.
+    const auto answer = gone ? Expected<void>{} : Expected<void>{fail(error)};
+    for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(answer);
+    for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(answer);
     start_failed(error);
     return;
   }

@@ -50,7 +50,7 @@ TEST_CASE("a task is counted in the one state that it is in, until it is gone") 
 TEST_CASE("a task whose actor crashed is counted once") {
   Fixture f;
   f.run_task();
-  f.runtime->throw_on_signal = true;
+  f.faults->raise({runtime::Call::kSignal});
   f.signal("SIGHUP");
   CHECK(f.metrics->tasks == Counts{{"recovering", 1}});
   CHECK(f.metrics->restarts == std::vector<std::string>{"task actor"});
@@ -60,7 +60,7 @@ TEST_CASE("a task whose actor crashed is counted once") {
 TEST_CASE("a helper that crashed is an event of every task and is counted") {
   Fixture f;
   f.run_task();
-  f.runtime->throw_on_find = true;
+  f.faults->raise({runtime::Call::kFindImage});
   TaskSpec other = Fixture::spec("db");
   other.config.data = Value::Map{{"image", Value{std::string{"redis"}}}};
   f.start(other);
