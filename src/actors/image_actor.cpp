@@ -13,6 +13,7 @@
 
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -174,6 +175,7 @@ class ImageActor {
       return;
     }
     tell_all(job, "Pulling image " + key.reference);
+    crash_point("image.pull.begun");
     act::tell_after(me, config_->pull_activity_interval, PullTick{key, generation});
     runtime::PullRequest request;
     request.image = {key.reference, key.platform};
@@ -191,6 +193,7 @@ class ImageActor {
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
     --pulling_;
+    crash_point("image.pull.done");
     if (m.result) {
       known_[local(m.image)] = *m.result;
       tell_all(job,

@@ -9,6 +9,7 @@
 #include "model/labels.hpp"
 #include "model/registry_auth.hpp"
 #include "model/signals.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -110,6 +111,7 @@ void TaskActor::job_checked(const Expected<void>& result) {
     start_failed(result.error());
     return;
   }
+  crash_point("task.start.checked");
   request_image();
 }
 
@@ -149,6 +151,7 @@ void TaskActor::image_ready(const ImageReady& m) {
     return;
   }
   image_ = **m.result;
+  crash_point("task.start.image_ready");
   start_log_forwarder();
 }
 
@@ -164,6 +167,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
+    crash_point("task.start.logs_opened");
     create_container();
   } else if (seed_.handle && !exit_) {
     act::tell(log_forwarder_, FollowLogs{container()});
@@ -222,6 +226,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.network = result->network;
   seed_.handle = handle;
   enter(State::kRunning, "container " + handle.container.name);
+  crash_point("task.start.running");
   emit("Started container " + handle.container.name,
        {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
   for (const std::string& note : result->notes) emit(note);
@@ -233,6 +238,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
 
 void TaskActor::start_failed(Error error) {
   spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  crash_point("task.start.failed");
   act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error)});
   self_->quit();
 }

@@ -14,6 +14,7 @@
 #include "runtime/apple_log_route.hpp"
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/own_program.hpp"
@@ -216,6 +217,7 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
               if (result->status == ExitStatus{Exited{0}} || over) return done({});
               done(fail(apple_error(what, name, result->status, result->err)));
             });
+  crash_point("apple.stop.spawned");
 }
 
 // Always by Linux number: names mean macOS's signals in 0.x.
@@ -267,10 +269,12 @@ void AppleRuntime::delete_container(const ContainerRef& container, int tries, Do
                     self->delete_container(container, tries - 1, std::move(done));
                   });
             });
+  crash_point("apple.remove.spawned");
 }
 
 // The exit of a task that had to be removed arrives from its monitor, if at all.
 void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
+  crash_point("apple.remove.deleted");
   auto watch = watch_of(container.id);
   if (!watch) {
     watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
@@ -281,7 +285,9 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     if (!*timer) return;
     timer->reset();
     watch->dismiss();
+    crash_point("apple.remove.dismissed");
     watch->files().remove();
+    crash_point("apple.remove.cleaned");
     self->watches_.erase(id);
     done({});
   };

@@ -9,6 +9,7 @@
 #include "model/labels.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_version.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
 
 namespace ndc::runtime {
@@ -132,6 +133,7 @@ void AppleStart::create() {
     }
     if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   }
+  crash_point("apple.start.prepared");
   wanted_.env_file = files_.directory() + "/environment";
   auto arguments = apple_arguments(wanted_);
   if (!arguments) return answer(std::move(arguments.error()));
@@ -146,12 +148,14 @@ void AppleStart::create() {
     files_.remove_environment();
     auto written = files_.write_environment(arguments_.environment.file);
     if (!written) return answer(std::move(written.error()));
+    crash_point("apple.start.environment_written");
   }
   tools_.cli->run(std::move(create), AppleCli::Kind::kNormal,
                   [self = shared_from_this()](Expected<CommandResult> result) {
                     self->files_.remove_environment();
                     self->created(std::move(result));
                   });
+  crash_point("apple.start.create_spawned");
 }
 
 void AppleStart::created(Expected<CommandResult> result) {
@@ -169,6 +173,7 @@ void AppleStart::created(Expected<CommandResult> result) {
 }
 
 void AppleStart::namesake(Error first_error) {
+  crash_point("apple.start.namesake");
   tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
                             const Expected<std::optional<AppleContainer>>& found) {
     if (!found || !*found) return self->answer(first_error);
@@ -204,6 +209,7 @@ void AppleStart::replace(const Error& first_error) {
   replaced_ = true;
   const bool retry = first_error.code == ErrorCode::kAlreadyExists;
   if (!retry) return remove_and_answer(first_error);
+  crash_point("apple.start.replacing");
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kNormal,
                      "remove an earlier attempt's container", id_,
                      [self = shared_from_this()](const Expected<std::string>& out) {
@@ -218,6 +224,7 @@ void AppleStart::replace(const Error& first_error) {
 }
 
 void AppleStart::launch_monitor() {
+  crash_point("apple.start.created");
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
@@ -231,6 +238,7 @@ void AppleStart::launch_monitor() {
               [self = shared_from_this()](const Expected<CommandResult>& result) {
                 self->monitor_launched(result);
               });
+  crash_point("apple.start.monitor_spawned");
 }
 
 void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
@@ -241,6 +249,7 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
                 "check state_dir in the plugin's configuration"};
     return remove_and_answer(error);
   }
+  crash_point("apple.start.monitor_launched");
   watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
   watch_->begin_start([self = shared_from_this()](Expected<AppleContainer> container) {
     self->started(std::move(container));
@@ -249,10 +258,12 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
 
 void AppleStart::started(Expected<AppleContainer> result) {
   if (!result) return remove_and_answer(result.error());
+  crash_point("apple.start.started");
   answer(*result);
 }
 
 void AppleStart::remove_and_answer(const Error& error) {
+  crash_point("apple.start.removing");
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
                      "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {
@@ -265,6 +276,7 @@ void AppleStart::remove_and_answer(const Error& error) {
 }
 
 void AppleStart::answer(Error error) {
+  crash_point("apple.start.failed");
   if (watch_) {
     watch_->dismiss();
   } else if (living_monitor(files_.directory()) > 0) {

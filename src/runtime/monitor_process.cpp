@@ -19,6 +19,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/monitor_channel.hpp"
 #include "runtime/monitor_files.hpp"
 #include "runtime/unique_fd.hpp"
@@ -266,6 +267,7 @@ bool Monitor::start_cli() {
     errno = error;
     return false;
   }
+  crash_point("monitor.start.spawned");
   if (arguments_.tty) {
     out_.set_source(UniqueFd{::fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3)});
   } else {
@@ -282,7 +284,9 @@ void Monitor::reap() {
   int status = 0;
   if (cli_ <= 0 || ::waitpid(cli_, &status, WNOHANG) != cli_) return;
   cli_ = 0;
+  crash_point("monitor.exit.reaped");
   drain_sources(monotonic_ms());
+  crash_point("monitor.exit.drained");
   if (WIFSIGNALED(status)) {
     record(ExitRecord::Kind::kSignalled, WTERMSIG(status));
   } else {
@@ -321,6 +325,7 @@ void Monitor::record(ExitRecord::Kind kind, int value) {
   exited_ = true;
   progress_at_ = monotonic_ms();
   say_all("exit\n");
+  crash_point("monitor.exit.said");
 }
 
 // --- the plugin
@@ -422,6 +427,7 @@ bool Monitor::may_end(std::int64_t now) {
   if (out_.delivered() && err_.delivered()) {
     if (!said_delivered_) say_all("delivered\n");
     said_delivered_ = true;
+    crash_point("monitor.end.delivered");
     return true;
   }
   if (now - progress_at_ < kDeliverPatience) return false;
@@ -484,6 +490,7 @@ int Monitor::run() {
   while (step()) {
   }
   ::unlink(arguments_.socket);
+  crash_point("monitor.end.unlinked");
   return 0;
 }
 
@@ -510,8 +517,10 @@ int monitor_main(int argc, char** argv) {
   ::snprintf(spool_err, sizeof spool_err, "%s/%s", arguments.directory, kMonitorSpoolErr);
   const int lock = take_lock(arguments);
   if (lock < 0) return complain("lock", arguments.directory);
+  crash_point("monitor.start.locked");
   const int listener = listen_on(arguments.socket);
   if (listener < 0) return complain("listen on", arguments.socket);
+  crash_point("monitor.start.listening");
   if (::pipe(child_signal) != 0) return complain("make", "a pipe");
   for (const int fd : child_signal) {
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -523,8 +532,10 @@ int monitor_main(int argc, char** argv) {
   ::sigaction(SIGCHLD, &action, nullptr);
   const pid_t child = ::fork();
   if (child < 0) return complain("start", "the monitor");
+  if (child > 0) crash_point("monitor.start.forked");
   if (child > 0) return name_holder(lock, child) ? 0 : complain("write", "the lock");
   detach_from_caller();
+  crash_point("monitor.start.detached");
   Monitor monitor{arguments, lock, listener};
   ::_exit(monitor.run());
 }

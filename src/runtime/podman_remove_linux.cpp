@@ -4,6 +4,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_peer_linux.hpp"
@@ -24,6 +25,7 @@ struct Removal : std::enable_shared_from_this<Removal> {
         [self = shared_from_this()](Expected<CommandResult> result) {
           self->ended(std::move(result));
         });
+    crash_point("podman.remove.spawned");
   }
 
   void ended(Expected<CommandResult> result) {
@@ -35,7 +37,9 @@ struct Removal : std::enable_shared_from_this<Removal> {
       Error error = podman_error(what, container.name, result->status, result->err);
       if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
     }
+    crash_point("podman.remove.removed");
     PodmanFiles{state_dir, container.name}.remove();
+    crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.
     if (shared && !std::exchange(again, true)) return run();
     if (shared) spdlog::info("container {} is kept: others share its network", container.name);

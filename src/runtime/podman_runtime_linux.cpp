@@ -16,6 +16,7 @@
 #include "model/operator_policy.hpp"
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_argv.hpp"
@@ -217,9 +218,11 @@ void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attache
     }
     const Conmon conmon = Conmon::from(container);
     if (conmon.pid > 0 && conmon.alive()) {
+      crash_point("podman.attach.found");
       done(Attached{StillRunning{}});
       return self->follow(container, conmon, std::move(exited));
     }
+    crash_point("podman.attach.inspecting");
     self->inspect(container, [self, container, exited = std::move(exited),
                               done = std::move(done)](Expected<CommandResult> result) mutable {
       self->attached(container, std::move(exited), std::move(result), done);
@@ -267,6 +270,7 @@ void PodmanRuntime::inspect(const ContainerRef& container,
 void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
   exits_->watch(conmon, [self = shared_from_this(), container,
                          exited = std::move(exited)](std::optional<int> code) {
+    crash_point("podman.exit.seen");
     if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
     // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). conmon does,
     // and the cgroup is still there: podman removes it when conmon ends.
@@ -289,8 +293,10 @@ void PodmanRuntime::ask_exit(Question question) {
   const ContainerRef container = question.container;
   inspect(container, [self = shared_from_this(),
                       question = std::move(question)](Expected<CommandResult> result) mutable {
+    crash_point("podman.exit.answered");
     self->exit_answered(std::move(question), std::move(result));
   });
+  crash_point("podman.exit.asked");
 }
 
 void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> result) {

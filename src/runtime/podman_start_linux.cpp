@@ -6,6 +6,7 @@
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/netns_linux.hpp"
@@ -109,6 +110,7 @@ Expected<Command> PodmanStart::command(const std::string& verb,
 
 void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
+  crash_point("podman.start.prepared");
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
   // conmon, which inherits it, notes an OOM kill in its working directory, and podman 4.3 looks
@@ -139,6 +141,7 @@ void PodmanStart::launch() {
   cli_->run(std::move(*run), [self = shared_from_this()](Expected<CommandResult> result) {
     self->launched(std::move(result));
   });
+  crash_point("podman.start.spawned");
 }
 
 void PodmanStart::launched(Expected<CommandResult> result) {
@@ -155,6 +158,7 @@ void PodmanStart::launched(Expected<CommandResult> result) {
 }
 
 void PodmanStart::started() {
+  crash_point("podman.start.ran");
   const auto id = files_.id();
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
@@ -168,6 +172,7 @@ void PodmanStart::started() {
 }
 
 void PodmanStart::diagnose(Error first_error) {
+  crash_point("podman.start.diagnosing");
   cli_->run(
       cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
       [self = shared_from_this(),
@@ -213,6 +218,7 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
 
 void PodmanStart::replace(const std::string& id) {
   replaced_ = true;
+  crash_point("podman.start.replacing");
   // With it go the tasks that share its network: that network has ended, and Nomad starts them
   // again into the new one.
   cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
@@ -223,6 +229,7 @@ void PodmanStart::replace(const std::string& id) {
                    self->notes_.emplace_back(
                        "Ended the tasks that shared the network of this task's earlier attempt");
                  }
+                 crash_point("podman.start.replaced");
                  self->files_.remove();
                  self->launch();
                });
@@ -233,6 +240,7 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 }
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
+  crash_point("podman.start.second_look");
   const bool created = !existing_id.empty();
   Command look;
   if (created) {
@@ -269,6 +277,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
 }
 
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {
+  crash_point("podman.start.removing");
   cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
                "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
@@ -283,6 +292,7 @@ void PodmanStart::answer(Error error) {
     const std::string owner = port_owner(*taken);
     if (!owner.empty()) error.cause += " by " + owner;
   }
+  crash_point("podman.start.failed");
   files_.remove();
   done_(fail(std::move(error)));
 }
