@@ -1,4 +1,5 @@
 // How a task ends: its exit, the ladder of a stop, its removal.
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -18,6 +19,8 @@ constexpr std::chrono::nanoseconds kKillPatience = 5s;
 
 // Longest that a task's end waits for the last bytes of a pumped log.
 constexpr std::chrono::nanoseconds kDrainPatience = 6s;
+
+constexpr std::chrono::seconds kLongestRemovalPause = 30s;
 
 }  // namespace
 
@@ -169,7 +172,10 @@ void TaskActor::container_removed(const Expected<void>& result) {
   crash_point("task.destroy.removed");
   for (const auto& reply : std::exchange(destroying_, {})) reply(result);
   if (!result) {
-    enter(State::kExited, "the removal failed");  // DestroyTask may be tried again
+    enter(State::kExited, "the removal failed");
+    // Nomad asks once and forgets the task; the container must not stay for that.
+    const auto pause = std::min(kLongestRemovalPause, 1s * (1 << std::min(removal_tries_++, 5)));
+    act::tell_after(caf::actor{self_}, pause, DestroyTask{seed_.identity.task_id, false, {}});
     return;
   }
   act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});

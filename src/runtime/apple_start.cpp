@@ -1,6 +1,7 @@
 #include "runtime/apple_start.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -15,7 +16,14 @@
 namespace ndc::runtime {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr const char* kStartContainer = "start container";
+
+// How long a new attempt waits for the monitor of the one before, whose container is gone: as a rule
+// some milliseconds, and without end where no log collector takes what it has.
+constexpr auto kMonitorPause = 20ms;
+constexpr int kMonitorTries = 150;
 
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
@@ -218,9 +226,19 @@ void AppleStart::replace(const Error& first_error) {
                        }
                        if (self->watch_) self->watch_->dismiss();
                        self->watch_.reset();
-                       self->files_.remove();
-                       self->create();
+                       self->await_monitor(kMonitorTries);
                      });
+}
+
+// The earlier attempt's last output comes before everything of the next one.
+void AppleStart::await_monitor(int tries) {
+  if (tries == 0 || living_monitor(files_.directory()) == 0) {
+    files_.remove();
+    return create();
+  }
+  pause_ = tools_.cli->loop().after(kMonitorPause, [self = shared_from_this(), tries] {
+    self->await_monitor(tries - 1);
+  });
 }
 
 void AppleStart::launch_monitor() {

@@ -44,7 +44,8 @@ void crash_point(CrashPoint point) {
   if (each ? count > occurrence : count != occurrence) return;
   while (stopping.test_and_set()) ::usleep(1000);
   note(name);
-  ::kill(::getpid(), std::strcmp(action, "kill") == 0 ? SIGKILL : SIGSTOP);
+  // To this thread, which does not return before it has taken effect on them all.
+  ::raise(std::strcmp(action, "kill") == 0 ? SIGKILL : SIGSTOP);
   stopping.clear();
 }
 

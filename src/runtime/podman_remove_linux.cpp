@@ -18,6 +18,7 @@ struct Removal : std::enable_shared_from_this<Removal> {
   ContainerRef container;
   Done<void> done;
   bool again = false;
+  bool stopped_meanwhile = false;
 
   void run() {
     cli->run(
@@ -33,6 +34,9 @@ struct Removal : std::enable_shared_from_this<Removal> {
     if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
     const bool removed = result->status == ExitStatus{Exited{0}};
     const bool shared = !removed && says_has_dependents(result->err);
+    // So it is where conmon was killed: nobody told podman of the end.
+    const bool stopped = !removed && says_stopped_meanwhile(result->err);
+    if (stopped && !std::exchange(stopped_meanwhile, true)) return run();
     if (!removed && !shared) {
       Error error = podman_error(what, container.name, result->status, result->err);
       if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
