@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr const char* kStartContainer = "start container";
 
-// How long a new attempt waits for the monitor of the one before, whose container is gone: as a rule
-// some milliseconds, and without end where no log collector takes what it has.
+// How long a new attempt waits for the monitor of the one before, whose container is gone: as a
+// rule some milliseconds, and without end where no log collector takes what it has.
 constexpr auto kMonitorPause = 20ms;
 constexpr int kMonitorTries = 150;
 
@@ -236,9 +236,8 @@ void AppleStart::await_monitor(int tries) {
     files_.remove();
     return create();
   }
-  pause_ = tools_.cli->loop().after(kMonitorPause, [self = shared_from_this(), tries] {
-    self->await_monitor(tries - 1);
-  });
+  pause_ = tools_.cli->loop().after(
+      kMonitorPause, [self = shared_from_this(), tries] { self->await_monitor(tries - 1); });
 }
 
 void AppleStart::launch_monitor() {
@@ -265,6 +264,9 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
                 result ? valid_utf8(result->err.substr(0, result->err.find('\n')))
                        : result.error().message(),
                 "check state_dir in the plugin's configuration"};
+    if (result && std::holds_alternative<Signalled>(result->status)) {
+      error = {ErrorCode::kRuntimeUnavailable, "start the monitor of", id_, "it was killed", {}};
+    }
     return remove_and_answer(error);
   }
   crash_point("apple.start.monitor_launched");

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,14 +19,18 @@ std::array<std::atomic<int>, std::size(kCrashPoints)> reached;
 // One after the other: a test that lets the process go on must not lose the stop of another thread.
 std::atomic_flag stopping = ATOMIC_FLAG_INIT;
 
-void note(const char* name) {
+// False where the armed point was reached before, by whatever process: one death a test.
+bool note(const char* name, bool once) {
   const char* path = std::getenv(kCrashLog);
-  if (path == nullptr) return;
-  const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (path == nullptr) return true;
+  const int exclusive = once ? O_EXCL : 0;
+  const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | exclusive, 0600);
+  if (file < 0 && errno == EEXIST) return false;
   char line[128];
   const int size = std::snprintf(line, sizeof line, "%d %s\n", static_cast<int>(::getpid()), name);
   if (file < 0 || ::write(file, line, static_cast<std::size_t>(size)) != size) std::abort();
   ::close(file);
+  return true;
 }
 
 }  // namespace
@@ -43,9 +48,8 @@ void crash_point(CrashPoint point) {
   const int count = ++reached[point.index()];
   if (each ? count > occurrence : count != occurrence) return;
   while (stopping.test_and_set()) ::usleep(1000);
-  note(name);
   // To this thread, which does not return before it has taken effect on them all.
-  ::raise(std::strcmp(action, "kill") == 0 ? SIGKILL : SIGSTOP);
+  if (note(name, !each)) ::raise(std::strcmp(action, "kill") == 0 ? SIGKILL : SIGSTOP);
   stopping.clear();
 }
 

@@ -140,7 +140,8 @@ class CrashPoint {
 // Environment variables by which a test arms a point; children inherit them.
 //   NDC_CRASH_AT   "<point> <occurrence> kill|stop"; the point "*" with "stop" means each point,
 //                  `occurrence` times at most
-//   NDC_CRASH_LOG  a file; "<process id> <point>\n" is added to it when the armed point is reached
+//   NDC_CRASH_LOG  a file; "<process id> <point>\n" is added to it when the armed point is reached.
+//                  A single point that it names already is not armed any more
 inline constexpr const char* kCrashAt = "NDC_CRASH_AT";
 inline constexpr const char* kCrashLog = "NDC_CRASH_LOG";
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -89,7 +90,8 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
       images_{std::make_shared<PodmanImages>(cli_)},
       exits_{std::make_shared<ExitWatch>(*loop_)},
       fifos_{make_appearance_watch(*loop_)},
-      state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
+      state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir},
+      leftovers_{state_dir_} {}
 
 // --- the node ---------------------------------------------------------------------------------
 
@@ -204,6 +206,7 @@ void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedCon
       if (conmon.pid > 0) return self->follow(container, conmon, exited);
       self->ask_exit({container, std::nullopt, exited, 0});
     };
+    self->leftovers_.claim(request.container_name);
     std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
                                   std::move(request), std::move(started))
         ->begin();
@@ -216,6 +219,7 @@ void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attache
     if (auto valid = check_ref(container, "find container again"); !valid) {
       return done(fail(std::move(valid.error())));
     }
+    self->leftovers_.claim(container.name);
     const Conmon conmon = Conmon::from(container);
     if (conmon.pid > 0 && conmon.alive()) {
       crash_point("podman.attach.found");
@@ -392,22 +396,29 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
 }
 
 void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
-  loop_->post([cli = cli_, done = std::move(done)]() mutable {
-    cli->run_ok({"ps", "--all", "--no-trunc", "--format=json",
-                 std::string{"--filter=label="} + kLabelTaskId},
-                "list containers", {}, [done = std::move(done)](Expected<std::string> result) {
-                  auto listed = std::move(result).and_then(
-                      [](const std::string& text) { return parse_list(text); });
-                  if (!listed) return done(fail(std::move(listed.error())));
-                  std::vector<FoundContainer> out;
-                  for (PodmanListed& entry : *listed) {
-                    out.push_back({{std::move(entry.name), std::move(entry.id), {}},
-                                   std::move(entry.labels),
-                                   entry.running,
-                                   entry.created_at});
-                  }
-                  done(std::move(out));
-                });
+  loop_->post([self = shared_from_this(), cli = cli_, done = std::move(done)]() mutable {
+    cli->run_ok(
+        {"ps", "--all", "--no-trunc", "--format=json",
+         std::string{"--filter=label="} + kLabelTaskId},
+        "list containers", {}, [self, done = std::move(done)](Expected<std::string> result) {
+          auto listed =
+              std::move(result).and_then([](const std::string& text) { return parse_list(text); });
+          if (!listed) return done(fail(std::move(listed.error())));
+          std::vector<FoundContainer> out;
+          std::set<std::string> names;
+          for (const PodmanListed& entry : *listed) names.insert(entry.name);
+          for (const std::string& name : self->leftovers_.look(names)) {
+            spdlog::info("removing the files of {}, whose container is gone", name);
+            PodmanFiles{self->state_dir_, name}.remove();
+          }
+          for (PodmanListed& entry : *listed) {
+            out.push_back({{std::move(entry.name), std::move(entry.id), {}},
+                           std::move(entry.labels),
+                           entry.running,
+                           entry.created_at});
+          }
+          done(std::move(out));
+        });
   });
 }
 

@@ -25,6 +25,7 @@ type scenario struct {
 	armedLater  bool // not the first plugin: the one that takes over
 	killsPlugin bool // the scenario itself kills one
 	unknown     bool // the exit status cannot be known, and output may be lost
+	newFIFOs    bool // the log collector makes new ones under way
 	agents      bool // the death of Nomad's agent makes a difference
 }
 
@@ -40,7 +41,7 @@ var scenarios = []*scenario{
 	{name: "gone", run: isGone, armedLater: true, killsPlugin: true},
 	{name: "again", run: startsAgain, armedLater: true, killsPlugin: true},
 	{name: "orphan", run: isForgotten, armedLater: true, killsPlugin: true},
-	{name: "collector", run: losesItsCollector},
+	{name: "collector", run: losesItsCollector, newFIFOs: true},
 	{name: "watcher", engines: "podman", run: losesItsWatcher, unknown: true},
 	{name: "spool", engines: "apple", run: isReadLate},
 	{name: "deliver", engines: "apple", run: losesItsMonitor, unknown: true},
@@ -51,7 +52,12 @@ var scenarios = []*scenario{
 // some lines of the workload have reached the log collector.
 func (w *world) talks() {
 	w.t.Helper()
-	w.task.WaitLog(w.t, "stdout", " 3")
+	nomadkit.Eventually(w.t, 15*time.Second, "the workload talks", func() error {
+		if w.mayBeUnknown() && w.killedVictim() || strings.Contains(w.task.Log("stdout"), " 3") {
+			return nil
+		}
+		return fmt.Errorf("log %q", w.task.Log("stdout"))
+	})
 }
 
 func (w *world) logs() {
@@ -61,7 +67,7 @@ func (w *world) logs() {
 		streams = streams[:1]
 	}
 	for _, stream := range streams {
-		cut := w.mayBeUnknown()
+		cut := w.mayBeUnknown() || w.mayBeCut()
 		if cut {
 			if err := checkLog(w.task.Log(stream), true); err != nil {
 				w.t.Errorf("%s: %v", stream, err)
@@ -224,7 +230,7 @@ func losesItsCollector(w *world) {
 			return nil
 		}
 		if !pluginAlive(w.plugin) {
-			w.revive() // as the client notices it
+			return nil
 		}
 		return fmt.Errorf("nothing new")
 	})
