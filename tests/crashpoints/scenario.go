@@ -53,6 +53,9 @@ var scenarios = []*scenario{
 func (w *world) talks() {
 	w.t.Helper()
 	nomadkit.Eventually(w.t, 15*time.Second, "the workload talks", func() error {
+		if w.task.Handle != nil && !pluginAlive(w.plugin) {
+			w.revive() // whoever waits for the exit notices it at once
+		}
 		if w.mayBeUnknown() && w.killedVictim() || strings.Contains(w.task.Log("stdout"), " 3") {
 			return nil
 		}
@@ -175,7 +178,15 @@ func endsUnseen(w *world) {
 // The container is removed while there is no plugin.
 func isGone(w *world) {
 	w.begin()
-	w.takeOver(func() { removeContainer(w) })
+	w.takeOver(func() {
+		removeContainer(w)
+		nomadkit.Eventually(w.t, 20*time.Second, "nobody is left of it", func() error {
+			if there := w.engine.victims(w); len(there) != 0 {
+				return fmt.Errorf("%v", there)
+			}
+			return nil
+		})
+	})
 	for {
 		err := w.plugin.RecoverTask(w.task.RecoveredHandle())
 		if err == nil {
@@ -209,7 +220,7 @@ func isForgotten(w *world) {
 	w.takeOver(nil)
 	w.neighbour()
 	w.destroyed = true
-	if w.victim != nobody {
+	if w.victim == plugin {
 		w.stops.reached()
 	}
 	if !pluginAlive(w.plugin) {
