@@ -421,6 +421,9 @@ func (s *stops) at(pid int, point string) {
 		for v := range there {
 			s.seen[point][v] = true
 		}
+		if startsCLI(point) {
+			s.seen[point][cli] = true
+		}
 	case agent:
 		there[agent] = there[plugin]
 		fallthrough
@@ -431,6 +434,23 @@ func (s *stops) at(pid int, point string) {
 		}
 	}
 	_ = syscall.Kill(pid, syscall.SIGCONT)
+	if s.w.victim == cli && startsCLI(point) {
+		s.killCLI()
+	}
+}
+
+// startsCLI: the plugin's event loop spawns the CLI as its next step after such a point.
+func startsCLI(point string) bool {
+	return strings.HasSuffix(point, "_spawned") || strings.HasSuffix(point, ".spawned") && !strings.HasPrefix(point, "monitor.")
+}
+
+// killCLI kills the CLI as soon as it is there; it is at work for tens of milliseconds.
+func (s *stops) killCLI() {
+	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, pid := range s.w.engine.victims(s.w)[cli] {
+			s.killed = syscall.Kill(pid, syscall.SIGKILL) == nil
+		}
+	}
 }
 
 var errEnded = errors.New("the process has ended")
