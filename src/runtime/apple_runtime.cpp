@@ -216,7 +216,10 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
     watch->begin_attach([self, watch, id = container.id, exited = std::move(exited),
                          done = std::move(done)](Expected<Attached> result) {
       const bool running = result && std::holds_alternative<StillRunning>(*result);
-      if (!result) self->watches_.erase(id);
+      if (!result) {
+        self->watches_.erase(id);
+        self->leftovers_.disclaim(id);
+      }
       done(std::move(result));
       if (running) watch->when_ended(exited);
     });

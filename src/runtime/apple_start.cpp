@@ -184,6 +184,9 @@ void AppleStart::namesake(Error first_error) {
   crash_point("apple.start.namesake");
   tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
                             const Expected<std::optional<AppleContainer>>& found) {
+    // The monitor of an earlier attempt may outlive its container for a moment.
+    const bool gone = found && !*found && first_error.code == ErrorCode::kAlreadyExists;
+    if (gone && !std::exchange(self->replaced_, true)) return self->await_monitor(kMonitorTries);
     if (!found || !*found) return self->answer(first_error);
     self->judge_namesake(**found, first_error);
   });

@@ -241,6 +241,7 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   if (!ok(*result)) {
     Error error = podman_error(what, container.name, result->status, result->err);
     if (says_no_such_container(result->err)) error.code = ErrorCode::kContainerGone;
+    leftovers_.disclaim(container.name);
     return done(fail(std::move(error)));
   }
   const auto found = parse_container(result->out);

@@ -16,6 +16,8 @@ class StateLeftovers {
 
   // This plugin has to do with the container of that name: its files are no leftovers.
   void claim(const std::string& name) { claimed_.insert(name); }
+  // It has not any more: what is there of it is nobody's.
+  void disclaim(const std::string& name) { claimed_.erase(name); }
 
   // The names of directories that had neither a container nor a claim, this time and the last time.
   // Twice, because the plugin of another agent on this host may just be making one.

@@ -26,6 +26,9 @@ TEST_CASE("a task's directory without a container is left over once it is seen t
   CHECK(leftovers.look({"there"}) == Names{});
   fs::create_directory(state / "gone");
   CHECK(leftovers.look({"there"}) == Names{});  // it was seen before, but not the last time
+  leftovers.disclaim("ours");
+  CHECK(leftovers.look({"there"}) == Names{"gone"});
+  CHECK(leftovers.look({"there"}) == Names{"ours"});
   fs::remove_all(state);
   CHECK(leftovers.look({}) == Names{});
 }
