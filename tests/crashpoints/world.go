@@ -55,7 +55,12 @@ func newWorld(t *testing.T, e *engine, s *scenario, point string, v victim) *wor
 	w := &world{t: t, engine: e, scenario: s, point: point, victim: v, dir: dir,
 		stateDir: filepath.Join(dir, "state"), log: filepath.Join(dir, "points"),
 		armed: !s.armedLater, code: 2 + rand.IntN(98)}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		for _, p := range processes(dir) { // of a run that failed
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		os.RemoveAll(dir)
+	})
 	e.prepare(w)
 	w.image = e.image(w, s)
 	w.stops = watchStops(w)
