@@ -56,7 +56,11 @@ func newWorld(t *testing.T, e *engine, s *scenario, point string, v victim) *wor
 		stateDir: filepath.Join(dir, "state"), log: filepath.Join(dir, "points"),
 		armed: !s.armedLater, code: 2 + rand.IntN(98)}
 	t.Cleanup(func() {
-		for _, p := range processes(dir) { // of a run that failed
+		texts := []string{dir}
+		if w.task != nil {
+			texts = append(texts, w.task.AllocDir) // a workload without a container around it
+		}
+		for _, p := range processes(texts...) { // of a run that failed
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		}
 		os.RemoveAll(dir)
