@@ -62,10 +62,11 @@ with_progress() {
   note "done in $((SECONDS - start)) s"
 }
 
-# need_fit_host: ends with the doctor's table where tasks cannot run on this host.
+# need_fit_host: asks the program of $preset (release, if that is not set); ends with the doctor's
+# table where tasks cannot run on this host.
 need_fit_host() {
   local table
-  table=$("$root/build/release/bin/nomad-driver-container" doctor "$@") || {
+  table=$("$root/build/${preset:-release}/bin/nomad-driver-container" doctor "$@") || {
     printf '%s\n' "$table" >&2
     die "this host cannot run tasks: the table above says what is missing"
   }

@@ -17,6 +17,7 @@
 #include "rpc/handshake.hpp"
 #include "rpc/hclog.hpp"
 #include "rpc/server.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
@@ -43,10 +44,20 @@ struct Subcommand {
   std::string_view name;
   int (*run)(const std::vector<std::string>& arguments);
 };
+#ifdef NDC_CRASH_POINTS
+int list_crash_points(const std::vector<std::string>&) {
+  for (const char* point : ndc::kCrashPoints) std::puts(point);
+  return 0;
+}
+#endif
+
 constexpr Subcommand kSubcommands[] = {
     {"doctor", ndc::runtime::doctor},
 #ifndef NDC_PORTABLE
     {"guard-mounts", ndc::runtime::guard_main},
+#endif
+#ifdef NDC_CRASH_POINTS
+    {"crash-points", list_crash_points},
 #endif
 };
 

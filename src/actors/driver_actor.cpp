@@ -12,6 +12,7 @@
 #include "actors/gate.hpp"
 #include "actors/spawn.hpp"
 #include "model/labels.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -328,6 +329,7 @@ class DriverActor {
     entry.seed.spec = m.spec;
     entry.budget = limits_.budget();
     entry.starting = m.reply;
+    crash_point("driver.start.entered");
     launch(entry);
   }
 
@@ -367,6 +369,7 @@ class DriverActor {
     entry.seed.handle = std::move(*handle);
     entry.budget = limits_.budget();
     entry.recovering = m.reply;
+    crash_point("driver.recover.entered");
     launch(entry);
   }
 
@@ -411,12 +414,15 @@ class DriverActor {
     entry.seed.handle = m.handle;
     act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
+      crash_point("driver.start.answering");
       (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
+      crash_point("driver.start.answered");
       entry.starting.reset();
       entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     }
     if (entry.recovering) {
       (*entry.recovering)(Expected<void>{});
+      crash_point("driver.recover.answered");
       entry.recovering.reset();
     }
   }
@@ -433,6 +439,7 @@ class DriverActor {
 
   void destroyed(const TaskDestroyed& m) {
     tasks_.erase(m.task_id);
+    crash_point("driver.destroy.forgotten");
     act::tell(helpers_.images, ImageReleased{m.task_id});
   }
 
@@ -471,7 +478,9 @@ class DriverActor {
     if (it == tasks_.end()) return;
     Entry& entry = it->second;
     if (!entry.exit) entry.exit = m.exit;
+    crash_point("driver.exit.answering");
     for (const auto& reply : std::exchange(entry.waiting, {})) reply(*entry.exit);
+    crash_point("driver.exit.answered");
     end_streams(entry, {});
   }
 

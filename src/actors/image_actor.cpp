@@ -13,6 +13,7 @@
 
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -187,6 +188,7 @@ class ImageActor {
       return;
     }
     tell_all(job, "Pulling image " + key.reference);
+    crash_point("image.pull.begun");
     act::tell_after(me, config_->pull_activity_interval, PullTick{key, generation});
     runtime::PullRequest request;
     request.image = {key.reference, key.platform};
@@ -207,6 +209,7 @@ class ImageActor {
     if (!m.image.archive) {
       metrics_->pull_done(m.result.has_value(), std::chrono::steady_clock::now() - job.begun);
     }
+    crash_point("image.pull.done");
     if (m.result) {
       known_[local(m.image)] = *m.result;
       tell_all(job,

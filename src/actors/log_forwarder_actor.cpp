@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "actors/spawn.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -37,6 +38,7 @@ class LogForwarderActor {
   void open() {
     auto opened = runtime_->open_logs(paths_, tty_);
     if (opened) route_ = *opened;
+    crash_point("log.route.opened");
     act::tell(task_, LogsOpened{std::move(opened)});
   }
 
@@ -44,6 +46,7 @@ class LogForwarderActor {
     if (!route_) return;
     route_->follow(container,
                    [task = task_](Error error) { act::tell(task, LogsBroken{std::move(error)}); });
+    crash_point("log.route.followed");
   }
 
   void finish() {
@@ -51,6 +54,7 @@ class LogForwarderActor {
       act::tell(task_, LogsDrained{});
       return;
     }
+    crash_point("log.route.finishing");
     route_->finish([task = task_] { act::tell(task, LogsDrained{}); });
   }
 

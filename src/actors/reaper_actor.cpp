@@ -11,6 +11,7 @@
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
 #include "model/labels.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -112,6 +113,7 @@ class ReaperActor {
         continue;
       }
       spdlog::warn("no task owns the {}: removing it", what);
+      crash_point("reaper.found");
       runtime_->remove(found.container, false, [](const Expected<void>& removed) {
         if (!removed) spdlog::warn("{}", removed.error().message());
       });

@@ -10,6 +10,7 @@
 #include "model/operator_policy.hpp"
 #include "model/registry_auth.hpp"
 #include "model/signals.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -120,6 +121,7 @@ void TaskActor::job_checked(const Expected<void>& result) {
     return;
   }
   meter_.phase_done(StartPhase::kCheck);
+  crash_point("task.start.checked");
   request_image();
 }
 
@@ -160,6 +162,7 @@ void TaskActor::image_ready(const ImageReady& m) {
   }
   image_ = **m.result;
   meter_.phase_done(StartPhase::kImage);
+  crash_point("task.start.image_ready");
   start_log_forwarder();
 }
 
@@ -175,6 +178,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
+    crash_point("task.start.logs_opened");
     create_container();
   } else if (seed_.handle && !exit_) {
     act::tell(log_forwarder_, FollowLogs{container()});
@@ -235,6 +239,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   seed_.handle = handle;
   meter_.phase_done(StartPhase::kContainer);
   enter(State::kRunning, "container " + handle.container.name);
+  crash_point("task.start.running");
   emit("Started container " + handle.container.name,
        {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
   for (const std::string& note : result->notes) emit(note);
@@ -246,6 +251,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
 
 void TaskActor::start_failed(Error error) {
   spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  crash_point("task.start.failed");
   act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error)});
   self_->quit();
 }

@@ -133,6 +133,7 @@ class TaskActor {
   bool drained_ = false;
   Stopping stopping_;
   std::vector<Reply<Expected<void>>> destroying_;
+  int removal_tries_ = 0;
   caf::actor log_forwarder_;
   caf::actor stats_;
   RestartBudget child_restarts_;

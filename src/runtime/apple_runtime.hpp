@@ -11,6 +11,7 @@
 #include "runtime/apple_images.hpp"
 #include "runtime/apple_watch.hpp"
 #include "runtime/container_runtime.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 
@@ -44,6 +45,7 @@ class AppleRuntime final : public ContainerRuntime,
             Done<std::shared_ptr<ExecSession>> done) override;
 
  private:
+  void remove_leftovers(const std::vector<AppleContainer>& containers);
   std::vector<Error> refusals(const TaskSpec& spec, const TaskConfig& config,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;
@@ -59,6 +61,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<AppleImages> images_;
   AppleWatchTools tools_;
   std::map<std::string, std::shared_ptr<AppleWatch>> watches_;  // by container id; loop thread
+  StateLeftovers leftovers_;
 };
 
 }  // namespace ndc::runtime

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
 
@@ -52,16 +53,17 @@ bool write_exit_record(const char* directory, const ExitRecord& record) {
   const int size = std::snprintf(head, sizeof head, "exit-record 1\n%s %d\nat %lld\nstderr %zu\n",
                                  kKinds[static_cast<int>(record.kind)], record.value,
                                  static_cast<long long>(record.at_ms), record.stderr_tail.size());
-  return write_all(file.get(), head, static_cast<std::size_t>(size)) &&
-         write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size()) &&
-         ::rename(path.c_str(), final_path.c_str()) == 0;
-}
-
-bool sync_exit_record(const char* directory) {
-  const std::string path = std::string{directory} + "/" + kMonitorExit;
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!write_all(file.get(), head, static_cast<std::size_t>(size)) ||
+      !write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size())) {
+    return false;
+  }
+  crash_point("monitor.exit.written");
+  if (::fsync(file.get()) != 0) return false;
+  crash_point("monitor.exit.synced");
+  if (::rename(path.c_str(), final_path.c_str()) != 0) return false;
+  crash_point("monitor.exit.renamed");
   const UniqueFd parent{::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  return file && parent && ::fsync(file.get()) == 0 && ::fsync(parent.get()) == 0;
+  return parent && ::fsync(parent.get()) == 0;
 }
 
 std::optional<ExitRecord> read_exit_record(const std::string& directory) {

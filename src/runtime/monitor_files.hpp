@@ -34,13 +34,9 @@ struct ExitRecord {
   std::string stderr_tail{};  // last bytes of its stderr; empty with a terminal
 };
 
-// Writes `<directory>/exit` atomically: from then on every reader finds it, whoever is killed.
-// False (errno) if it could not.
+// Writes `<directory>/exit` atomically and waits until it is on the disk. False (errno) if it could
+// not.
 bool write_exit_record(const char* directory, const ExitRecord& record);
-
-// Waits until the record is on the disk, where it outlives the machine too. False (errno) if it did
-// not get there: it has to be written again.
-bool sync_exit_record(const char* directory);
 
 // nullopt: there is none. A file that is no record counts as none.
 std::optional<ExitRecord> read_exit_record(const std::string& directory);

@@ -14,6 +14,7 @@
 #include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 
@@ -73,6 +74,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<ExitWatch> exits_;
   std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
+  StateLeftovers leftovers_;
 };
 
 }  // namespace ndc::runtime

@@ -6,6 +6,7 @@
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_guard_linux.hpp"
 #include "runtime/mount_policy.hpp"
@@ -113,6 +114,7 @@ void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   auto guard = guard_mounts(mounts_, files_.directory());
   if (!guard) return answer(std::move(guard.error()));
+  crash_point("podman.start.prepared");
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
   run->argv.insert(run->argv.begin() + 1, guard->begin(), guard->end());
@@ -144,6 +146,7 @@ void PodmanStart::launch() {
   cli_->run(std::move(*run), [self = shared_from_this()](Expected<CommandResult> result) {
     self->launched(std::move(result));
   });
+  crash_point("podman.start.spawned");
 }
 
 void PodmanStart::launched(Expected<CommandResult> result) {
@@ -166,6 +169,7 @@ void PodmanStart::launched(Expected<CommandResult> result) {
 }
 
 void PodmanStart::started() {
+  crash_point("podman.start.ran");
   const auto id = files_.id();
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
@@ -179,6 +183,7 @@ void PodmanStart::started() {
 }
 
 void PodmanStart::diagnose(Error first_error) {
+  crash_point("podman.start.diagnosing");
   cli_->run(
       cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
       [self = shared_from_this(),
@@ -224,6 +229,7 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
 
 void PodmanStart::replace(const std::string& id) {
   replaced_ = true;
+  crash_point("podman.start.replacing");
   // With it go the tasks that share its network: that network has ended, and Nomad starts them
   // again into the new one.
   cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
@@ -234,6 +240,7 @@ void PodmanStart::replace(const std::string& id) {
                    self->notes_.emplace_back(
                        "Ended the tasks that shared the network of this task's earlier attempt");
                  }
+                 crash_point("podman.start.replaced");
                  self->files_.remove();
                  self->launch();
                });
@@ -244,6 +251,7 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 }
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
+  crash_point("podman.start.second_look");
   const bool created = !existing_id.empty();
   Command look;
   if (created) {
@@ -280,6 +288,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
 }
 
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {
+  crash_point("podman.start.removing");
   cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
                "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
@@ -294,6 +303,7 @@ void PodmanStart::answer(Error error) {
     const std::string owner = port_owner(*taken);
     if (!owner.empty()) error.cause += " by " + owner;
   }
+  crash_point("podman.start.failed");
   files_.remove();
   done_(fail(std::move(error)));
 }
