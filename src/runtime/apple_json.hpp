@@ -17,7 +17,8 @@ namespace ndc::runtime {
 
 struct AppleAddress {
   std::string network;
-  std::string address;  // without the prefix length
+  std::string address;    // without the prefix length
+  std::string host_name;  // the id, or "<id>.<domain>" where the node has a domain
 };
 
 struct AppleContainer {

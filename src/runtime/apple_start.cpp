@@ -9,6 +9,7 @@
 
 #include "model/labels.hpp"
 #include "runtime/apple_errors.hpp"
+#include "runtime/apple_peer.hpp"
 #include "runtime/apple_version.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
@@ -28,19 +29,6 @@ constexpr int kMonitorTries = 150;
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
   return found == container.labels.end() ? "" : found->second;
-}
-
-// The running container of another task of this allocation. Task ids are "<alloc>/<task>/<…>".
-const AppleContainer* find_task(const std::vector<AppleContainer>& all, const std::string& alloc,
-                                const std::string& task) {
-  const std::string prefix = alloc + "/" + task + "/";
-  const AppleContainer* found = nullptr;
-  for (const AppleContainer& container : all) {
-    if (label(container, kLabelAllocId) != alloc) continue;
-    if (!label(container, kLabelTaskId).starts_with(prefix)) continue;
-    if (found == nullptr || container.running()) found = &container;
-  }
-  return found;
 }
 
 // The address and ports of a task, for Nomad's services. As with Nomad's docker driver the built-in
@@ -110,25 +98,15 @@ void AppleStart::prepare(const VersionNumber& version) {
 }
 
 void AppleStart::find_peer() {
-  tools_.cli->list([self = shared_from_this()](const Expected<AppleCli::Containers>& all) {
-    const std::string& task = self->request_.config->network_mode.name;
-    if (!all) return self->answer(all.error());
-    const AppleContainer* found = find_task(**all, self->request_.spec->alloc_id, task);
-    if (found == nullptr || found->addresses.empty()) {
-      // It may be about to start: Nomad tries again.
-      return self->answer(
-          {ErrorCode::kRuntimeUnavailable, "join the network of task", task,
-           found == nullptr ? "it is not running in this allocation" : "it has no network",
-           "make it start first, for example with a lifecycle block"});
-    }
-    ApplePeer peer;
-    peer.address = found->addresses.front().address;
-    for (const AppleAddress& address : found->addresses) {
-      if (!address.network.empty()) peer.networks.push_back(address.network);
-    }
-    self->wanted_.peer = std::move(peer);
-    self->create();
-  });
+  await_apple_peer(
+      tools_.cli, request_.spec, request_.config->network_mode.name, config_.command_timeout,
+      [self = shared_from_this()](Expected<ApplePeer> peer) {
+        if (!peer) {
+          return self->answer(std::move(peer.error()).wrap(kStartContainer, self->id_));
+        }
+        self->wanted_.peer = std::move(*peer);
+        self->create();
+      });
 }
 
 void AppleStart::create() {
