@@ -40,7 +40,7 @@ func secretsOn(t *testing.T, version string) {
 	}
 	want := fmt.Sprintf("%d %d\n", len(ofJob), len(ofNomad))
 	var running *nomadkit.Task
-	for image, more := range map[string]string{image: "", "private.example.test/demo:1": auth(password)} {
+	for image, more := range map[string]string{nomadkit.Image(): "", "private.example.test/demo:1": auth(password)} {
 		running = nomadkit.NewTask(t, n.Plugin, config(image, more), env).Start(t)
 		running.WaitLog(t, "stdout", want)
 		result, err := n.ExecTask(running.ID, []string{"/bin/sh", "-c", "echo ${#OWN} ${#VAULT_TOKEN}"}, 10*time.Second)
@@ -52,7 +52,7 @@ func secretsOn(t *testing.T, version string) {
 	for what, config := range map[string]string{
 		"a bad image":      config("docker.io/library/notfound:1", ""),
 		"a wrong password": config("private.example.test/other:1", auth(wrong)),
-		"a bad command":    strings.Replace(config(image, ""), "/bin/sh", "/no/such/program", 1),
+		"a bad command":    strings.Replace(config(nomadkit.Image(), ""), "/bin/sh", "/no/such/program", 1),
 	} {
 		task := nomadkit.NewTask(t, n.Plugin, config, env)
 		_, _, err := n.StartTask(task.TaskConfig)
@@ -72,8 +72,8 @@ func secretsOn(t *testing.T, version string) {
 		texts["events"] += fmt.Sprintf("%s %v\n", event.Message, event.Annotations)
 	}
 	texts["the plugin's log"] = n.Stderr.String()
-	calls, _ := os.ReadFile(filepath.Join(n.state, "calls.jsonl"))
-	rejected, _ := os.ReadFile(filepath.Join(n.state, "rejected.jsonl"))
+	calls, _ := os.ReadFile(filepath.Join(n.State, "calls.jsonl"))
+	rejected, _ := os.ReadFile(filepath.Join(n.State, "rejected.jsonl"))
 	texts["the argv of each call"] = string(calls) + string(rejected)
 	watch.Check(t, texts, []string{n.StateDir, filepath.Dir(n.Socket())}, []string{os.TempDir(), "/var/tmp", "/dev/shm"})
 }

@@ -13,10 +13,11 @@ import (
 )
 
 // A template whose values become the task's environment, as they do with secrets from Vault.
-func TestASecretOfATemplateIsSeenByTheTaskAlone(t *testing.T) {
+func TestASecretOfATemplateIsSeenByTheTaskAloneOnPodman(t *testing.T) {
+	agent := onPodman(t)
 	secret := "s3cr3t-" + uuid.Generate()
 	watch := WatchSecrets(t, secret)
-	w := newWord(t, secret)
+	w := newWord(t, agent, secret)
 	job := agent.Submit(t, BatchJob(fmt.Sprintf(`template {
         data        = "WORD={{ with nomadVar \"%s\" }}{{ .word }}{{ end }}\n"
         destination = "secrets/env"
