@@ -21,7 +21,7 @@ namespace {
 constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
 constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
 constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
-constexpr std::size_t kMaxStreams = 64;    // usage of one task; events; fingerprints
+constexpr std::size_t kMaxStreams = 256;   // usage of one task; events; fingerprints
 
 class DriverActor {
  public:

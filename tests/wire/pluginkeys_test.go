@@ -43,7 +43,7 @@ var pluginProofs = map[string]pluginProof{
 	"allow_virtualization":     {"", "", `allow_virtualization = "perhaps"`}, // no effect on Podman, which refuses what it allows
 	"allowed_images":           {"wire/security_test.go", "TestOnlyAllowedImagesRunWhateverTheirSpelling", `allowed_images = ["two words"]`},
 	"command_timeout":          {"wire/faults_test.go", "TestAPodmanThatHangsIsGivenUpInTimeWithARecoverableError", `command_timeout = "-3"`},
-	"metrics_address":          {"", "", `metrics_address = "127.0.0.1:9106"`}, // not available yet
+	"metrics_address":          {"wire/metrics_test.go", "TestMetricsTellOfARunningTaskWhatNomadCannotCarry", `metrics_address = "here"`},
 	"gc":                       {"wire/pluginkeys_test.go", "TestContainersAndImagesAreKeptOrRemovedAsTheOperatorSays", "gc {\n image_delay = \"soon\"\n}"},
 	"volumes":                  {"wire/storage_test.go", "TestTheOperatorsPathsCannotBeLeft", "volumes {\n allowed_paths = [\"srv\"]\n}"},
 }
