@@ -10,6 +10,7 @@
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_authfile.hpp"
 #include "runtime/podman_errors.hpp"
+#include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
 #include "runtime/proc_linux.hpp"
 
@@ -59,7 +60,13 @@ struct PullWatch {
 }  // namespace
 
 void PodmanImages::find(ImageQuery query, Done<std::optional<Image>> done) {
-  cli_->run(cli_->command({"image", "inspect", "--format=json", "--", query.reference}),
+  const std::string name = query.reference;
+  find_as(name, std::move(query), std::move(done));
+}
+
+void PodmanImages::find_as(const std::string& name, ImageQuery query,
+                           Done<std::optional<Image>> done) {
+  cli_->run(cli_->command({"image", "inspect", "--format=json", "--", name}),
             [query, done = std::move(done)](Expected<CommandResult> result) {
               const std::string& reference = query.reference;
               if (!result) return done(fail(std::move(result.error()).wrap(kFind, reference)));
@@ -77,13 +84,15 @@ void PodmanImages::find(ImageQuery query, Done<std::optional<Image>> done) {
             });
 }
 
-void PodmanImages::require(const ImageQuery& query, Error otherwise, Done<Image> done) {
-  find(query, [otherwise = std::move(otherwise),
-               done = std::move(done)](Expected<std::optional<Image>> found) {
-    if (!found) return done(fail(std::move(found.error())));
-    if (!*found) return done(fail(otherwise));
-    done(std::move(**found));
-  });
+void PodmanImages::require(const std::string& name, const ImageQuery& query, Error otherwise,
+                           Done<Image> done) {
+  find_as(name, query,
+          [otherwise = std::move(otherwise),
+           done = std::move(done)](Expected<std::optional<Image>> found) {
+            if (!found) return done(fail(std::move(found.error())));
+            if (!*found) return done(fail(otherwise));
+            done(std::move(**found));
+          });
 }
 
 void PodmanImages::pull(PullRequest request, Done<Image> done) {
@@ -127,8 +136,11 @@ void PodmanImages::pull(PullRequest request, Done<Image> done) {
       return done(fail(podman_error(kPull, image.reference, result->status, result->err)));
     }
     crash_point("podman.pull.pulled");
+    // Podman prints the id of what it pulled. The name may mean another image again by now, if
+    // somebody else pulled it for another platform meanwhile.
+    const std::string id = result->out.substr(0, result->out.find('\n'));
     self->require(
-        image,
+        is_container_id(id) ? id : image.reference, image,
         {ErrorCode::kRuntimeUnavailable, kPull, image.reference, "it was pulled, but is not there",
          image.platform ? "check that the image exists for " + *image.platform : "try again"},
         done);
@@ -157,7 +169,7 @@ void PodmanImages::load(LoadRequest request, Done<Image> done) {
                         error.hint = "check that it is an image archive (podman save)";
                       return done(fail(std::move(error)));
                     }
-                    self->require(image,
+                    self->require(image.reference, image,
                                   {ErrorCode::kInvalidConfig, kLoad, image.reference,
                                    "the archive " + quoted(archive) + " does not hold this image",
                                    "it holds: " + podman_reason(result->out)},

@@ -22,8 +22,10 @@ class PodmanImages : public std::enable_shared_from_this<PodmanImages> {
   void remove(std::string reference, Done<void> done);
 
  private:
-  // The image has to be there now: `what` and `cause` say so if it is not.
-  void require(const ImageQuery& query, Error otherwise, Done<Image> done);
+  // find() under another name of the image: its id.
+  void find_as(const std::string& name, ImageQuery query, Done<std::optional<Image>> done);
+  // The image has to be there now; `otherwise` says so if it is not.
+  void require(const std::string& name, const ImageQuery& query, Error otherwise, Done<Image> done);
 
   std::shared_ptr<PodmanCli> cli_;
 };

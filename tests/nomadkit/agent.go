@@ -144,7 +144,7 @@ func agentDir(kind RuntimeKind) (*Agent, error) {
 	if agent.Runtime, err = kind.open(dir); err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"data", "plugins", "state", "volume"} {
+	for _, sub := range []string{"data", "plugins", "state", "volume", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -208,7 +208,9 @@ func (a *Agent) Exec() error {
 		a.cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + a.netns, binary}, args...)...)
 	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
-	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
+	// A plugin that is killed leaves its socket behind; it goes with the agent's directory.
+	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
+		"TMPDIR="+filepath.Join(a.Dir, "tmp"))
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {

@@ -20,11 +20,21 @@ import (
 
 func cookie() string { return base.Handshake.MagicCookieKey + "=" + base.Handshake.MagicCookieValue }
 
+// ownTemp makes a place for the socket of a plugin that is killed and cannot remove it. Its name is
+// short, as the socket's path has to be.
+func ownTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ndc-t")
+	must.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return "TMPDIR=" + dir
+}
+
 // launch starts the bare binary and returns its handshake line.
 func launch(t *testing.T, env ...string) (line string, cmd *exec.Cmd, more *bufio.Reader) {
 	t.Helper()
 	cmd = exec.Command(nomadkit.Binary())
-	cmd.Env = append(append(os.Environ(), cookie(), "PLUGIN_PROTOCOL_VERSIONS=2"), env...)
+	cmd.Env = append(append(os.Environ(), cookie(), "PLUGIN_PROTOCOL_VERSIONS=2", ownTemp(t)), env...)
 	stdout, err := cmd.StdoutPipe()
 	must.NoError(t, err)
 	must.NoError(t, cmd.Start())

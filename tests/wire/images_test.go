@@ -246,6 +246,21 @@ func TestAnImageIsLoadedFromTheTasksDirectory(t *testing.T) {
 	must.ErrorContains(t, err, name)
 }
 
+// Somebody else pulls the same name for another platform in the moment between the pull and the start.
+func TestAPulledImageIsTheOneOfItsPlatformWhateverItsNameMeansByNow(t *testing.T) {
+	t.Parallel()
+	r := nomadkit.StartRegistry(t)
+	name := nomadkit.Unique("ndc/moved") + ":1"
+	r.PushForPlatforms(t, name,
+		nomadkit.Content{Architecture: "amd64", Files: map[string]string{"which": "amd64\n"}},
+		nomadkit.Content{Architecture: "arm64", Files: map[string]string{"which": "arm64\n"}})
+	others := fakePodman(t, `podman "$@"; code=$?
+case "$*" in *"pull --quiet --platform=linux/arm64"*) podman pull --quiet --platform=linux/amd64 `+r.Reference(name)+` >/dev/null ;; esac
+exit $code`)
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", others), nomadkit.Insecure(t, r))
+	prints(t, p, show(r.Reference(name), "/which")+`platform = "linux/arm64"`, "arm64\n")
+}
+
 func TestThePlatformChoosesAmongTheImagesOfOneName(t *testing.T) {
 	t.Parallel()
 	r := nomadkit.StartRegistry(t)

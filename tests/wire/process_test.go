@@ -42,7 +42,7 @@ func TestClosingTheStderrReaderDoesNotKillThePlugin(t *testing.T) {
 	read, write, err := os.Pipe()
 	must.NoError(t, err)
 	cmd := exec.Command(nomadkit.Binary())
-	cmd.Env = append(os.Environ(), cookie())
+	cmd.Env = append(os.Environ(), cookie(), ownTemp(t))
 	cmd.Stderr = write
 	stdout, err := cmd.StdoutPipe()
 	must.NoError(t, err)
