@@ -138,7 +138,7 @@ TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
   ScriptedRuntime::answer(f.runtime->signals, Expected<void>{});
   CHECK_FALSE(f.signal("SIGHUP").arrived());  // there is room for one again
   std::shared_ptr<Collected<ResourceUsage>> last;
-  for (int i = 0; i < 65; ++i) {
+  for (int i = 0; i < 257; ++i) {
     last = std::make_shared<Collected<ResourceUsage>>();
     act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, last});
   }
