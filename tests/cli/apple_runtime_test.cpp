@@ -9,7 +9,6 @@
 #include <functional>
 #include <sstream>
 #include <string>
-#include <thread>
 
 #include "runtime/machine.hpp"
 #include "runtime/make_apple.hpp"
@@ -181,14 +180,10 @@ TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the 
   const auto started = node.start("sleep 1; exit 1", exited);
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
-  while (!read_exit_record(node.files())) std::this_thread::sleep_for(10ms);
+  REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
   // Asked in vain, and asked again.
   const int before = node.calls("list");
-  const auto deadline = std::chrono::steady_clock::now() + kLong;
-  while (node.calls("list") < before + 2 && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(10ms);
-  }
-  REQUIRE(node.calls("list") >= before + 2);
+  REQUIRE(eventually([&] { return node.calls("list") >= before + 2; }, kLong));
   CHECK(!exited.is_set());
   node.fault("list", "");
   CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
