@@ -269,7 +269,8 @@ TEST_CASE("a second monitor of the same task is refused") {
   CHECK(living_monitor(f.state) == first);
 }
 
-TEST_CASE("a new FIFO in the old one's place gets what the old one still held, of a quiet task too") {
+TEST_CASE(
+    "a new FIFO in the old one's place gets what the old one still held, of a quiet task too") {
   Fixture f;
   const std::string go = f.directory / "go";
   REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
