@@ -28,6 +28,7 @@ namespace {
 constexpr std::int64_t kLinger = 500;               // ms for output that others keep open
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
+constexpr std::int64_t kSyncDelay = 20;             // ms for the collector to take the last bytes
 constexpr std::size_t kTail = 2048;
 
 struct Arguments {
@@ -116,6 +117,7 @@ class Monitor final : MonitorClients::Orders {
   void reap();
   void drain_sources(std::int64_t now);
   void record(ExitRecord::Kind kind, int value);
+  void sync(std::int64_t now);
   bool may_end(std::int64_t now);
   void greet();
   void obey(const char* line) override;
@@ -126,7 +128,10 @@ class Monitor final : MonitorClients::Orders {
   Channel out_;
   Channel err_;
   AttachedCli cli_;
+  ExitRecord record_;
   bool exited_ = false;
+  bool unsynced_ = false;
+  std::int64_t sync_at_ = 0;
   bool said_delivered_ = false;
   bool quit_ = false;
   std::int64_t quit_at_ = 0;
@@ -167,24 +172,35 @@ void Monitor::drain_sources(std::int64_t now) {
   }
 }
 
+// Said as soon as it can be read: the disk may take its time (sync()).
 void Monitor::record(ExitRecord::Kind kind, int value) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  ExitRecord out;
-  out.kind = kind;
-  out.value = value;
-  out.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
-  out.stderr_tail.assign(tail, err_.tail_size());
+  record_.kind = kind;
+  record_.value = value;
+  record_.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+  record_.stderr_tail.assign(tail, err_.tail_size());
   // A full disk may have room again later; without the record the status would be lost. A removed
   // directory (ENOENT) means that nobody asks for it any more.
-  while (!write_exit_record(".", out) && errno != ENOENT && !quit_) {
+  while (!write_exit_record(".", record_) && errno != ENOENT && !quit_) {
     timespec pause{1, 0};
     ::nanosleep(&pause, nullptr);
   }
   exited_ = true;
+  unsynced_ = true;
   progress_at_ = monotonic_ms();
+  sync_at_ = progress_at_ + kSyncDelay;
   clients_.say_all("exit\n");
   crash_point("monitor.exit.said");
+}
+
+// The monitor stays until this is done. Only a host that goes down before loses the record, and
+// then the exit is unknown.
+void Monitor::sync(std::int64_t now) {
+  unsynced_ = !sync_exit_record(".") && errno != ENOENT;
+  if (!unsynced_) return;
+  write_exit_record(".", record_);
+  sync_at_ = now + 1000;
 }
 
 // --- the plugin
@@ -219,7 +235,10 @@ int Monitor::wait_time(std::int64_t now) const {
   };
   sooner(out_.patience(now));
   sooner(err_.patience(now));
-  if (exited_) sooner(now - progress_at_ < 1000 ? 5 : 250);  // until the FIFO is read empty
+  if (exited_) {  // until the FIFO is read empty, which nothing tells
+    const std::int64_t since = now - progress_at_;
+    sooner(since < 50 ? 1 : since < 1000 ? 5 : 250);
+  }
   if (quit_) sooner(100);
   return wait;
 }
@@ -231,12 +250,16 @@ bool Monitor::may_end(std::int64_t now) {
     return exited_;
   }
   if (!exited_) return false;
-  if (out_.delivered() && err_.delivered()) {
-    if (!said_delivered_) clients_.say_all("delivered\n");
+  const bool delivered = out_.delivered() && err_.delivered();
+  if (delivered && !said_delivered_) {
+    clients_.say_all("delivered\n");
     said_delivered_ = true;
+    sync_at_ = now;
     crash_point("monitor.end.delivered");
-    return true;
   }
+  // Nomad is told of the exit once the output is delivered, and need not wait for the disk.
+  if (unsynced_ && now >= sync_at_) sync(now);
+  if (delivered) return !unsynced_;
   if (now - progress_at_ < kDeliverPatience) return false;
   out_.take_back();
   err_.take_back();

@@ -332,7 +332,9 @@ TEST_CASE("an exit record is whole or none") {
   const std::string path = directory / "";
   CHECK(!read_exit_record(path));
   const ExitRecord record{ExitRecord::Kind::kSignalled, 9, 1234567890123, "bytes\n\0more"};
+  CHECK(!sync_exit_record(path.c_str()));
   REQUIRE(write_exit_record(path.c_str(), record));
+  CHECK(sync_exit_record(path.c_str()));
   CHECK(read_exit_record(path)->value == 9);
   CHECK(read_exit_record(path)->at_ms == 1234567890123);
   CHECK(read_exit_record(path)->stderr_tail == record.stderr_tail);
