@@ -118,6 +118,10 @@ void add_network(const AppleRequest& request, AppleArguments& out) {
       break;
     case Kind::kTask: {
       const std::string& task = config.network_mode.name;
+      if (!request.peer) {
+        out.options.push_back("--network=" + request.private_network + mac);
+        break;
+      }
       bool first = true;
       for (const std::string& network : request.peer->networks) {
         out.options.push_back("--network=" + network + (first ? mac : ""));
@@ -131,8 +135,8 @@ void add_network(const AppleRequest& request, AppleArguments& out) {
       if (std::find(networks.begin(), networks.end(), "default") != networks.end()) {
         out.notes.push_back("Task " + quoted(task) +
                             " is on the network \"default\", which is not private to the "
-                            "allocation: give it a network of its own for that (container network "
-                            "create, network_mode)");
+                            "allocation: for that give it network_mode = \"task:" +
+                            task + "\" too");
       }
       break;
     }
@@ -226,10 +230,6 @@ void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<
                              "a virtual machine cannot join a network namespace of this host",
                              "remove the mode from the group's network block and use network_mode",
                              ErrorCode::kUnsupported));
-  }
-  if (kind == Kind::kTask && config.network_mode.name == spec.name) {
-    errors.push_back(refused("network_mode", "a task cannot share its own network",
-                             "name another task of the group"));
   }
   if (kind == Kind::kNamed && config.network_mode.name.find_first_of(",=") != std::string::npos) {
     errors.push_back(refused("network_mode",
@@ -370,7 +370,7 @@ Expected<AppleArguments> apple_arguments(const AppleRequest& request) {
     refusals.push_back(
         {ErrorCode::kInvalidConfig, "use image", request.image, "it is no image reference", {}});
   }
-  if (config.network_mode.kind == Kind::kTask && !request.peer) {
+  if (config.network_mode.kind == Kind::kTask && !request.peer && request.private_network.empty()) {
     refusals.push_back(
         refused("network_mode", "the other task's network is not known", "start that task first"));
   }
