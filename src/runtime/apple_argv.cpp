@@ -252,10 +252,19 @@ void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<
 }
 
 void refuse_process(const TaskConfig& config, std::vector<Error>& errors) {
-  if (config.entrypoint && cleared(*config.entrypoint) && !config.command && config.args.empty()) {
-    errors.push_back(refused("entrypoint",
-                             "Apple's container cannot run the image's CMD without its ENTRYPOINT",
-                             "write the command too"));
+  if (config.entrypoint && cleared(*config.entrypoint)) {
+    const std::string first = config.command        ? *config.command
+                              : config.args.empty() ? ""
+                                                    : config.args.front();
+    // An empty word for --entrypoint would bring the image's back.
+    if (first.empty()) {
+      errors.push_back(refused("entrypoint",
+                               config.command || !config.args.empty()
+                                   ? "without the image's ENTRYPOINT the command is empty"
+                                   : "Apple's container cannot run the image's CMD without its "
+                                     "ENTRYPOINT",
+                               "write the command too"));
+    }
   }
   for (const auto& [name, limit] : config.ulimit) {
     if (!is_ulimit(name)) {

@@ -161,6 +161,8 @@ TEST_CASE("an entrypoint of several words keeps them before the command") {
   CHECK(out->tail == std::vector<std::string>{"--", "demo:1"});
   job.config.command.reset();
   CHECK(contains(job.error(), "entrypoint"));
+  job.config.command = "";
+  CHECK(contains(job.error(), "the command is empty"));
 }
 
 TEST_CASE("capabilities are refused by 0.11 and passed on later") {
