@@ -34,7 +34,8 @@ struct AppleRequest {
   std::vector<AppleMount> mounts;
   std::vector<Volume> sockets;  // publish_sockets with resolved host paths
   std::optional<ApplePeer> peer;
-  std::string env_file;  // its path; the caller writes it
+  std::string private_network;  // the allocation's, for the task that others join
+  std::string env_file;         // its path; the caller writes it
   unsigned host_cpus = 1;
 };
 

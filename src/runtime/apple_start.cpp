@@ -26,6 +26,8 @@ constexpr const char* kStartContainer = "start container";
 constexpr auto kMonitorPause = 20ms;
 constexpr int kMonitorTries = 150;
 
+constexpr int kNetworkTries = 3;
+
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
   return found == container.labels.end() ? "" : found->second;
@@ -50,10 +52,11 @@ std::optional<DriverNetwork> driver_network(const TaskSpec& spec, const TaskConf
 
 }  // namespace
 
-AppleStart::AppleStart(const AppleWatchTools& tools, const PluginConfig& config,
-                       StartRequest request, std::string id, std::shared_ptr<AppleWatch> known,
-                       Done<Outcome> done)
+AppleStart::AppleStart(const AppleWatchTools& tools, std::shared_ptr<AppleNetworks> networks,
+                       const PluginConfig& config, StartRequest request, std::string id,
+                       std::shared_ptr<AppleWatch> known, Done<Outcome> done)
     : tools_{tools},
+      networks_{std::move(networks)},
       config_{config},
       request_{std::move(request)},
       id_{std::move(id)},
@@ -93,8 +96,18 @@ void AppleStart::prepare(const VersionNumber& version) {
   auto sockets = apple_sockets(spec, config, config_.volumes);
   if (!sockets) return answer(std::move(sockets.error()));
   wanted_.sockets = std::move(*sockets);
-  if (config.network_mode.kind == NetworkMode::Kind::kTask) return find_peer();
-  create();
+  if (config.network_mode.kind != NetworkMode::Kind::kTask) return create();
+  if (config.network_mode.name == spec.name) return make_network();
+  find_peer();
+}
+
+void AppleStart::make_network() {
+  ++network_tries_;
+  networks_->ensure(*request_.spec, [self = shared_from_this()](Expected<std::string> network) {
+    if (!network) return self->answer(std::move(network.error()).wrap(kStartContainer, self->id_));
+    self->wanted_.private_network = std::move(*network);
+    self->create();
+  });
 }
 
 void AppleStart::find_peer() {
@@ -151,6 +164,11 @@ void AppleStart::created(Expected<CommandResult> result) {
     if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
     return namesake(std::move(error));  // it may have been created nevertheless
   }
+  const std::string& network = wanted_.private_network;
+  const bool lost_network = !network.empty() && result->err.find("network " + network +
+                                                                 " not found") != std::string::npos;
+  // The last container on it went just before ours referred to it.
+  if (lost_network && network_tries_ < kNetworkTries) return make_network();
   Error error = apple_error(kStartContainer, id_, result->status, result->err);
   if (says_already_exists(result->err) || says_daemon_is_down(result->err)) {
     return namesake(std::move(error));
@@ -278,13 +296,13 @@ void AppleStart::remove_and_answer(const Error& error) {
 
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
-  if (watch_) {
-    watch_->dismiss();
-  } else if (living_monitor(files_.directory()) > 0) {
-    return done_(fail(std::move(error)));  // somebody else's: its files stay
-  }
-  files_.remove();
-  done_(fail(std::move(error)));
+  const bool others = !watch_ && living_monitor(files_.directory()) > 0;
+  if (watch_) watch_->dismiss();
+  if (!others) files_.remove();
+  networks_->release(wanted_.private_network,
+                     [self = shared_from_this(), error = std::move(error)]() mutable {
+                       self->done_(fail(std::move(error)));
+                     });
 }
 
 void AppleStart::answer(const AppleContainer& container) {
@@ -292,6 +310,12 @@ void AppleStart::answer(const AppleContainer& container) {
   out.watch = watch_;
   out.container.container.name = id_;
   out.container.container.id = id_;
+  const std::string own = allocation_network(request_.spec->alloc_id);
+  const std::vector<std::string> joined =
+      wanted_.peer ? wanted_.peer->networks : std::vector{wanted_.private_network};
+  if (std::find(joined.begin(), joined.end(), own) != joined.end()) {
+    out.container.container.state[kNetworkState] = own;
+  }
   out.container.started_at = container.started.value_or(std::chrono::system_clock::now());
   out.container.network = driver_network(*request_.spec, *request_.config, container);
   out.container.notes = std::move(arguments_.notes);

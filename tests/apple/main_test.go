@@ -52,6 +52,14 @@ func newNode(t *testing.T, version string, settings ...string) *node {
 	return &node{nomadkit.StartPluginIn(t, filepath.Join(dir, "state"), standin.Config()), standin}
 }
 
+// configure ends the plugin and starts one with another configuration.
+func (n *node) configure(t *testing.T, config string, env ...string) {
+	t.Helper()
+	dir := n.StateDir
+	n.Client.Kill()
+	n.Plugin = nomadkit.StartPluginIn(t, dir, config, env...)
+}
+
 // successor is the plugin that takes over after a Kill9.
 func (n *node) successor(t *testing.T, task *nomadkit.Task) *nomadkit.Plugin {
 	t.Helper()
