@@ -163,6 +163,10 @@ func TestTheOperatorOpensAndClosesGates(t *testing.T) {
 	must.False(t, fails(t, closed, of("demo:1", "virtualization = true"), "virtualization", "not allowed on this node", "allow_virtualization"))
 	must.False(t, fails(t, closed, of("demo:1", "ssh_agent = true"), "ssh_agent", "not allowed on this node", "allow_ssh_agent"))
 	starts(t, closed, of("demo:1", ""))
+
+	// By default what Nomad's docker driver allows, and what a container of Apple's CLI has anyway.
+	starts(t, closed, of("demo:1", "cap_drop = [\"all\"]\ncap_add = [\"net_raw\", \"chown\"]"))
+	must.False(t, fails(t, closed, of("demo:1", `cap_add = ["net_admin"]`), "CAP_NET_ADMIN", "CAP_NET_RAW"))
 }
 
 func TestTheOperatorsPathsCannotBeLeft(t *testing.T) {
