@@ -188,7 +188,7 @@ void add_machine(const AppleRequest& request, std::vector<std::string>& options)
   if (config.rosetta) options.emplace_back("--rosetta");
   if (config.ssh_agent) options.emplace_back("--ssh");
   if (config.virtualization) options.emplace_back("--virtualization");
-  if (config.kernel) add(options, "--kernel", *config.kernel);
+  if (request.kernel) add(options, "--kernel", *request.kernel);
   if (config.init_image) add(options, "--init-image", *config.init_image);
   for (const Volume& socket : request.sockets) {
     options.push_back("--publish-socket=" + socket.source + ":" + socket.target);

@@ -291,7 +291,8 @@ void AppleImages::load(const LoadRequest& request, Done<Image> done) {
                             {ErrorCode::kInvalidConfig,
                              kLoad,
                              image.reference,
-                             "the archive " + quoted(archive) + " does not hold this image",
+                             "the archive " + quoted(archive) + " does not hold this image for " +
+                                 platform_of(image),
                              {}},
                             done);
             });

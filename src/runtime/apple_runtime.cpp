@@ -8,6 +8,7 @@
 
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/linux_caps.hpp"
 #include "model/operator_policy.hpp"
 #include "runtime/apple_argv.hpp"
 #include "runtime/apple_errors.hpp"
@@ -65,7 +66,12 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
              std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
              monitor_program.empty() ? own_program() : std::move(monitor_program)},
-      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {}
+      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {
+  if (config_.allow_caps) return;
+  // What every container has anyway may be given back to one that dropped all.
+  config_.allow_caps = default_allowed_caps();
+  config_.allow_caps->insert("CAP_NET_RAW");
+}
 
 std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const {
   const auto found = watches_.find(id);

@@ -88,17 +88,39 @@ void AppleStart::prepare(const VersionNumber& version) {
   wanted_.id = id_;
   wanted_.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted_.host_cpus = std::max(1u, std::thread::hardware_concurrency());
-  auto mounts = resolve_mounts(spec, config, config_.volumes);
-  if (!mounts) return answer(std::move(mounts.error()));
-  auto shares = apple_mounts(*mounts, version);
-  if (!shares) return answer(std::move(shares.error()).wrap("start task", spec.name));
-  wanted_.mounts = std::move(*shares);
-  auto sockets = apple_sockets(spec, config, config_.volumes);
-  if (!sockets) return answer(std::move(sockets.error()));
-  wanted_.sockets = std::move(*sockets);
+  if (auto taken = take_paths(version); !taken) return answer(std::move(taken.error()));
   if (config.network_mode.kind != NetworkMode::Kind::kTask) return create();
   if (config.network_mode.name == spec.name) return make_network();
   find_peer();
+}
+
+Expected<void> AppleStart::take_paths(const VersionNumber& version) {
+  const TaskSpec& spec = *request_.spec;
+  const TaskConfig& config = *request_.config;
+  const auto remember = [this](const std::string& path) {
+    if (restricts(config_.volumes)) checked_.push_back(checked_path(path));
+  };
+  auto mounts = resolve_mounts(spec, config, config_.volumes);
+  if (!mounts) return fail(std::move(mounts.error()));
+  for (const ContainerMount& mount : *mounts) {
+    if (mount.guarded) remember(mount.source);
+  }
+  auto shares = apple_mounts(*mounts, version);
+  if (!shares) return fail(std::move(shares.error()).wrap("start task", spec.name));
+  wanted_.mounts = std::move(*shares);
+  auto sockets = apple_sockets(spec, config, config_.volumes);
+  if (!sockets) return fail(std::move(sockets.error()));
+  wanted_.sockets = std::move(*sockets);
+  for (const Volume& socket : wanted_.sockets) {
+    remember(socket.source.substr(0, std::max<std::size_t>(socket.source.rfind('/'), 1)));
+  }
+  if (config.kernel) {
+    auto kernel = allowed_path(spec, *config.kernel, config_.volumes);
+    if (!kernel) return fail(std::move(kernel.error()));
+    wanted_.kernel = std::move(*kernel);
+    remember(*wanted_.kernel);
+  }
+  return {};
 }
 
 void AppleStart::make_network() {
@@ -241,6 +263,11 @@ void AppleStart::await_monitor(int tries) {
 
 void AppleStart::launch_monitor() {
   crash_point("apple.start.created");
+  // The engine opens the host's paths by itself, and only now: one that was swapped since it was
+  // checked is seen here, one that is swapped while it starts in started().
+  if (auto error = led_elsewhere(checked_)) {
+    return remove_and_answer(std::move(*error).wrap(kStartContainer, id_));
+  }
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
@@ -278,6 +305,9 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
 void AppleStart::started(Expected<AppleContainer> result) {
   if (!result) return remove_and_answer(result.error());
   crash_point("apple.start.started");
+  if (auto error = led_elsewhere(checked_)) {
+    return remove_and_answer(std::move(*error).wrap(kStartContainer, id_));
+  }
   answer(*result);
 }
 

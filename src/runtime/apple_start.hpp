@@ -12,6 +12,7 @@
 #include "runtime/apple_cli.hpp"
 #include "runtime/apple_networks.hpp"
 #include "runtime/apple_watch.hpp"
+#include "runtime/checked_path.hpp"
 #include "runtime/container_runtime.hpp"
 
 namespace ndc::runtime {
@@ -32,6 +33,8 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
 
  private:
   void prepare(const VersionNumber& version);
+  // Resolves and allows what the job names of the host, and remembers what it was.
+  Expected<void> take_paths(const VersionNumber& version);
   void make_network();
   void find_peer();
   void create();
@@ -59,6 +62,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   AppleFiles files_;
   AppleRequest wanted_;
   AppleArguments arguments_;
+  std::vector<CheckedPath> checked_;
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
   int network_tries_ = 0;

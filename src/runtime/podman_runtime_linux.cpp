@@ -99,7 +99,8 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
 void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
   const bool volumes = config_.volumes.enabled;
   // `info` looks at storage, conmon and the OCI runtime too: a task needs all of them.
-  cli_->run_aside(cli_->command({"info", "--format=json"}), [volumes, done = std::move(done)](
+  cli_->run_aside(cli_->command({"info", "--format=json"}), [self = shared_from_this(), volumes,
+                                                             done = std::move(done)](
                                                                 Expected<CommandResult> result) {
     if (!result) {
       const bool missing = result.error().code == ErrorCode::kRuntimeUnavailable;
@@ -125,6 +126,7 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
       return done(unhealthy(Health::kUnhealthy,
                             "Podman " + info->version + " is too old: install 4.3 or newer"));
     }
+    self->version_ = *version;
     Fingerprint out;
     out.health = Health::kHealthy;
     out.description = "Healthy";
@@ -151,7 +153,7 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
                           std::shared_ptr<const TaskConfig> config, Done<void> done) {
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
                done = std::move(done)] {
-    std::vector<Error> errors = podman_refusals(*spec, *config);
+    std::vector<Error> errors = podman_refusals(*spec, *config, self->version_);
     for (Error& error : policy_refusals(*config, self->config_)) {
       errors.push_back(std::move(error));
     }

@@ -139,7 +139,8 @@ void PodmanStart::launch() {
       if (!input) return answer(std::move(input.error()));
       run->in = std::move(*input);
     }
-    // podman itself prints nothing here, conmon keeps what it got for the workload.
+    // conmon keeps what podman got, for the workload. podman itself prints only why a start failed,
+    // and has no other place for it: a job's author finds it in the task's stderr log.
     run->out = Stdio::descriptor(route->stdout_fd());
     run->err = Stdio::descriptor(route->stderr_fd());
   }

@@ -33,17 +33,28 @@ TEST_CASE("a start is answered only once the container runs") {
   CHECK(started.arrived());
 }
 
-TEST_CASE("a job with a wrong setting fails before the runtime is asked anything") {
-  Fixture f;
-  auto task = Fixture::spec();
-  task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}},
-                                {"stop_signal", Value{std::string{"SIGNONE"}}}};
-  auto started = f.start(task);
-  REQUIRE(started.arrived());
-  REQUIRE_FALSE(started.value().has_value());
-  CHECK(started.value().error().message().find("\"stop_signal\"") != std::string::npos);
-  CHECK_FALSE(started.value().error().recoverable());
-  CHECK(f.runtime->transcript.empty());
+TEST_CASE("a job with wrong settings fails before anything is started, with all that is wrong") {
+  const auto start = [](const Error& opinion) {
+    Fixture f;
+    auto task = Fixture::spec();
+    task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}},
+                                  {"stop_signal", Value{std::string{"SIGNONE"}}}};
+    auto started = f.start(task);
+    ScriptedRuntime::answer(f.runtime->checks, Expected<void>{fail(Error{opinion})});
+    f.kit.run();
+    REQUIRE(started.arrived());
+    REQUIRE_FALSE(started.value().has_value());
+    CHECK_FALSE(started.value().error().recoverable());
+    CHECK(f.runtime->transcript == std::vector<std::string>{"check web"});
+    return started.value().error().message();
+  };
+  const std::string both = start({.code = ErrorCode::kInvalidConfig, .what = "publish port"});
+  CHECK(both.find("\"stop_signal\"") != std::string::npos);
+  CHECK(both.find("publish port") != std::string::npos);
+  // It would not help to try again when the engine is back.
+  const std::string one = start({.code = ErrorCode::kRuntimeUnavailable, .what = "ask podman"});
+  CHECK(one.find("\"stop_signal\"") != std::string::npos);
+  CHECK(one.find("ask podman") == std::string::npos);
 }
 
 TEST_CASE("after a failed start the same id can be started again") {

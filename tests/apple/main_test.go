@@ -4,6 +4,7 @@ package apple
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,4 +107,14 @@ func hasEvent(t *testing.T, events <-chan *drivers.TaskEvent, part string) {
 			t.Fatalf("no event with %q", part)
 		}
 	}
+}
+
+// listen makes a unix socket that lasts as long as the test.
+func listen(t *testing.T, path string) {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
 }

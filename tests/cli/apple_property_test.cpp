@@ -148,7 +148,7 @@ struct RandomTask {
     config.ssh_agent = g.chance(10);
     config.virtualization = g.chance(10);
     if (g.chance(10)) config.platform = g.pick<std::string>({"linux/arm64", "linux/amd64"});
-    if (g.chance(10)) config.kernel = g.path();
+    if (g.chance(10)) request.kernel = g.path();
     if (g.chance(10)) config.init_image = "ghcr.io/x/init:1";
     if (g.chance(10)) config.stop_signal = "SIGUSR1";
     if (g.chance(10)) request.sockets.push_back({"/run/" + g.word(), "/run/" + g.word(), {}});

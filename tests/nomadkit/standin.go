@@ -121,6 +121,34 @@ func (s *Standin) Record(id string) (Made, error) {
 	return record, json.Unmarshal(data, &record)
 }
 
+// RecordedOf is a part of a container's record: the keys and indexes that lead to it, joined by dots.
+func (s *Standin) RecordedOf(t testing.TB, id, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.State, "containers", id, "record.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at any
+	if err := json.Unmarshal(data, &at); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range strings.Split(path, ".") {
+		switch value := at.(type) {
+		case map[string]any:
+			at = value[step]
+		case []any:
+			index, err := strconv.Atoi(step)
+			if err != nil || index >= len(value) {
+				t.Fatalf("the record of %s has no %s: %s", id, path, data)
+			}
+			at = value[index]
+		default:
+			t.Fatalf("the record of %s has no %s: %s", id, path, data)
+		}
+	}
+	return fmt.Sprint(at)
+}
+
 // Pid is the workload's process id, 0 unless it runs.
 func (s *Standin) Pid(id string) int {
 	data, _ := os.ReadFile(filepath.Join(s.State, "containers", id, "state"))
