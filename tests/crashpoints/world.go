@@ -26,6 +26,10 @@ import (
 // costs one at most; the second is for an engine that is not done with the first.
 const startTries = 3
 
+// restartDelay is Nomad's pause before a task is started again, 15 s unless the job says so. Without
+// one the collector would not have come to its end yet.
+const restartDelay = 300 * time.Millisecond
+
 // world is one run of a scenario: a node with its plugin and one task, seen as Nomad's client sees
 // them. Its methods act as the client's task runner does, also when the plugin is gone.
 type world struct {
@@ -166,7 +170,10 @@ func (w *world) mayBeCut() bool { return w.scenario.newFIFOs && w.victim == plug
 // collectAgain is what Nomad does before it starts a task again: a collector that has seen the end of
 // its FIFO, as it does when a plugin dies that has opened it and not handed it on, begins anew. (The
 // one retry within a task's start, after ErrPluginShutdown, does without; its log is lost.)
-func (w *world) collectAgain() { w.task.RestartLogs(w.t) }
+func (w *world) collectAgain() {
+	time.Sleep(restartDelay)
+	w.task.RestartLogs(w.t)
+}
 
 func (w *world) newInvocation() {
 	w.task.ID = w.task.AllocID + "/main/" + uuid.Short()
@@ -193,6 +200,7 @@ func (w *world) start() {
 		if !structs.IsRecoverable(err) || try == startTries {
 			w.t.Fatalf("StartTask, try %d: %v", try, err)
 		}
+		w.t.Logf("StartTask, try %d: %v", try, err)
 		w.collectAgain()
 		w.newInvocation()
 	}
@@ -453,11 +461,15 @@ func startsCLI(point string) bool {
 	return strings.HasSuffix(point, "_spawned") || strings.HasSuffix(point, ".spawned") && !strings.HasPrefix(point, "monitor.")
 }
 
-// killCLI kills the CLI as soon as it is there; it is at work for tens of milliseconds.
+// killCLI kills the CLI as soon as it is there: it is at work for milliseconds, so that there is no
+// time for a look at all processes of the machine.
 func (s *stops) killCLI() {
-	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		for _, pid := range s.w.engine.victims(s.w)[cli] {
-			s.killed = syscall.Kill(pid, syscall.SIGKILL) == nil
+	known := map[string]bool{}
+	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); {
+		for _, p := range children(s.w.plugin.Cmd.Process.Pid, known) {
+			if s.w.engine.isCLI(s.w, p) {
+				s.killed = syscall.Kill(p.pid, syscall.SIGKILL) == nil
+			}
 		}
 	}
 }
