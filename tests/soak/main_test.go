@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		tasks = number
 	}
 	nomadkit.MainWith(m, func(m *testing.M) int {
-		fmt.Fprintf(&report, "| engine | of the idle plugin | after warm-up | at the end | bound | |\n|---|---|---|---|---|---|\n")
+		fmt.Fprintf(&report, "| runtime | of the idle plugin | after warm-up | at the end | bound | |\n|---|---|---|---|---|---|\n")
 		status := m.Run()
 		fmt.Print(report.String())
 		path := filepath.Join(nomadkit.Root(), "build", "soak.md")

@@ -60,9 +60,9 @@ func soak(t *testing.T, engine string, p *nomadkit.Plugin) {
 		bound, verdict := plateau+m.slack(plateau), "flat"
 		if end > bound {
 			verdict = "grows"
-			t.Errorf("%s: %d %s after warm-up, %d at the end, at most %d were expected", m.name, plateau, m.unit, end, bound)
+			t.Errorf("%s%s: %d after warm-up, %d at the end, at most %d were expected", m.name, m.unit, plateau, end, bound)
 		}
-		fmt.Fprintf(&report, "| %s | %s | %d %s | %d %s | %d | %s |\n", engine, m.name, plateau, m.unit, end, m.unit, bound, verdict)
+		fmt.Fprintf(&report, "| %s | %s%s | %d | %d | %d | %s |\n", engine, m.name, m.unit, plateau, end, bound, verdict)
 	}
 	fmt.Fprintf(&report, "| %s | tasks | %d | %d | | in %.0f s |\n", engine, 2*warmUp*tasks/shifts, tasks, time.Since(begun).Seconds())
 }
