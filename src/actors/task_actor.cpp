@@ -163,6 +163,8 @@ void TaskActor::image_ready(const ImageReady& m) {
   image_ = **m.result;
   meter_.phase_done(StartPhase::kImage);
   crash_point("task.start.image_ready");
+  // Once: were the FIFOs closed for a moment, the collector would see their end and read no more.
+  if (logs_) return create_container();
   start_log_forwarder();
 }
 
@@ -178,6 +180,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
+    if (image_asked_) return;  // opened anew, while the image is looked for once more
     crash_point("task.start.logs_opened");
     create_container();
   } else if (seed_.handle && !exit_) {
@@ -211,7 +214,6 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
     if (result.error().code == ErrorCode::kImageNotFound && !image_retried_) {
       image_retried_ = true;
       enter(State::kPreparing, "the image is gone");
-      act::tell(log_forwarder_, Stop{});
       act::tell(seed_.helpers.images, ForgetImage{config_->image});
       request_image();
       return;

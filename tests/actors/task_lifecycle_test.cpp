@@ -57,6 +57,27 @@ TEST_CASE("after a failed start the same id can be started again") {
   CHECK(f.run_task().value().has_value());
 }
 
+TEST_CASE("a start whose image has gone by then keeps its log route: the collector sees no end") {
+  Fixture f;
+  auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  const std::weak_ptr<runtime::LogRoute> route = f.runtime->routes.back();
+  f.runtime->routes.clear();
+  ScriptedRuntime::answer(
+      f.runtime->starts,
+      Expected<runtime::StartedContainer>{fail({.code = ErrorCode::kImageNotFound, .what = "no"})});
+  f.kit.run();
+  REQUIRE_FALSE(f.runtime->finds.empty());  // it is looked for again
+  ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{
+                                                runtime::Image{"busybox", "sha256:2", {}}});
+  f.kit.run();
+  f.started();
+  CHECK(started.value().has_value());
+  CHECK(f.runtime->routes.empty());  // no second one was opened
+  CHECK(f.runtime->start_requests.back().logs == route.lock());
+  CHECK(f.runtime->start_requests.back().image.id == "sha256:2");
+}
+
 TEST_CASE("a second start with the same id is refused and the first goes on") {
   Fixture f;
   auto first = f.start(Fixture::spec());
