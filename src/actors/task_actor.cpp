@@ -183,8 +183,6 @@ void TaskActor::logs_opened(const LogsOpened& m) {
     if (image_asked_) return;  // opened anew, while the image is looked for once more
     crash_point("task.start.logs_opened");
     create_container();
-  } else if (seed_.handle && !exit_) {
-    act::tell(log_forwarder_, FollowLogs{container()});
   }
 }
 
@@ -344,6 +342,9 @@ void TaskActor::start_log_forwarder() {
                                        seed_.identity);
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
+  // At once: the news of an exit may be faster than that of the open route, and what a recovered
+  // task wrote while there was no plugin is yet to be delivered.
+  if (seed_.handle && !exit_) act::tell(log_forwarder_, FollowLogs{container()});
 }
 
 void TaskActor::start_stats() {
