@@ -32,6 +32,7 @@ namespace {
 constexpr int kMaxClients = 8;
 constexpr std::int64_t kLinger = 500;               // ms for output that others keep open
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
+constexpr std::int64_t kUnwantedPatience = 2'000;   // the same, once its directory is gone
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
 constexpr std::size_t kTail = 2048;
 
@@ -155,6 +156,7 @@ class Monitor {
   void drain_sources(std::int64_t now);
   void record(ExitRecord::Kind kind, int value);
   bool may_end(std::int64_t now);
+  bool unwanted() const;
   void accept_client();
   void serve(Client& client);
   void obey(const char* line);
@@ -429,10 +431,17 @@ bool Monitor::may_end(std::int64_t now) {
     crash_point("monitor.end.delivered");
     return true;
   }
+  // Who removed the directory wants no more of this task; what would be left in it nobody finds.
+  if (unwanted()) return now - progress_at_ >= kUnwantedPatience;
   if (now - progress_at_ < kDeliverPatience) return false;
   out_.take_back();
   err_.take_back();
   return true;
+}
+
+bool Monitor::unwanted() const {
+  struct stat lock {};
+  return ::fstat(lock_.get(), &lock) == 0 && lock.st_nlink == 0;
 }
 
 bool Monitor::step() {
@@ -491,8 +500,7 @@ int Monitor::run() {
   while (step()) {
   }
   // A successor for the same name has made both anew.
-  struct stat lock {};
-  if (::fstat(lock_.get(), &lock) == 0 && lock.st_nlink > 0) ::unlink(arguments_.socket);
+  if (!unwanted()) ::unlink(arguments_.socket);
   crash_point("monitor.end.unlinked");
   return 0;
 }

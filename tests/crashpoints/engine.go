@@ -215,12 +215,7 @@ var appleEngine = &engine{
 	},
 	isCLI: appleCLI,
 	engineHas: func(w *world) []string {
-		entries, _ := os.ReadDir(filepath.Join(w.dir, "cli", "containers"))
-		var names []string
-		for _, entry := range entries {
-			names = append(names, entry.Name())
-		}
-		return names
+		return (&nomadkit.Standin{State: filepath.Join(w.dir, "cli")}).Containers()
 	},
 }
 
