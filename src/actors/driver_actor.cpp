@@ -451,10 +451,19 @@ class DriverActor {
       const auto node = found.labels.find(kLabelNodeId);
       const auto task = found.labels.find(kLabelTaskId);
       if (node == found.labels.end() || task == found.labels.end()) continue;
-      if (!node_ids_.contains(node->second) || tasks_.contains(task->second)) continue;
+      if (!node_ids_.contains(node->second) || has_attempt(task->second)) continue;
       out.containers.push_back(found);
     }
     if (!out.containers.empty()) act::tell(reaper_, std::move(out));
+  }
+
+  // Of the same task. What an earlier attempt left has the same name: the start deals with it, and
+  // would fail if it were removed under its hands.
+  bool has_attempt(const std::string& task_id) const {
+    const std::string task = task_id.substr(0, task_id.rfind('/') + 1);  // "<allocation>/<name>/"
+    const auto found = tasks_.lower_bound(task);
+    return tasks_.contains(task_id) ||
+           (!task.empty() && found != tasks_.end() && found->first.starts_with(task));
   }
 
   void wait(const WaitTask& m) {

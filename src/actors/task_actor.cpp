@@ -169,6 +169,8 @@ void TaskActor::image_ready(const ImageReady& m) {
   image_ = **m.result;
   meter_.phase_done(StartPhase::kImage);
   crash_point("task.start.image_ready");
+  // Once: were the FIFOs closed for a moment, the collector would see their end and read no more.
+  if (logs_) return create_container();
   start_log_forwarder();
 }
 
@@ -184,10 +186,9 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
+    if (image_asked_) return;  // opened anew, while the image is looked for once more
     crash_point("task.start.logs_opened");
     create_container();
-  } else if (seed_.handle && !exit_) {
-    act::tell(log_forwarder_, FollowLogs{container()});
   }
 }
 
@@ -217,7 +218,6 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
     if (result.error().code == ErrorCode::kImageNotFound && !image_retried_) {
       image_retried_ = true;
       enter(State::kPreparing, "the image is gone");
-      act::tell(log_forwarder_, Stop{});
       act::tell(seed_.helpers.images, ForgetImage{config_->image});
       request_image();
       return;
@@ -348,6 +348,9 @@ void TaskActor::start_log_forwarder() {
                                        seed_.identity);
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
+  // At once: the news of an exit may be faster than that of the open route, and what a recovered
+  // task wrote while there was no plugin is yet to be delivered.
+  if (seed_.handle && !exit_) act::tell(log_forwarder_, FollowLogs{container()});
 }
 
 void TaskActor::start_stats() {

@@ -33,10 +33,10 @@ void TaskActor::container_exited(const TaskExit& exit) {
   ++stopping_.generation;
   act::tell(stats_, Stop{});
   act::tell(log_forwarder_, FinishLogs{});
-  if (logs_ && logs_->pumped()) {
-    act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
-  } else {
+  if (logs_ && !logs_->pumped()) {
     logs_drained();  // nothing of ours is between the workload and the collector
+  } else {
+    act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
   }
 }
 

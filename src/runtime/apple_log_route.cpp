@@ -19,8 +19,10 @@ class AppleLogRoute final : public LogRoute {
   ~AppleLogRoute() override { ends_->finish({}); }
 
   bool pumped() const override { return true; }
+  void hold() override { ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
+    hold();  // the monitor has them open by now, and may be killed
     post_([state = state_, id = container.id, failed = std::move(failed)] {
       state->id = id;
       const auto watch = state->watch_of(id);

@@ -200,6 +200,7 @@ void AppleStart::created(Expected<CommandResult> result) {
 
 void AppleStart::namesake(Error first_error) {
   crash_point("apple.start.namesake");
+  if (request_.logs) request_.logs->hold();  // as soon as the earlier attempt does not any more
   tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
                             const Expected<std::optional<AppleContainer>>& found) {
     // The monitor of an earlier attempt may outlive its container for a moment.

@@ -309,7 +309,7 @@ void AppleWatch::end(ExitStatus status) {
   crash_point("apple.exit.told");
   if (const auto done = std::exchange(attached_, nullptr)) done(Attached{*exit_});
   for (const ExitSink& sink : std::exchange(sinks_, {})) sink(*exit_);
-  if (!link_) delivered();
+  if (!link_ && !delivering_) delivered();
 }
 
 void AppleWatch::when_ended(ExitSink sink) {
@@ -327,7 +327,7 @@ void AppleWatch::delivered() {
 }
 
 void AppleWatch::when_delivered(std::function<void()> done) {
-  if (delivered_ || (!link_ && phase_ != Phase::kConnecting)) return done();
+  if (delivered_ || (!link_ && !delivering_ && phase_ != Phase::kConnecting)) return done();
   when_delivered_.push_back(std::move(done));
 }
 
@@ -342,10 +342,12 @@ void AppleWatch::deliver_to(const LogPaths& paths) {
   Command deliver = monitor_command(tools_.monitor_program, files_, paths, false, {});
   deliver.timeout = tools_.cli->timeout();
   delivered_ = false;
+  delivering_ = true;
   run_command(tools_.cli->loop(), std::move(deliver),
               [weak = weak_from_this()](const Expected<CommandResult>& result) {
                 const auto self = weak.lock();
                 if (!self) return;
+                self->delivering_ = false;
                 if (!result || result->status != ExitStatus{Exited{0}}) return self->delivered();
                 if (!self->link_) self->connect();
               });

@@ -94,6 +94,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::optional<TaskExit> exit_;
   std::vector<ExitSink> sinks_;
   bool delivered_ = false;
+  bool delivering_ = false;  // a process that delivers what is spooled is being started
   std::vector<std::function<void()>> when_delivered_;
   std::optional<Error> degraded_;
   std::vector<std::function<void(Error)>> when_degraded_;

@@ -88,6 +88,11 @@ class LogRoute {
 
   virtual bool pumped() const = 0;
 
+  // From here on, or from follow(), until finish() there is a writer at the collector's FIFOs. Not
+  // before somebody has them who outlives this process, or has had them: a collector that has seen
+  // its last writer go is at its end.
+  virtual void hold() {}
+
   // Pumped routes: begins to copy, or goes on where an earlier route of the same container
   // stopped. `failed` is called at most once, if copying cannot go on. No-op on a direct route.
   virtual void follow(const ContainerRef& container, std::function<void(Error)> failed) = 0;
@@ -177,7 +182,7 @@ class ContainerRuntime {
   // Every container with a task's label, running or not, whichever agent's it is.
   virtual void list_containers(Done<std::vector<FoundContainer>> done) = 0;
 
-  // Opens the collector's FIFOs; never blocks on an absent reader. "/dev/null" is honoured.
+  // Looks for the collector's FIFOs and opens them when there is use for them; never blocks on an absent reader. "/dev/null" is honoured.
   virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;
 
   // Creates and starts the container; done once its process runs. On failure nothing is left

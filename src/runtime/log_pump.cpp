@@ -35,9 +35,11 @@ ssize_t retry_read(int fd, char* to, std::size_t size, std::uint64_t offset) {
 // ---- following
 // -----------------------------------------------------------------------------------
 
-void LogPump::follow(std::string log_path, std::function<void(Error)> failed) {
+void LogPump::follow(std::string log_path, std::shared_ptr<UniqueFd> sink,
+                     std::function<void(Error)> failed) {
   if (state_ != State::kIdle) return;
   state_ = State::kFollowing;
+  sink_ = std::move(sink);
   log_path_ = std::move(log_path);
   failed_ = std::move(failed);
   position_ = UniqueFd{
@@ -260,7 +262,6 @@ void LogPump::stop() {
   room_.close();
   patience_.reset();
   sink_.reset();
-  held_.reset();
   log_.reset();
   position_.reset();
   failed_ = nullptr;

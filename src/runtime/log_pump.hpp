@@ -20,12 +20,11 @@ namespace ndc::runtime {
 
 class LogPump : public std::enable_shared_from_this<LogPump> {
  public:
-  // `sink` is non-blocking; `held` is only kept open until the end (the unused stderr FIFO).
-  LogPump(EventLoop& loop, std::shared_ptr<UniqueFd> sink, std::shared_ptr<UniqueFd> held)
-      : loop_{loop}, sink_{std::move(sink)}, held_{std::move(held)} {}
+  explicit LogPump(EventLoop& loop) : loop_{loop} {}
 
-  // Begins, or goes on where "<log_path>.delivered" says.
-  void follow(std::string log_path, std::function<void(Error)> failed);
+  // Begins, or goes on where "<log_path>.delivered" says. `sink` is non-blocking.
+  void follow(std::string log_path, std::shared_ptr<UniqueFd> sink,
+              std::function<void(Error)> failed);
   // To the end of the log, then stop(), then `drained`. Gives up when the FIFO takes nothing for
   // 5 s.
   void finish(std::function<void()> drained);
@@ -49,7 +48,6 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
 
   EventLoop& loop_;
   std::shared_ptr<UniqueFd> sink_;
-  std::shared_ptr<UniqueFd> held_;
   State state_ = State::kIdle;
   std::string log_path_;
   UniqueFd log_;

@@ -10,38 +10,55 @@
 #include <string>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "runtime/log_pump.hpp"
 
 namespace ndc::runtime {
 namespace {
 
-// Read-write, so that opening never waits for the collector and writing never gives EPIPE. Only a
-// FIFO or /dev/null: the directory is the task's too, and a link placed there must not be followed.
+tl::unexpected<Error> sink_error(const std::string& path, const char* cause) {
+  return fail({ErrorCode::kInternal, "open the log collector's FIFO", path, cause, {}});
+}
+
+// Only a FIFO or /dev/null: the directory is the task's too, and a link placed there must not be
+// followed.
+Expected<void> check_sink(const std::string& path, const struct stat& info) {
+  if (S_ISFIFO(info.st_mode) || path == "/dev/null") return {};
+  return sink_error(path, "it is not a FIFO");
+}
+
+// Read-write, so that opening never waits for the collector and writing never gives EPIPE.
 Expected<UniqueFd> open_sink(const std::string& path, int flags) {
-  const auto error = [&path](const char* cause) {
-    return fail({ErrorCode::kInternal, "open the log collector's FIFO", path, cause, {}});
-  };
   UniqueFd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | flags)};
-  if (!fd) return error(std::strerror(errno));
+  if (!fd) return sink_error(path, std::strerror(errno));
   struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return error(std::strerror(errno));
-  if (!S_ISFIFO(info.st_mode) && path != "/dev/null") return error("it is not a FIFO");
+  if (::fstat(fd.get(), &info) != 0) return sink_error(path, std::strerror(errno));
+  if (auto right = check_sink(path, info); !right) return fail(std::move(right.error()));
   return fd;
 }
 
 // The FIFOs of a route and the bridges from the pipes that were opened at their paths.
 class FifoEnds {
  public:
-  FifoEnds(const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch, UniqueFd out,
-           UniqueFd err)
-      : paths_{paths.stdout_path, paths.stderr_path},
-        watch_{std::move(watch)},
-        fds_{std::make_shared<UniqueFd>(std::move(out)),
-             std::make_shared<UniqueFd>(std::move(err))} {}
+  FifoEnds(const LogPaths& paths, int flags, std::shared_ptr<AppearanceWatch> watch)
+      : paths_{paths.stdout_path, paths.stderr_path}, flags_{flags}, watch_{std::move(watch)} {}
 
-  std::shared_ptr<UniqueFd> get(std::size_t stream) const {
+  std::shared_ptr<UniqueFd> get(std::size_t stream) {
     const std::lock_guard lock{mutex_};
+    if (!fds_[stream] && !finished_) {
+      auto opened = open_sink(paths_[stream], flags_);
+      if (opened) {
+        fds_[stream] = std::make_shared<UniqueFd>(std::move(*opened));
+      } else {
+        spdlog::warn("{}", opened.error().message());
+      }
+    }
     return fds_[stream];
+  }
+
+  void hold() {
+    for (std::size_t i = 0; i < fds_.size(); ++i) get(i);
   }
 
   // The rest on the loop thread, where spawning happens: no child in the making loses its
@@ -60,6 +77,7 @@ class FifoEnds {
   void finish(const std::function<void()>& drained) {
     {
       const std::lock_guard lock{mutex_};
+      finished_ = true;
       fds_ = {};
     }
     auto open = std::make_shared<std::size_t>(1);
@@ -79,8 +97,10 @@ class FifoEnds {
 
  private:
   const std::array<std::string, 2> paths_;
+  const int flags_;
   const std::shared_ptr<AppearanceWatch> watch_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
+  bool finished_ = false;
   std::array<std::shared_ptr<UniqueFd>, 2> fds_;       // by stream: stdout, stderr
   std::array<std::shared_ptr<LogBridge>, 2> bridges_;  // loop thread only
 };
@@ -95,8 +115,10 @@ class OpenDirectRoute final : public DirectLogRoute {
 
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
+  void hold() override { ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
+    hold();
     post_([&loop = loop_, ends = ends_, container] { ends->bridge(loop, container); });
   }
 
@@ -116,7 +138,7 @@ class PumpedRoute final : public FifoRoute {
       : loop_{loop},
         post_{loop.poster()},
         ends_{std::move(ends)},
-        pump_{std::make_shared<LogPump>(loop, ends_->get(0), ends_->get(1))} {}
+        pump_{std::make_shared<LogPump>(loop)} {}
   ~PumpedRoute() override {
     post_([pump = std::move(pump_), ends = std::move(ends_)] {
       pump->stop();
@@ -127,16 +149,25 @@ class PumpedRoute final : public FifoRoute {
   bool pumped() const override { return true; }
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
+  void hold() override { ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
+    hold();
     const auto path = container.state.find("log_path");
     std::string log = path == container.state.end() ? std::string{} : path->second;
     post_([&loop = loop_, pump = pump_, ends = ends_, name = container.name, log = std::move(log),
            failed = std::move(failed)]() mutable {
       ends->bridge(loop, {});  // from the pipe that the pump writes to
-      if (!log.empty()) return pump->follow(std::move(log), std::move(failed));
+      auto sink = ends->get(0);
+      if (sink && !log.empty()) {
+        return pump->follow(std::move(log), std::move(sink), std::move(failed));
+      }
       if (failed) {
-        failed({ErrorCode::kInternal, "copy the log", name, "the engine named no log file", {}});
+        failed({ErrorCode::kInternal,
+                "copy the log",
+                name,
+                sink ? "the engine named no log file" : "the log collector's FIFO is gone",
+                {}});
       }
     });
   }
@@ -156,11 +187,12 @@ class PumpedRoute final : public FifoRoute {
 
 Expected<std::shared_ptr<FifoEnds>> open_ends(const LogPaths& paths, int flags,
                                               std::shared_ptr<AppearanceWatch> watch) {
-  auto out = open_sink(paths.stdout_path, flags);
-  if (!out) return fail(std::move(out.error()));
-  auto err = open_sink(paths.stderr_path, flags);
-  if (!err) return fail(std::move(err.error()));
-  return std::make_shared<FifoEnds>(paths, std::move(watch), std::move(*out), std::move(*err));
+  for (const std::string& path : {paths.stdout_path, paths.stderr_path}) {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0) return sink_error(path, std::strerror(errno));
+    if (auto right = check_sink(path, info); !right) return fail(std::move(right.error()));
+  }
+  return std::make_shared<FifoEnds>(paths, flags, std::move(watch));
 }
 
 }  // namespace

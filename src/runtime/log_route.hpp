@@ -15,8 +15,9 @@ namespace ndc::runtime {
 // into a FIFO that the collector made anew (log_bridge.hpp).
 class FifoRoute : public LogRoute {
  public:
-  // Read-write ends of the FIFOs. Whoever runs as long as the container should have them open: with
-  // no writer left the collector would see the end of the stream. Null after finish().
+  // Read-write ends of the FIFOs, opened by the first call, hold() or follow(): when the collector
+  // has seen a writer, there has to be one until the end of the stream. Whoever runs as long as the
+  // container should have them open. Null after finish(), and where they cannot be opened.
   virtual std::shared_ptr<UniqueFd> stdout_fd() const = 0;
   virtual std::shared_ptr<UniqueFd> stderr_fd() const = 0;
 };
@@ -28,8 +29,8 @@ class DirectLogRoute : public FifoRoute {
   bool pumped() const final { return false; }
 };
 
-// Any thread; never blocks. The error (kInternal) names the path that could not be opened. Without
-// a watch there is no bridge.
+// Any thread; never blocks. The error (kInternal) names the path that cannot be one of a FIFO.
+// Without a watch there is no bridge.
 Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(
     EventLoop& loop, const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch = nullptr);
 

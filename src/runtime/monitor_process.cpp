@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::int64_t kLinger = 500;               // ms for output that others keep open
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
+constexpr std::int64_t kUnwantedPatience = 2'000;   // the same, once its directory is gone
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
 constexpr std::int64_t kSyncDelay = 20;             // ms for the collector to take the last bytes
 constexpr std::size_t kTail = 2048;
@@ -119,6 +120,7 @@ class Monitor final : MonitorClients::Orders {
   void record(ExitRecord::Kind kind, int value);
   void sync(std::int64_t now);
   bool may_end(std::int64_t now);
+  bool unwanted() const;
   void greet();
   void obey(const char* line) override;
 
@@ -260,10 +262,17 @@ bool Monitor::may_end(std::int64_t now) {
   // Nomad is told of the exit once the output is delivered, and need not wait for the disk.
   if (unsynced_ && now >= sync_at_) sync(now);
   if (delivered) return !unsynced_;
+  // Who removed the directory wants no more of this task; what would be left in it nobody finds.
+  if (unwanted()) return now - progress_at_ >= kUnwantedPatience;
   if (now - progress_at_ < kDeliverPatience) return false;
   out_.take_back();
   err_.take_back();
   return true;
+}
+
+bool Monitor::unwanted() const {
+  struct stat lock {};
+  return ::fstat(lock_.get(), &lock) == 0 && lock.st_nlink == 0;
 }
 
 bool Monitor::step() {
@@ -315,8 +324,7 @@ int Monitor::run() {
   while (step()) {
   }
   // A successor for the same name has made both anew.
-  struct stat lock {};
-  if (::fstat(lock_.get(), &lock) == 0 && lock.st_nlink > 0) ::unlink(arguments_.socket);
+  if (!unwanted()) ::unlink(arguments_.socket);
   crash_point("monitor.end.unlinked");
   return 0;
 }

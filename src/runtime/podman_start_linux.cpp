@@ -122,17 +122,20 @@ void PodmanStart::launch() {
   // elsewhere.
   run->directory = files_.directory();
   const auto route = std::dynamic_pointer_cast<FifoRoute>(request_.logs);
-  if (!route || !route->stdout_fd() || !route->stderr_fd()) {
+  if (!route) {
     return answer({ErrorCode::kInternal,
                    kStartContainer,
                    request_.container_name,
-                   "the task's log route is closed",
+                   "the task's log route is of another runtime",
                    {}});
   }
+  // Opened when podman is spawned: a collector that sees a writer come and, as this plugin dies, go
+  // again is at its end and reads no more. From then on podman has them, and then the container.
+  LateFd out = [route] { return route->stdout_fd(); };
+  LateFd err = [route] { return route->stderr_fd(); };
   if (request_.config->tty) {
-    // conmon has them open for as long as the container runs: without a writer, when this plugin
-    // dies, the collector would see the end of the stream and read no more.
-    run->held_fds = {route->stdout_fd(), route->stderr_fd()};
+    // conmon has them open for as long as the container runs.
+    run->held_fds = {std::move(out), std::move(err)};
   } else {
     if (request_.config->interactive) {
       auto input = files_.endless_input();
@@ -141,8 +144,8 @@ void PodmanStart::launch() {
     }
     // conmon keeps what podman got, for the workload. podman itself prints only why a start failed,
     // and has no other place for it: a job's author finds it in the task's stderr log.
-    run->out = Stdio::descriptor(route->stdout_fd());
-    run->err = Stdio::descriptor(route->stderr_fd());
+    run->out = Stdio::descriptor(std::move(out));
+    run->err = Stdio::descriptor(std::move(err));
   }
   cli_->run(std::move(*run), [self = shared_from_this()](Expected<CommandResult> result) {
     self->launched(std::move(result));

@@ -42,6 +42,7 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
   };
 
   Expected<UniqueFd> connect(const Stdio& stdio, Capture& capture, int& child_fd);
+  Expected<int> ask_for(const LateFd& late);
   void read(uv_stream_t* stream, ssize_t count, const char* bytes);
   void exited(ExitStatus status);
   void past_deadline();
@@ -53,6 +54,7 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
 
   EventLoop& loop_;
   Command command_;
+  std::vector<std::shared_ptr<UniqueFd>> asked_;  // until the spawn
   std::function<void(Expected<CommandResult>)> done_;
   Capture out_;
   Capture err_;
@@ -65,11 +67,23 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
   std::shared_ptr<EventLoop::Timer> linger_;
 };
 
+Expected<int> RunningCommand::ask_for(const LateFd& late) {
+  asked_.push_back(late());
+  if (asked_.back()) return asked_.back()->get();
+  return fail({ErrorCode::kInternal,
+               "run",
+               command_name(command_.argv),
+               "a descriptor that it is to get is closed",
+               {}});
+}
+
 // Connects one output stream and returns the end to close after the spawn, if there is one.
 Expected<UniqueFd> RunningCommand::connect(const Stdio& stdio, Capture& capture, int& child_fd) {
   if (stdio.kind == Stdio::Kind::kNull) return UniqueFd{};
   if (stdio.kind == Stdio::Kind::kFd) {
-    child_fd = stdio.fd ? stdio.fd->get() : -1;
+    auto fd = ask_for(stdio.fd);
+    if (!fd) return fail(std::move(fd.error()));
+    child_fd = *fd;
     return UniqueFd{};
   }
   uv_file fds[2];
@@ -103,7 +117,10 @@ void RunningCommand::start() {
   if (command_.in) plan.fds[0] = command_.in->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
   for (std::size_t i = 0; i < command_.held_fds.size(); ++i) {
-    if (command_.held_fds[i]) plan.held[i] = command_.held_fds[i]->get();
+    if (!command_.held_fds[i]) continue;
+    auto fd = ask_for(command_.held_fds[i]);
+    if (!fd) return finish(fail(std::move(fd.error())));
+    plan.held[i] = *fd;
   }
 
   auto out_end = connect(command_.out, out_, plan.fds[1]);
@@ -115,10 +132,11 @@ void RunningCommand::start() {
     self->exited(std::move(status));
   });
   command_.in.reset();
-  command_.out.fd.reset();
-  command_.err.fd.reset();
+  command_.out.fd = nullptr;
+  command_.err.fd = nullptr;
   command_.extra_fd.reset();
   command_.held_fds = {};
+  asked_.clear();
   if (!child) return finish(fail(std::move(child.error())));
   child_ = *child;
 

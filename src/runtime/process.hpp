@@ -21,15 +21,19 @@
 
 namespace ndc::runtime {
 
+// A descriptor that is asked for when the child is spawned, on the loop thread; shared, because
+// others may keep it too. Null: the command fails (kInternal).
+using LateFd = std::function<std::shared_ptr<UniqueFd>()>;
+
 // What one of a child's standard streams is connected to.
 struct Stdio {
   enum class Kind { kNull, kCapture, kFd };
   Kind kind = Kind::kNull;
-  std::shared_ptr<UniqueFd> fd;  // kFd; shared because the log route keeps it too
+  LateFd fd;  // kFd
 
   static Stdio null() { return {}; }
   static Stdio capture() { return {Kind::kCapture, nullptr}; }
-  static Stdio descriptor(std::shared_ptr<UniqueFd> fd) { return {Kind::kFd, std::move(fd)}; }
+  static Stdio descriptor(LateFd fd) { return {Kind::kFd, std::move(fd)}; }
 };
 
 struct Command {
@@ -42,7 +46,7 @@ struct Command {
   std::shared_ptr<UniqueFd> extra_fd;  // becomes fd 3 of the child ("/dev/fd/3"), if set
   // Inherited too (child.hpp, kHeldFd). Nobody reads or writes them: a helper that the child leaves
   // behind keeps them open, which is their purpose. run_command() only.
-  std::array<std::shared_ptr<UniqueFd>, 2> held_fds;
+  std::array<LateFd, 2> held_fds;
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
 

@@ -94,6 +94,19 @@ TEST_CASE("a container that is being recovered is its task's, whatever the reape
   CHECK(g.runtime->count("remove nomad-lost") == 1);
 }
 
+TEST_CASE(
+    "what an earlier attempt of a task left is for the start of the next, not for the reaper") {
+  Fixture f;
+  configure(f, {});
+  const TaskSpec spec = spec_on_node();
+  f.start(spec);  // under way
+  f.kit.advance(6min, 1s);
+  const std::string task = spec.id.substr(0, spec.id.rfind('/'));
+  list(f, {found(task + "/00000000"), found(task + "-2/00000000")});
+  CHECK(f.runtime->count("remove nomad-" + task + "/") == 0);
+  CHECK(f.runtime->count("remove nomad-" + task + "-2/") == 1);
+}
+
 TEST_CASE("before a task has told which node this is nothing is removed") {
   Fixture f;
   configure(f, {});

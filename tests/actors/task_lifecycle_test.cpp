@@ -1,5 +1,7 @@
 // A task's life through the driver actor, over a scripted runtime in virtual time.
 
+#include <algorithm>
+
 #include "actors/fixture.hpp"
 #include "model/signals.hpp"
 #include "support/catch.hpp"
@@ -66,6 +68,27 @@ TEST_CASE("after a failed start the same id can be started again") {
   REQUIRE(first.arrived());
   CHECK_FALSE(first.value().has_value());
   CHECK(f.run_task().value().has_value());
+}
+
+TEST_CASE("a start whose image has gone by then keeps its log route: the collector sees no end") {
+  Fixture f;
+  auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  const std::weak_ptr<runtime::LogRoute> route = f.runtime->routes.back();
+  f.runtime->routes.clear();
+  ScriptedRuntime::answer(
+      f.runtime->starts,
+      Expected<runtime::StartedContainer>{fail({.code = ErrorCode::kImageNotFound, .what = "no"})});
+  f.kit.run();
+  REQUIRE_FALSE(f.runtime->finds.empty());  // it is looked for again
+  ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{
+                                                runtime::Image{"busybox", "sha256:2", {}}});
+  f.kit.run();
+  f.started();
+  CHECK(started.value().has_value());
+  CHECK(f.runtime->routes.empty());  // no second one was opened
+  CHECK(f.runtime->start_requests.back().logs == route.lock());
+  CHECK(f.runtime->start_requests.back().image.id == "sha256:2");
 }
 
 TEST_CASE("a second start with the same id is refused and the first goes on") {
@@ -220,6 +243,32 @@ TEST_CASE("a recovered task that ended meanwhile reports its real exit") {
   CHECK(recovered.value().has_value());
   REQUIRE(waiter.arrived());
   CHECK(std::get<Exited>(waiter.value()->status).code == 7);
+}
+
+TEST_CASE("what a recovered task wrote meanwhile is delivered, however fast its exit is known") {
+  Fixture f;
+  f.messages->delay({"task_actor", Fixture::spec().id, "LogsOpened"}, 1s);
+  TaskHandle handle;
+  handle.task_id = Fixture::spec().id;
+  handle.runtime = "scripted";
+  handle.container = {"nomad-web-0a1b2c3d", "c0ffee", {}};
+  handle.tty = true;  // pumped
+  Answer<Expected<void>> recovered;
+  act::tell(f.driver,
+            actors::RecoverTask{handle.task_id, encode_handle(handle), recovered.reply()});
+  f.kit.run();
+  auto waiter = f.wait();
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{TaskExit{Exited{7}, false, {}}});
+  f.kit.run();
+  const auto& script = f.runtime->transcript;
+  const auto at = [&](const char* line) { return std::find(script.begin(), script.end(), line); };
+  REQUIRE(at("finish logs") != script.end());
+  CHECK(at("follow nomad-web-0a1b2c3d") < at("finish logs"));
+  CHECK_FALSE(waiter.arrived());
+  f.runtime->routes.back()->drain();
+  f.kit.run();
+  CHECK(waiter.arrived());
 }
 
 TEST_CASE("a handle of another task, of another runtime or of garbage is refused") {

@@ -1,67 +1,80 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/nomad/helper/uuid"
 
 	"nomad-driver-container/tests/nomadkit"
 )
 
-// A podman whose `exec` never comes back for a container of the task "stuck".
+// A podman whose `exec` never comes back for the container that the file "stuck" beside it names.
 const stuckPodman = `#!/bin/sh
-for word; do [ "$word" != exec ] || { for name; do case $name in *%[1]s*) exec sleep 1000 ;; esac; done; }; done
+stuck=$(cat "$(dirname "$0")/stuck" 2>/dev/null)
+if [ -n "$stuck" ]; then
+	for word; do [ "$word" != exec ] || { for name; do [ "$name" != "$stuck" ] || exec sleep 1000; done; }; done
+fi
 exec podman "$@"
 `
 
 const rounds = 11 // calm and beside each neighbour
 
+// A neighbour misbehaves until it is ended; the error is that of something else than its part.
+type neighbour struct {
+	name  string
+	begin func() (end func() error)
+}
+
 // TestIsolation starts, ends and stops a task while another one misbehaves, and in turn while it
 // does not. What the neighbour costs the machine is kept small: the driver's part is asked for.
 func TestIsolation(t *testing.T) {
 	dir := t.TempDir()
-	wrapper := filepath.Join(dir, "podman")
-	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nexec podman \"$@\"\n"), 0o755); err != nil {
+	wrapper, stuck := filepath.Join(dir, "podman"), filepath.Join(dir, "stuck")
+	if err := os.WriteFile(wrapper, []byte(stuckPodman), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", wrapper))
+	lifeOf(t, p) // the image is known now
 
-	crashing := func() func() {
-		return repeated(300*time.Millisecond, func() {
-			task := nomadkit.NewTask(t, p, shell("exit 1")).Start(t)
-			task.Wait(t, limit)
-			Destroy(t, p, task)
-		})
+	crashing := func() func() error {
+		task := nomadkit.MuteTask(t, p, shell("exit 1"))
+		return repeated(time.Second, func() error { return crash(p, task) })
 	}
-	flooding := func() func() {
+	flooding := func() func() error {
 		task := nomadkit.NewTask(t, p, shell("while :; do head -c 200000 /dev/zero; usleep 20000; done")).Start(t)
-		return func() { Destroy(t, p, task) }
+		return func() error { return p.DestroyTask(task.ID, true) }
 	}
-	hanging := func() func() {
+	hanging := func() func() error {
 		task := nomadkit.NewTask(t, p, shell(sleeper)).Start(t)
-		id := nomadkit.ContainersOf(t, task.AllocID)[0]
-		if err := os.WriteFile(wrapper, []byte(fmt.Sprintf(stuckPodman, id)), 0o755); err != nil {
+		if err := os.WriteFile(stuck, []byte(nomadkit.ContainersOf(t, task.AllocID)[0]), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		stop := repeated(100*time.Millisecond, func() {
-			_, _ = p.ExecTask(task.ID, []string{"true"}, time.Second)
+		stop := repeated(100*time.Millisecond, func() error {
+			if _, err := p.ExecTask(task.ID, []string{"true"}, time.Second); err == nil {
+				return fmt.Errorf("the hanging exec was answered")
+			}
+			return nil
 		})
-		return func() { stop(); Destroy(t, p, task) }
+		return func() error {
+			return errors.Join(stop(), os.Remove(stuck), p.DestroyTask(task.ID, true))
+		}
 	}
-	for _, neighbour := range []struct {
-		name  string
-		begin func() (end func())
-	}{{"a crash loop", crashing}, {"a log flood", flooding}, {"a hanging runtime call", hanging}} {
+	for _, neighbour := range []neighbour{{"a crash loop", crashing}, {"a log flood", flooding}, {"a hanging runtime call", hanging}} {
 		var calm, beside [3][]float64
-		for i := 0; i < rounds; i++ {
+		for i := range rounds {
 			quiet := func() { addTo(&calm, lifeOf(t, p)) }
 			loud := func() {
 				end := neighbour.begin()
 				addTo(&beside, lifeOf(t, p))
-				end()
+				if err := end(); err != nil {
+					t.Fatalf("%s: %v", neighbour.name, err)
+				}
 			}
 			if i%2 == 0 {
 				quiet()
@@ -77,6 +90,24 @@ func TestIsolation(t *testing.T) {
 				fmt.Sprintf("%.1f ms, alone %.1f ms, medians; the ratio is the median of those of %d pairs, measured in turn", Median(beside[step]), Median(calm[step]), rounds))
 		}
 	}
+}
+
+// crash starts the task, under a new id as Nomad does, and waits for its end.
+func crash(p *nomadkit.Plugin, task *nomadkit.Task) error {
+	task.ID = task.AllocID + "/main/" + uuid.Short()
+	if _, _, err := p.StartTask(task.TaskConfig); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	answer, err := p.WaitTask(ctx, task.ID)
+	if err != nil {
+		return err
+	}
+	if result := <-answer; result == nil || result.Err != nil || result.ExitCode != 1 {
+		return fmt.Errorf("exit %+v, want code 1", result)
+	}
+	return p.DestroyTask(task.ID, true)
 }
 
 // lifeOf is what one task takes to start, to be seen as exited, and, another one, to stop.
@@ -106,21 +137,23 @@ func addTo(samples *[3][]float64, sample [3]float64) {
 	}
 }
 
-// repeated does it again and again, with pauses, until the function that it returns is called.
-func repeated(pause time.Duration, do func()) (stop func()) {
-	done := make(chan struct{})
-	var wait sync.WaitGroup
-	wait.Add(1)
+// repeated does it again and again, with pauses, until the function that it returns is called, or an
+// error ends it.
+func repeated(pause time.Duration, do func() error) (stop func() error) {
+	done, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		defer wait.Done()
 		for {
-			do()
+			if err := do(); err != nil {
+				ended <- err
+				return
+			}
 			select {
 			case <-done:
+				ended <- nil
 				return
 			case <-time.After(pause):
 			}
 		}
 	}()
-	return func() { close(done); wait.Wait() }
+	return func() error { close(done); return <-ended }
 }

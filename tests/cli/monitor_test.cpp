@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -311,6 +312,16 @@ TEST_CASE("a monitor that is told to quit ends with what is left of its CLI") {
   Connection plugin{f.socket};
   plugin.send("quit\n");
   CHECK(f.ended());
+}
+
+TEST_CASE("a monitor whose directory was removed does not wait for a collector") {
+  Fixture f;
+  f.start("echo nobody reads this");
+  f.record();
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);  // it still has something to deliver
+  std::filesystem::remove_all(f.state);
+  CHECK(eventually([&] { return ::kill(monitor, 0) != 0; }));
 }
 
 TEST_CASE("the monitor ignores babble and a client that reads nothing") {

@@ -37,7 +37,8 @@ type engine struct {
 	image     func(w *world, s *scenario) string
 	inside    func(w *world) string           // the task's local directory, as the workload sees it
 	victims   func(w *world) map[victim][]int // those that live now
-	engineHas func(w *world) []string         // containers of the allocation
+	isCLI     func(w *world, child process) bool
+	engineHas func(w *world) []string // containers of the allocation
 }
 
 type process struct {
@@ -56,21 +57,45 @@ func processes(texts ...string) []process {
 	var out []process
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
-		data, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if err != nil || len(data) == 0 {
+		p, ok := processAt(dir)
+		if !ok || !slices.ContainsFunc(texts, p.mentions) {
 			continue
 		}
-		p := process{arguments: strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")}
-		if !slices.ContainsFunc(texts, p.mentions) {
-			continue
-		}
-		p.pid, _ = strconv.Atoi(filepath.Base(dir))
 		state, parent := stat(p.pid)
 		if state == 0 || state == 'Z' || p.pid == os.Getpid() {
 			continue
 		}
 		p.parent = parent
 		out = append(out, p)
+	}
+	return out
+}
+
+// processAt reads a directory below /proc, without the parent.
+func processAt(dir string) (p process, ok bool) {
+	data, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if err != nil || len(data) == 0 {
+		return p, false
+	}
+	p.arguments = strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
+	p.pid, _ = strconv.Atoi(filepath.Base(dir))
+	return p, true
+}
+
+// children lists those of a process that are not `known`, to which all others are added that are no
+// children of it. Until they have become another program their command lines are its own.
+func children(pid int, known map[string]bool) []process {
+	var out []process
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		if name := entry.Name(); name[0] >= '1' && name[0] <= '9' && !known[name] {
+			p, ok := processAt(filepath.Join("/proc", name))
+			if _, p.parent = stat(p.pid); ok && p.parent == pid {
+				out = append(out, p)
+			} else if ok {
+				known[name] = true
+			}
+		}
 	}
 	return out
 }
@@ -109,21 +134,30 @@ var podmanEngine = &engine{
 	inside: func(*world) string { return "/local" },
 	victims: func(w *world) map[victim][]int {
 		out := map[victim][]int{}
-		texts := []string{w.container(), w.image}
-		if w.task.Handle != nil {
-			texts = append(texts, w.containerID())
-		}
-		for _, p := range processes(texts...) {
+		for _, p := range processes(podmanTexts(w)...) {
 			switch {
 			case strings.HasSuffix(p.arguments[0], "conmon"):
 				out[conmon] = append(out[conmon], p.pid)
-			case p.parent == w.plugin.Cmd.Process.Pid && !p.has("ps"):
+			case podmanCLI(w, p):
 				out[cli] = append(out[cli], p.pid)
 			}
 		}
 		return out
 	},
+	isCLI:     podmanCLI,
 	engineHas: func(w *world) []string { return nomadkit.ContainersOf(w.t, w.task.AllocID) },
+}
+
+func podmanTexts(w *world) []string {
+	texts := []string{w.container(), w.image}
+	if w.task.Handle != nil {
+		texts = append(texts, w.containerID())
+	}
+	return texts
+}
+
+func podmanCLI(w *world, p process) bool {
+	return p.parent == w.plugin.Cmd.Process.Pid && !p.has("ps") && slices.ContainsFunc(podmanTexts(w), p.mentions)
 }
 
 var registry *nomadkit.Registry
@@ -173,21 +207,21 @@ var appleEngine = &engine{
 				out[monitor] = append(out[monitor], p.pid)
 			case p.arguments[0] == program && p.has("start") && p.has("--attach"):
 				out[attached] = append(out[attached], p.pid)
-			case p.arguments[0] == program && p.parent == w.plugin.Cmd.Process.Pid &&
-				(p.has(w.container()) || p.has("pull") || p.has("login") || p.has("logout")):
+			case appleCLI(w, p):
 				out[cli] = append(out[cli], p.pid)
 			}
 		}
 		return out
 	},
+	isCLI: appleCLI,
 	engineHas: func(w *world) []string {
-		entries, _ := os.ReadDir(filepath.Join(w.dir, "cli", "containers"))
-		var names []string
-		for _, entry := range entries {
-			names = append(names, entry.Name())
-		}
-		return names
+		return (&nomadkit.Standin{State: filepath.Join(w.dir, "cli")}).Containers()
 	},
+}
+
+func appleCLI(w *world, p process) bool {
+	return p.arguments[0] == filepath.Join(w.dir, "container") && p.parent == w.plugin.Cmd.Process.Pid &&
+		(p.has(w.container()) || p.has("pull") || p.has("login") || p.has("logout"))
 }
 
 // leftovers says what of the task is still there, nil for nothing.

@@ -111,7 +111,7 @@ func isStopped(w *world) {
 // The workload is stopped by a signal that it does not get in time.
 func isDeaf(w *world) {
 	w.write("code", fmt.Sprint(w.code))
-	w.task.SetConfig(w.t, strings.Replace(w.taskConfig(), "trap finish TERM", "trap : TERM", 1))
+	w.task.SetConfig(w.t, strings.Replace(w.taskConfig(), "trap 'told=1' TERM", "trap : TERM", 1))
 	w.start()
 	w.talks()
 	w.stop(300 * time.Millisecond)

@@ -7,7 +7,8 @@ import (
 )
 
 // workload is a shell program that numbers its lines on both streams, each with an id of this run,
-// until it is told to end; it learns its exit code only then. On SIGTERM it ends in the same way.
+// until it is told to end; it learns its exit code only then. On SIGTERM it ends in the same way, but
+// not between a line's two streams.
 func workload(dir string, tty bool) string {
 	both := "echo \"$R $*\"; echo \"$R $*\" >&2"
 	if tty {
@@ -19,9 +20,9 @@ finish() {
 	if [ -e %[2]s/flood ]; then while [ $i -lt 3000 ]; do i=$((i+1)); say $i; done; fi
 	say last $i; exit $(cat %[2]s/code)
 }
-trap finish TERM
+trap 'told=1' TERM
 i=0
-while [ ! -e %[2]s/go ]; do i=$((i+1)); say $i; sleep 0.02; done
+while [ ! -e %[2]s/go ] && [ -z "$told" ]; do i=$((i+1)); say $i; sleep 0.02; done
 finish`, both, dir)
 }
 
@@ -43,7 +44,7 @@ func checkLog(text string, cut bool) error {
 		}
 		if id != run {
 			if done[id] {
-				return fmt.Errorf("line %d: two runs at the same time", at+1)
+				return fmt.Errorf("line %d: two runs at the same time, %q after %q", at+1, line, lines[at-1])
 			}
 			done[id] = true
 			run, count, complete = id, 0, false

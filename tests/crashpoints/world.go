@@ -26,6 +26,10 @@ import (
 // costs one at most; the second is for an engine that is not done with the first.
 const startTries = 3
 
+// restartDelay is Nomad's pause before a task is started again, 15 s unless the job says so. Without
+// one the collector would not have come to its end yet.
+const restartDelay = 300 * time.Millisecond
+
 // world is one run of a scenario: a node with its plugin and one task, seen as Nomad's client sees
 // them. Its methods act as the client's task runner does, also when the plugin is gone.
 type world struct {
@@ -161,12 +165,17 @@ func (w *world) mayBeUnknown() bool {
 
 // mayBeCut: a collector reads until its FIFO has no writer, and never again (Nomad's logmon). Where
 // it is new, on new FIFOs, only the plugin writes to them: if that dies too, nobody gets the rest.
-func (w *world) mayBeCut() bool { return w.scenario.newFIFOs && w.victim == plugin }
+// So it is between the end of an earlier attempt's container and the start of its successor.
+func (w *world) mayBeCut() bool {
+	return w.victim == plugin && (w.scenario.newFIFOs || w.point == "podman.start.replaced")
+}
 
 // collectAgain is what Nomad does before it starts a task again: a collector that has seen the end of
-// its FIFO, as it does when a plugin dies that has opened it and not handed it on, begins anew. (The
-// one retry within a task's start, after ErrPluginShutdown, does without; its log is lost.)
-func (w *world) collectAgain() { w.task.RestartLogs(w.t) }
+// its FIFO begins anew. The one retry within a task's start, after ErrPluginShutdown, does without.
+func (w *world) collectAgain() {
+	time.Sleep(restartDelay)
+	w.task.RestartLogs(w.t)
+}
 
 func (w *world) newInvocation() {
 	w.task.ID = w.task.AllocID + "/main/" + uuid.Short()
@@ -184,8 +193,8 @@ func (w *world) start() {
 		}
 		if w.dead(err) {
 			w.relaunch()
-			w.collectAgain()
 			if w.victim == agent {
+				w.collectAgain()
 				w.newInvocation()
 			}
 			continue
@@ -193,6 +202,7 @@ func (w *world) start() {
 		if !structs.IsRecoverable(err) || try == startTries {
 			w.t.Fatalf("StartTask, try %d: %v", try, err)
 		}
+		w.t.Logf("StartTask, try %d: %v", try, err)
 		w.collectAgain()
 		w.newInvocation()
 	}
@@ -301,11 +311,12 @@ func (w *world) stop(timeout time.Duration) {
 	}
 }
 
-// destroy is what Nomad does with a task that has ended: it asks once, and forgets.
+// destroy is what Nomad does with a task that has ended: it asks once, and forgets. Without conmon
+// podman may wait in vain for the exit; the driver tries again.
 func (w *world) destroy() {
 	w.t.Helper()
 	w.destroyed = true
-	if err := w.plugin.DestroyTask(w.task.ID, true); err != nil && !w.dead(err) && w.victim != cli {
+	if err := w.plugin.DestroyTask(w.task.ID, true); err != nil && !w.dead(err) && w.victim != cli && w.victim != conmon {
 		w.t.Errorf("DestroyTask: %v", err)
 	}
 }
@@ -430,7 +441,7 @@ func (s *stops) at(pid int, point string) {
 		for v := range there {
 			s.seen[point][v] = true
 		}
-		if startsCLI(point) {
+		if startsCLI[point] != "" {
 			s.seen[point][cli] = true
 		}
 	case agent:
@@ -443,21 +454,27 @@ func (s *stops) at(pid int, point string) {
 		}
 	}
 	_ = syscall.Kill(pid, syscall.SIGCONT)
-	if s.w.victim == cli && startsCLI(point) {
-		s.killCLI()
+	if verb := startsCLI[point]; s.w.victim == cli && verb != "" {
+		s.killCLI(verb)
 	}
 }
 
-// startsCLI: the plugin's event loop spawns the CLI as its next step after such a point.
-func startsCLI(point string) bool {
-	return strings.HasSuffix(point, "_spawned") || strings.HasSuffix(point, ".spawned") && !strings.HasPrefix(point, "monitor.")
+// startsCLI: the plugin's event loop spawns the CLI, with this subcommand, as its next step after
+// the point.
+var startsCLI = map[string]string{
+	"podman.start.spawned": "run", "podman.remove.spawned": "rm", "podman.pull.spawned": "pull",
+	"apple.start.create_spawned": "create", "apple.stop.spawned": "stop", "apple.remove.spawned": "delete", "apple.pull.spawned": "pull",
 }
 
-// killCLI kills the CLI as soon as it is there; it is at work for tens of milliseconds.
-func (s *stops) killCLI() {
-	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		for _, pid := range s.w.engine.victims(s.w)[cli] {
-			s.killed = syscall.Kill(pid, syscall.SIGKILL) == nil
+// killCLI kills the CLI as soon as it is there: it is at work for milliseconds, so that there is no
+// time for a look at all processes of the machine.
+func (s *stops) killCLI(verb string) {
+	known := map[string]bool{}
+	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); {
+		for _, p := range children(s.w.plugin.Cmd.Process.Pid, known) {
+			if p.has(verb) && s.w.engine.isCLI(s.w, p) {
+				s.killed = syscall.Kill(p.pid, syscall.SIGKILL) == nil
+			}
 		}
 	}
 }

@@ -101,14 +101,38 @@ TEST_CASE("a direct route opens without a reader, keeps the FIFO open and ends i
   REQUIRE(route);
   CHECK_FALSE((*route)->pumped());
   auto command = shell("echo hello; echo oops >&2");
-  command.out = runtime::Stdio::descriptor((*route)->stdout_fd());
-  command.err = runtime::Stdio::descriptor((*route)->stderr_fd());
+  command.out = runtime::Stdio::descriptor([&] { return (*route)->stdout_fd(); });
+  command.err = runtime::Stdio::descriptor([&] { return (*route)->stderr_fd(); });
   REQUIRE(run(loop, std::move(command)));
   collector.open_reader();
   CHECK(collector.read(6) == "hello\n");
   finish(*route);
   CHECK(collector.read().empty());
   CHECK((*route)->stdout_fd() == nullptr);
+}
+
+TEST_CASE("a route has no end of the FIFOs open before there is use for one") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  collector.open_reader();
+  const auto writers = [&] {  // an empty FIFO reads as its end without any, and not yet with some
+    char byte = 0;
+    return ::read(collector.reader.get(), &byte, 1) != 0;
+  };
+  for (const bool pumped : {false, true}) {
+    std::shared_ptr<runtime::FifoRoute> route;
+    if (pumped) {
+      route = runtime::open_pumped_route(loop, collector.paths).value();
+    } else {
+      route = runtime::open_direct_route(loop, collector.paths).value();
+    }
+    CHECK_FALSE(writers());
+    route->hold();
+    CHECK(writers());
+    finish(route);
+    CHECK_FALSE(writers());
+  }
 }
 
 TEST_CASE("a direct route hands over a blocking descriptor") {

@@ -175,14 +175,30 @@ TEST_CASE("an anonymous file is readable as /dev/fd/3 and has no name") {
   CHECK(result->out == "SECRET=x\n");
 }
 
+TEST_CASE("a command whose descriptor is closed by the time of its spawn is not run") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto command = shell("exit 0");
+  SECTION("its output") {
+    command.out = Stdio::descriptor([] { return nullptr; });
+  }
+  SECTION("what it holds") {
+    command.held_fds[0] = [] { return nullptr; };
+  }
+  const auto result = run(loop, std::move(command));
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == ErrorCode::kInternal);
+}
+
 TEST_CASE("a stream can go to a descriptor or nowhere") {
   const LeakCheck leaks;
   EventLoop loop;
   TemporaryDirectory directory;
   const std::string path = directory / "out";
   auto command = shell("echo out; echo err >&2");
-  command.out = Stdio::descriptor(
-      std::make_shared<UniqueFd>(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)));
+  command.out = Stdio::descriptor([path] {
+    return std::make_shared<UniqueFd>(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  });
   command.err = Stdio::null();
   const auto result = run(loop, std::move(command));
   REQUIRE(result);

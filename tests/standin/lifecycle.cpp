@@ -14,6 +14,8 @@
 namespace standin {
 namespace {
 
+constexpr const char* kStartLock = "start.lock";
+
 void check_volumes_free(const Call& call, const std::string& id, const Json& record) {
   for (const auto& mount : record["configuration"]["mounts"].GetArray()) {
     if (!mount["type"].HasMember("volume")) continue;
@@ -41,7 +43,8 @@ Connection start_helper(const Call& call, const std::string& id, const Json& rec
          std::to_string(id.size()) + " exceeds maximum of 64 characters\"\")");
   }
   // One machine boots at a time.
-  const Fd lock = call.store.lock("start.lock");
+  const Fd lock = call.store.lock(kStartLock);
+  if (!call.store.exists(id)) fail("get failed: container " + id + " not found");  // meanwhile
   if (call.store.state(id).orphaned) {
     fail("failed to bootstrap container (cause: \"internalError: \"container " + id +
          " already has a running helper\"\")");
@@ -162,7 +165,13 @@ std::string kill_one(const Call& call, const std::string& id) {
 
 std::string delete_one(const Call& call, const std::string& id) {
   if (!call.store.exists(id)) return not_found(id);
-  const ContainerState state = call.store.state(id);
+  ContainerState state = call.store.state(id);
+  Fd lock;
+  if (!state.running && !state.orphaned) {
+    // The machine may be booting: the daemon does one after the other.
+    lock = call.store.lock(kStartLock);
+    state = call.store.state(id);
+  }
   if (state.running && !call.parsed.has("--force")) {
     return "invalidState: \"container " + id + " is running and can not be deleted\"";
   }

@@ -55,6 +55,18 @@ TEST_CASE("create and start -a deliver the exit code, and nothing else holds it"
   }
 }
 
+TEST_CASE("what is deleted while it starts does not run afterwards", "[lifecycle]") {
+  Standin cli(Version::v1_2_2);
+  cli.set("NDC_STANDIN_START_MS", "200");
+  create(cli, "job-1", "echo $$ >" + cli.path("pid") + "; exec sleep 1000");
+  Running attached = cli.start({"start", "-a", "job-1"});
+  REQUIRE(eventually([&] { return standin::is_locked(cli.path("start.lock")); }));
+  REQUIRE(cli.run({"delete", "--force", "job-1"}).code == 0);
+  CHECK(attached.wait(5000).code == 137);
+  const std::string pid = cli.read("pid");
+  CHECK((pid.empty() || !is_alive(std::stoi(pid))));
+}
+
 TEST_CASE("a process that dies of a signal gives 128 and its number", "[lifecycle]") {
   const Standin cli(Version::v1_2_2);
   create(cli, "job-1", "kill -9 $$");
