@@ -259,23 +259,34 @@ func (a *Agent) Plugins() []int {
 	return ProcessesWith(filepath.Join(a.Dir, "plugins", "nomad-driver-container"))
 }
 
+// Containers lists the containers, running or not, of this agent: the allocation's directory is mounted
+// into each.
+func (a *Agent) Containers() []string {
+	var found []string
+	out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id")
+	if err != nil {
+		return nil
+	}
+	for _, id := range strings.Fields(out) {
+		mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
+		if strings.Contains(mounts, a.Dir) {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
 // Remove ends the agent and everything it started, and removes its directory.
 func (a *Agent) Remove() {
 	if a.cmd != nil && a.Alive() {
 		_ = a.Stop(false)
 	}
 	// What outlives an agent by design: plugin, log collectors. All name the agent's directory.
-	for _, pid := range append(a.Plugins(), a.helpers()...) {
+	for _, pid := range append(a.Plugins(), a.Collectors()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	if out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id"); err == nil {
-		for _, id := range strings.Fields(out) {
-			// Of this agent only: the allocation's directory is mounted into the container.
-			mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
-			if strings.Contains(mounts, a.Dir) {
-				_, _ = Podman("rm", "-f", "-t", "0", id)
-			}
-		}
+	for _, id := range a.Containers() {
+		_, _ = Podman("rm", "-f", "-t", "0", id)
 	}
 	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
 	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
@@ -284,9 +295,9 @@ func (a *Agent) Remove() {
 	_ = os.RemoveAll(a.Dir)
 }
 
-// helpers lists the agent's own children that it leaves behind when it is killed: a process of the
-// agent's binary in the agent's process group.
-func (a *Agent) helpers() []int {
+// Collectors lists the agent's log collectors, which it leaves behind when it is killed: processes of
+// the agent's binary that hold a FIFO of its allocations.
+func (a *Agent) Collectors() []int {
 	var pids []int
 	if a.cmd == nil || a.cmd.Process == nil {
 		return nil
