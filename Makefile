@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e test-nomad fuzz bench doctor lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e test-cluster crash-points test-nomad fuzz bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -39,11 +39,17 @@ test-portable: ## C++ tests of the build without Linux-only files
 test-wire: ## Nomad's own client packages drive the binary
 	@scripts/test wire
 
-test-apple: ## the Apple runtime over all five versions of the stand-in for its CLI
+test-apple: ## the Apple runtime, wire and agent, over all five versions of the stand-in for its CLI
 	@NDC_APPLE_VERSIONS="0.11.0 0.12.3 1.0.0 1.1.0 1.2.2" scripts/test apple
 
-test-e2e: ## a real Nomad agent runs real jobs
+test-e2e: ## a real Nomad agent runs real jobs over Podman
 	@scripts/test e2e
+
+test-cluster: ## a server and three clients, which are killed, drained and cut off
+	@scripts/test cluster
+
+crash-points: ## kill plugin, monitor, CLI and conmon at every named point: build/crash-points.md
+	@scripts/crash-points
 
 test-nomad: ## end to end with another agent: make test-nomad NOMAD=1.8.4 [NOMAD_BIN=/path/to/nomad]
 	@NDC_NOMAD="$(NOMAD)" NOMAD_BIN="$(NOMAD_BIN)" scripts/test e2e
@@ -61,7 +67,7 @@ lint: ## formatting, layer rules, clang-tidy
 	@scripts/lint
 
 format: ## put the sources into the project's format
-	@find src tests -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
+	@find src tests examples -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
 
 install: build ## copy the plugin to PREFIX (default /opt/nomad/plugins)
 	@install -d "$(DESTDIR)$(PREFIX)"

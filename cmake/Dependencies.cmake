@@ -1,5 +1,17 @@
 # Third-party libraries below the RPC layer, each as one target ndc::<name>. Their headers are
-# system headers: our warnings are about our code.
+# system headers: our warnings are about our code. The installed package includes this file, too.
+
+# ndc_cache_directory(OUT): where scripts/ keep what they build, as scripts/lib.sh says it.
+function(ndc_cache_directory out)
+  if(DEFINED ENV{NDC_CACHE})
+    set(directory $ENV{NDC_CACHE})
+  elseif(DEFINED ENV{XDG_CACHE_HOME})
+    set(directory $ENV{XDG_CACHE_HOME}/nomad-driver-container)
+  else()
+    set(directory $ENV{HOME}/.cache/nomad-driver-container)
+  endif()
+  set(${out} ${directory} PARENT_SCOPE)
+endfunction()
 
 find_package(Threads REQUIRED)
 find_package(CafCore REQUIRED)
@@ -8,23 +20,22 @@ find_package(CafCore REQUIRED)
 function(ndc_header_library name header)
   find_path(NDC_${name}_INCLUDE_DIR ${header} REQUIRED)
   mark_as_advanced(NDC_${name}_INCLUDE_DIR)
-  add_library(ndc_${name} INTERFACE)
-  add_library(ndc::${name} ALIAS ndc_${name})
-  target_include_directories(ndc_${name} SYSTEM INTERFACE ${NDC_${name}_INCLUDE_DIR})
+  add_library(ndc::${name} INTERFACE IMPORTED)
+  target_include_directories(ndc::${name} SYSTEM INTERFACE ${NDC_${name}_INCLUDE_DIR})
 endfunction()
 
 ndc_header_library(expected tl/expected.hpp)
 ndc_header_library(rapidjson rapidjson/document.h)
 # RapidJSON 1.1's iterators compare in a way that C++20 finds ambiguous; clang says so at every use.
-target_compile_options(ndc_rapidjson INTERFACE
+target_compile_options(ndc::rapidjson INTERFACE
   $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-ambiguous-reversed-operator>)
 ndc_header_library(msgpack msgpack.hpp)
-target_compile_definitions(ndc_msgpack INTERFACE MSGPACK_NO_BOOST)
+target_compile_definitions(ndc::msgpack INTERFACE MSGPACK_NO_BOOST)
 ndc_header_library(fmt fmt/format.h)
-target_compile_definitions(ndc_fmt INTERFACE FMT_HEADER_ONLY)
+target_compile_definitions(ndc::fmt INTERFACE FMT_HEADER_ONLY)
 ndc_header_library(spdlog spdlog/spdlog.h)
-target_compile_definitions(ndc_spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
-target_link_libraries(ndc_spdlog INTERFACE ndc_fmt Threads::Threads)
+target_compile_definitions(ndc::spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
+target_link_libraries(ndc::spdlog INTERFACE ndc::fmt Threads::Threads)
 
 # libuv. Debian calls the archive libuv_a.a.
 find_path(NDC_UV_INCLUDE_DIR uv.h REQUIRED)
@@ -33,7 +44,6 @@ if(NDC_STATIC)
 else()
   find_library(NDC_UV_LIBRARY NAMES uv REQUIRED)
 endif()
-add_library(ndc_uv INTERFACE)
-add_library(ndc::uv ALIAS ndc_uv)
-target_include_directories(ndc_uv SYSTEM INTERFACE ${NDC_UV_INCLUDE_DIR})
-target_link_libraries(ndc_uv INTERFACE ${NDC_UV_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
+add_library(ndc::uv INTERFACE IMPORTED)
+target_include_directories(ndc::uv SYSTEM INTERFACE ${NDC_UV_INCLUDE_DIR})
+target_link_libraries(ndc::uv INTERFACE ${NDC_UV_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})

@@ -4,13 +4,7 @@
 find_package(CAF CONFIG QUIET COMPONENTS core)
 
 if(NOT TARGET CAF::core)
-  if(DEFINED ENV{NDC_CACHE})
-    set(_caf_cache $ENV{NDC_CACHE})
-  elseif(DEFINED ENV{XDG_CACHE_HOME})
-    set(_caf_cache $ENV{XDG_CACHE_HOME}/nomad-driver-container)
-  else()
-    set(_caf_cache $ENV{HOME}/.cache/nomad-driver-container)
-  endif()
+  ndc_cache_directory(_caf_cache)
   set(_caf_built ${_caf_cache}/caf-0.17.6-${NDC_CAF_VARIANT})
 
   if(EXISTS ${_caf_built}/lib/libcaf_core_static.a)

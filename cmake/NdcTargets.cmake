@@ -23,7 +23,10 @@ function(ndc_add_library name)
   endif()
   add_library(${name} STATIC ${files})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(${name} PUBLIC
+    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>
+    $<INSTALL_INTERFACE:include/nomad_driver_container>)
+  target_compile_features(${name} PUBLIC cxx_std_20)
   target_link_libraries(${name} PUBLIC ${arg_LIBS})
   if(NDC_PORTABLE)
     target_compile_definitions(${name} PUBLIC NDC_PORTABLE=1)

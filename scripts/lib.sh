@@ -24,6 +24,18 @@ sha256() {
   if have sha256sum; then sha256sum "$1" | cut -d' ' -f1; else shasum -a 256 "$1" | cut -d' ' -f1; fi
 }
 
+# fetch_debian_source PACKAGE ARCHIVE DIGEST FILE: downloads the upstream archive that belongs to
+# Debian's source package of PACKAGE, from wherever apt gets its packages.
+fetch_debian_source() {
+  local uri
+  uri=$(cd "$(dirname "$4")" && apt-get download --print-uris "$1" | sed -n "s/^'\([^']*\)'.*/\1/p" | head -n 1)
+  [ -n "$uri" ] || die "apt knows no $1: run 'apt-get update' first"
+  uri=${uri%/*}/$2
+  say "fetching $2"
+  if have curl; then curl -fsSL --retry 3 -o "$4" "$uri"; else wget -q -O "$4" "$uri"; fi
+  [ "$(sha256 "$4")" = "$3" ] || die "$2 has an unexpected checksum"
+}
+
 # with_progress LABEL COMMAND...: runs a long command quietly into a log, says
 # every 15 seconds that it is still at work, shows the log's end on failure.
 with_progress() {
@@ -50,10 +62,11 @@ with_progress() {
   note "done in $((SECONDS - start)) s"
 }
 
-# need_fit_host: ends with the doctor's table where tasks cannot run on this host.
+# need_fit_host: asks the program of $preset (release, if that is not set); ends with the doctor's
+# table where tasks cannot run on this host.
 need_fit_host() {
   local table
-  table=$("$root/build/release/bin/nomad-driver-container" doctor "$@") || {
+  table=$("$root/build/${preset:-release}/bin/nomad-driver-container" doctor "$@") || {
     printf '%s\n' "$table" >&2
     die "this host cannot run tasks: the table above says what is missing"
   }

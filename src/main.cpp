@@ -1,4 +1,7 @@
 // The plugin's program: builds the parts, joins them, and serves until the host asks it to go.
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -9,13 +12,18 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/driver_system.hpp"
+#include "metrics/prometheus_metrics.hpp"
 #include "model/version.hpp"
 #include "rpc/handshake.hpp"
 #include "rpc/hclog.hpp"
 #include "rpc/server.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
+#ifndef NDC_PORTABLE
+#include "runtime/mount_guard_linux.hpp"
+#endif
 #include "runtime/process.hpp"
 
 namespace {
@@ -36,8 +44,21 @@ struct Subcommand {
   std::string_view name;
   int (*run)(const std::vector<std::string>& arguments);
 };
+#ifdef NDC_CRASH_POINTS
+int list_crash_points(const std::vector<std::string>&) {
+  for (const char* point : ndc::kCrashPoints) std::puts(point);
+  return 0;
+}
+#endif
+
 constexpr Subcommand kSubcommands[] = {
     {"doctor", ndc::runtime::doctor},
+#ifndef NDC_PORTABLE
+    {"guard-mounts", ndc::runtime::guard_main},
+#endif
+#ifdef NDC_CRASH_POINTS
+    {"crash-points", list_crash_points},
+#endif
 };
 
 int run_plugin() {
@@ -56,6 +77,11 @@ int run_plugin() {
   options.make_runtime = [loop](const ndc::PluginConfig& config) {
     return ndc::runtime::make_runtime(config, loop);
   };
+  const auto metrics = std::make_shared<ndc::metrics::PrometheusMetrics>();
+  options.metrics = metrics;
+  options.serve_metrics = [metrics](const std::string& address) { return metrics->serve(address); };
+  // Nomad starts a plugin again that has ended, and recovers its tasks.
+  options.failed = [] { ::kill(::getpid(), SIGTERM); };
   const auto driver = ndc::actors::make_driver(std::move(options));
   return ndc::rpc::serve(*driver, *request);
 }

@@ -13,6 +13,8 @@
 
 #include <caf/all.hpp>
 
+#include "actors/fault_seam.hpp"
+
 #if __has_include(<caf/anon_mail.hpp>)  // CAF_VERSION cannot be compared: it is 0100 in 1.1.0
 #define ACT_CAF_V1 1
 #else
@@ -63,33 +65,54 @@ struct Config : caf::actor_system_config {  // parse() is never called: no argv,
 // Asynchronous messages are anonymous and may be sent from any thread. A named sender would get the
 // receiver's errors back as messages and, by default, die of them.
 #define ACT_FWD(xs) std::forward<decltype(xs)>(xs)
+namespace detail {
 #if ACT_CAF_V1
-void tell(const caf::actor& to, auto&&... xs) {
-  if (to) caf::anon_mail(ACT_FWD(xs)...).send(to);
-}
-void tell_after(const caf::actor& to, auto delay, auto&&... xs) {
+void send(const caf::actor& to, auto&& message) { caf::anon_mail(ACT_FWD(message)).send(to); }
+#else
+void send(const caf::actor& to, auto&& message) { caf::anon_send(to, ACT_FWD(message)); }
+#endif
+}  // namespace detail
+
+// After a while; for timers. Not subject to injected faults.
+#if ACT_CAF_V1
+void tell_after(const caf::actor& to, auto delay, auto&& message) {
   if (!to) return;
   auto due = caf::actor_cast<caf::abstract_actor*>(to)->home_system().clock().now() + delay;
-  static_cast<void>(caf::anon_mail(ACT_FWD(xs)...).schedule(due).send(to));
+  static_cast<void>(caf::anon_mail(ACT_FWD(message)).schedule(due).send(to));
 }
 #else
-void tell(const caf::actor& to, auto&&... xs) {
-  if (to) caf::anon_send(to, ACT_FWD(xs)...);
-}
-void tell_after(const caf::actor& to, auto delay, auto&&... xs) {
-  if (to) caf::delayed_anon_send(to, delay, ACT_FWD(xs)...);
+void tell_after(const caf::actor& to, auto delay, auto&& message) {
+  if (to) caf::delayed_anon_send(to, delay, ACT_FWD(message));
 }
 #endif
+
+void tell(const caf::actor& to, auto&& message) {
+  if (!to) return;
+  auto* receiver = caf::actor_cast<caf::abstract_actor*>(to);
+  if (const auto faults = faults_of(receiver->home_system())) {
+    const auto* who = dynamic_cast<const Addressed*>(receiver);
+    const auto verdict = faults->judge(who ? who->actor : "", who ? who->task : std::string{},
+                                       message_name(typeid(message)));
+    using Action = actors::MessageFaults::Verdict::Action;
+    if (verdict.action == Action::kDrop) return;
+    if (verdict.action == Action::kCrash) return detail::send(to, Crash{});
+    if (verdict.action == Action::kDelay) return tell_after(to, verdict.delay, ACT_FWD(message));
+  }
+  detail::send(to, ACT_FWD(message));
+}
 
 inline bool failed(const caf::error& e) { return e != caf::none; }
 
 // Runs State{self, args...} with `behavior make_behavior()` as an actor. State is built on the
-// actor's own worker and destroyed when the actor exits, which cuts handle cycles.
+// actor's own worker and destroyed when the actor exits, which cuts handle cycles. The actor of one
+// task tells its id in a static `task_of(args...)`.
 template <class State>
-class Host final : public caf::event_based_actor {
+class Host final : public caf::event_based_actor, public Addressed {
  public:
   template <class... Ts>
   explicit Host(caf::actor_config& cfg, Ts&&... xs) : event_based_actor(cfg) {
+    actor = State::name;
+    if constexpr (requires { State::task_of(xs...); }) task = State::task_of(xs...);
     auto args = std::make_shared<std::tuple<std::decay_t<Ts>...>>(std::forward<Ts>(xs)...);
     build_ = [this, args] {
       std::apply([this](auto&... ys) { state_.emplace(this, std::move(ys)...); }, *args);
@@ -107,25 +130,45 @@ class Host final : public caf::event_based_actor {
     });
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    set_default_handler([](auto*, auto& m) {
-      fault_hook()(State::name, "unknown message");
+    set_default_handler([this](auto*, auto& m) {
+      if (is_crash(m)) {
+        fault_hook()(State::name, "injected failure");
+        quit(caf::make_error(caf::sec::runtime_error, "injected failure"));
+      } else {
+        fault_hook()(State::name, "unknown message");
+      }
       return caf::drop(nullptr, m);
     });
 #pragma GCC diagnostic pop
   }
   const char* name() const override { return State::name; }
   caf::behavior make_behavior() override {
+    if (const auto faults = faults_of(home_system())) {
+      alive_ = faults->enrol(actor, task, [me = address()] {
+        if (const auto living = caf::actor_cast<caf::actor>(me)) detail::send(living, Crash{});
+      });
+    }
     std::exchange(build_, nullptr)();
     return state_->make_behavior();
   }
   void on_exit() override {
+    alive_.reset();
     build_ = nullptr;
     state_.reset();
   }
 
  private:
+  static bool is_crash(auto& m) {
+    if constexpr (requires { m.content(); }) {  // 0.17's message_view
+      return m.content().template match_elements<Crash>();
+    } else {
+      return m.template match_elements<Crash>();
+    }
+  }
+
   std::function<void()> build_;
   std::optional<State> state_;
+  actors::MessageFaults::Ticket alive_;  // null unless faults may strike
 };
 
 // Exit callbacks per watched actor, run inside the watcher. One Watch per State.

@@ -9,11 +9,19 @@
 
 #include <spdlog/spdlog.h>
 
+#include "actors/gate.hpp"
 #include "actors/spawn.hpp"
 #include "model/labels.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
+
+// What callers may have open at a time. Nomad needs a handful of each.
+constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
+constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
+constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
+constexpr std::size_t kMaxStreams = 256;   // usage of one task; events; fingerprints
 
 class DriverActor {
  public:
@@ -23,10 +31,12 @@ class DriverActor {
       : self_{self},
         watch_{self},
         options_{std::move(options)},
+        metrics_{options_.metrics ? options_.metrics : std::make_shared<Metrics>()},
         limits_{options_.max_restarts, options_.restart_window},
         config_{std::make_shared<const PluginConfig>()} {}
 
   ~DriverActor() {
+    if (!stopping_ && options_.failed) options_.failed();
     for (auto& [id, entry] : tasks_) act::tell(entry.actor, Stop{});
     act::tell(helpers_.images, Stop{});
     act::tell(helpers_.sampler, Stop{});
@@ -54,8 +64,8 @@ class DriverActor {
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
         [this](const WaitTask& m) { wait(m); },
-        [this](const StopTask& m) { pass_on(m); },
-        [this](const DestroyTask& m) { pass_on(m); },
+        [this](const StopTask& m) { pass_on(m, &Entry::stops); },
+        [this](const DestroyTask& m) { pass_on(m, &Entry::stops); },
         [this](const InspectTask& m) { pass_on(m); },
         [this](const SignalTask& m) { pass_on(m); },
         [this](const ExecTask& m) { pass_on(m); },
@@ -80,7 +90,29 @@ class DriverActor {
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
+    Gate commands{kMaxCommands};
+    Gate stops{kMaxStops};
   };
+
+  static Error too_many(const char* what, const std::string& on = {}) {
+    return {.code = ErrorCode::kRuntimeUnavailable,
+            .what = what,
+            .on = on,
+            .cause = "too many calls of this kind are open",
+            .hint = "wait until one is answered"};
+  }
+
+  // Puts the stream among the others, or ends it when there are too many.
+  template <class T>
+  static bool admit(std::vector<Stream<T>>& streams, const Stream<T>& stream, const char* what) {
+    std::erase_if(streams, [](const auto& open) { return open->closed(); });
+    if (streams.size() >= kMaxStreams) {
+      stream->end(too_many(what));
+      return false;
+    }
+    streams.push_back(stream);
+    return true;
+  }
 
   static Error not_found(const std::string& task_id) {
     return {.code = ErrorCode::kTaskNotFound,
@@ -94,7 +126,8 @@ class DriverActor {
   void set_config(const SetConfig& m) {
     if (m.node) node_ = *m.node;
     if (runtime_ && m.config == *config_) {
-      m.reply(Expected<void>{});
+      // The same may have come just to be validated before.
+      m.reply(m.node ? serve_metrics(m.config.metrics_address) : Expected<void>{});
       return;
     }
     auto made = options_.make_runtime(m.config);
@@ -102,13 +135,32 @@ class DriverActor {
       m.reply(fail(std::move(made.error())));
       return;
     }
+    if (m.node) {
+      if (auto served = serve_metrics(m.config.metrics_address); !served) {
+        m.reply(std::move(served));
+        return;
+      }
+    }
     // Tasks that run keep the runtime they were started with.
     runtime_ = std::move(*made);
     config_ = std::make_shared<const PluginConfig>(m.config);
+    runtime_->on_call([metrics = metrics_](const runtime::EngineCall& call) {
+      metrics->runtime_call(call.name, call.outcome, call.took);
+    });
     for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_, reaper_}) {
       act::tell(helper, UseRuntime{runtime_, config_});
     }
     m.reply(Expected<void>{});
+  }
+
+  Expected<void> serve_metrics(const std::string& address) {
+    if (options_.serve_metrics) return options_.serve_metrics(address);
+    if (address.empty()) return {};
+    return fail({.code = ErrorCode::kUnsupported,
+                 .what = "use setting",
+                 .on = "metrics_address",
+                 .cause = "this program serves no metrics",
+                 .hint = "remove it"});
   }
 
   enum class HelperKind { kEvents, kImages, kSampler, kFingerprint, kReaper };
@@ -137,7 +189,7 @@ class DriverActor {
         for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
         break;
       case HelperKind::kImages:
-        helpers_.images = supervised(spawn_images(self_, helpers_.events), kind);
+        helpers_.images = supervised(spawn_images(self_, helpers_.events, metrics_), kind);
         if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
         for (const auto& [id, entry] : tasks_) {
           if (entry.seed.handle)
@@ -183,24 +235,35 @@ class DriverActor {
   void restart_helper(HelperKind kind) {
     if (stopping_) return;
     start_helper(kind);
+    metrics_->restarted(to_string(kind));
     const UseHelpers news{helpers_};
     act::tell(helpers_.images, news);
     for (auto& [id, entry] : tasks_) {
       entry.seed.helpers = helpers_;
       act::tell(entry.actor, news);
+      // The other two are of no concern to a task.
+      if (kind != HelperKind::kFingerprint && kind != HelperKind::kReaper) {
+        emit(entry, std::string{"Restarted helper: the driver's "} + to_string(kind) + " failed");
+      }
     }
   }
 
+  void emit(const Entry& entry, std::string message) {
+    const TaskIdentity& task = entry.seed.identity;
+    act::tell(helpers_.events, EmitEvent{{task.task_id,
+                                          task.alloc_id,
+                                          task.task_name,
+                                          std::chrono::system_clock::now(),
+                                          std::move(message),
+                                          {}}});
+  }
+
   void watch_events(const WatchEvents& m) {
-    std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
-    event_streams_.push_back(m.stream);
-    act::tell(helpers_.events, m);
+    if (admit(event_streams_, m.stream, "watch events")) act::tell(helpers_.events, m);
   }
 
   void watch_fingerprint(const WatchFingerprint& m) {
-    std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
-    fingerprint_streams_.push_back(m.stream);
-    act::tell(fingerprint_, m);
+    if (admit(fingerprint_streams_, m.stream, "watch fingerprint")) act::tell(fingerprint_, m);
   }
 
   // --- tasks ---
@@ -210,6 +273,7 @@ class DriverActor {
     seed.identity = std::move(identity);
     seed.runtime = runtime_;
     seed.config = config_;
+    seed.metrics = metrics_;
     seed.node = node_;
     seed.helpers = helpers_;
     seed.limits = limits_;
@@ -265,6 +329,7 @@ class DriverActor {
     entry.seed.spec = m.spec;
     entry.budget = limits_.budget();
     entry.starting = m.reply;
+    crash_point("driver.start.entered");
     launch(entry);
   }
 
@@ -304,6 +369,7 @@ class DriverActor {
     entry.seed.handle = std::move(*handle);
     entry.budget = limits_.budget();
     entry.recovering = m.reply;
+    crash_point("driver.recover.entered");
     launch(entry);
   }
 
@@ -321,18 +387,15 @@ class DriverActor {
     Entry& entry = it->second;
     if (entry.budget.spend()) {
       spdlog::error("task {}: its actor failed and is restarted", id);
+      metrics_->restarted("task actor");
       launch(entry);
-      act::tell(helpers_.events,
-                EmitEvent{{id,
-                           entry.seed.identity.alloc_id,
-                           entry.seed.identity.task_name,
-                           std::chrono::system_clock::now(),
-                           "The driver's supervision of the task was restarted; the task runs on",
-                           {}}});
+      emit(entry, "Restarted helper: the task's actor failed; the task runs on");
       return;
     }
     spdlog::error("task {}: its actor failed too often", id);
     const std::string reason = "the driver's actor for the task failed too often";
+    // Whatever Nomad does about the failed task, the container must not run on beside it.
+    act::tell(reaper_, TaskAbandoned{id});
     if (entry.starting || entry.recovering) {
       start_failed(
           {id, {.code = ErrorCode::kInternal, .what = "run task", .on = id, .cause = reason}});
@@ -351,12 +414,15 @@ class DriverActor {
     entry.seed.handle = m.handle;
     act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
+      crash_point("driver.start.answering");
       (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
+      crash_point("driver.start.answered");
       entry.starting.reset();
       entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     }
     if (entry.recovering) {
       (*entry.recovering)(Expected<void>{});
+      crash_point("driver.recover.answered");
       entry.recovering.reset();
     }
   }
@@ -373,6 +439,7 @@ class DriverActor {
 
   void destroyed(const TaskDestroyed& m) {
     tasks_.erase(m.task_id);
+    crash_point("driver.destroy.forgotten");
     act::tell(helpers_.images, ImageReleased{m.task_id});
   }
 
@@ -398,6 +465,10 @@ class DriverActor {
       m.reply(*it->second.exit);
     } else {
       std::erase_if(it->second.waiting, [](const auto& reply) { return reply.settled(); });
+      if (it->second.waiting.size() >= kMaxWaiters) {
+        m.reply(fail(too_many("wait for task", m.task_id)));
+        return;
+      }
       it->second.waiting.push_back(m.reply);
     }
   }
@@ -407,7 +478,9 @@ class DriverActor {
     if (it == tasks_.end()) return;
     Entry& entry = it->second;
     if (!entry.exit) entry.exit = m.exit;
+    crash_point("driver.exit.answering");
     for (const auto& reply : std::exchange(entry.waiting, {})) reply(*entry.exit);
+    crash_point("driver.exit.answered");
     end_streams(entry, {});
   }
 
@@ -423,19 +496,29 @@ class DriverActor {
     }
     auto& usage = it->second.seed.usage;
     std::erase_if(usage, [](const WatchUsage& watch) { return watch.stream->closed(); });
+    if (usage.size() >= kMaxStreams) {
+      m.stream->end(too_many("watch usage of task", m.task_id));
+      return;
+    }
     usage.push_back(m);
     act::tell(it->second.actor, m);
   }
 
   template <class Command>
-  void pass_on(const Command& m) {
+  void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
     auto it = tasks_.find(m.task_id);
     if (it == tasks_.end()) {
       m.reply(fail(not_found(m.task_id)));
       return;
     }
+    const Gate& open = it->second.*gate;
+    if (open.full()) {
+      m.reply(fail(too_many("command task", m.task_id)));
+      return;
+    }
+    m.reply = open.counted(m.reply);
     if (!it->second.actor) launch(it->second);
-    act::tell(it->second.actor, m);
+    act::tell(it->second.actor, std::move(m));
   }
 
   static void end_streams(Entry& entry, const std::optional<Error>& error) {
@@ -453,6 +536,7 @@ class DriverActor {
   act::Self self_;
   act::Watch watch_;
   DriverOptions options_;
+  std::shared_ptr<Metrics> metrics_;
   SupervisionLimits limits_;
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;

@@ -24,12 +24,15 @@ void prepare_caf() {
 
 class DriverSystem final : public Driver {
  public:
-  explicit DriverSystem(DriverOptions options)
-      : config_{options.workers},
-        system_{config_},
-        driver_{spawn_driver(system_, std::move(options))} {}
+  explicit DriverSystem(DriverOptions options) : config_{options.workers}, system_{config_} {
+    if (options.message_faults) act::inject_faults(system_, options.message_faults);
+    driver_ = spawn_driver(system_, std::move(options));
+  }
 
-  ~DriverSystem() override { shutdown(); }
+  ~DriverSystem() override {
+    act::inject_faults(system_, nullptr);  // from here on nothing is lost
+    shutdown();
+  }
 
   DriverSystem(const DriverSystem&) = delete;
   DriverSystem& operator=(const DriverSystem&) = delete;

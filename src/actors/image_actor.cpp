@@ -13,6 +13,7 @@
 
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -27,7 +28,10 @@ std::string mebibytes(std::uint64_t bytes) {
 class ImageActor {
  public:
   static constexpr const char* name = "image_actor";
-  ImageActor(act::Self self, caf::actor events) : self_{self}, events_{std::move(events)} {}
+  ImageActor(act::Self self, caf::actor events, std::shared_ptr<Metrics> metrics)
+      : self_{self}, events_{std::move(events)}, metrics_{std::move(metrics)} {
+    count_pulls();  // none, whatever a crashed predecessor was at
+  }
 
   caf::behavior make_behavior() {
     return {
@@ -143,6 +147,16 @@ class ImageActor {
     jobs_.at(key).phase = Phase::kQueued;
     queue_.push_back(key);
     pull_next();
+    count_pulls();
+  }
+
+  void count_pulls() const {
+    PullActivity activity{queue_.size(), {}};
+    for (const auto& [key, job] : jobs_) {
+      if (job.phase != Phase::kPulling || key.archive) continue;
+      activity.running.emplace_back(key.reference, job.bytes);
+    }
+    metrics_->pulls_changed(std::move(activity));
   }
 
   void pull_next() {
@@ -174,6 +188,7 @@ class ImageActor {
       return;
     }
     tell_all(job, "Pulling image " + key.reference);
+    crash_point("image.pull.begun");
     act::tell_after(me, config_->pull_activity_interval, PullTick{key, generation});
     runtime::PullRequest request;
     request.image = {key.reference, key.platform};
@@ -191,6 +206,10 @@ class ImageActor {
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
     --pulling_;
+    if (!m.image.archive) {
+      metrics_->pull_done(m.result.has_value(), std::chrono::steady_clock::now() - job.begun);
+    }
+    crash_point("image.pull.done");
     if (m.result) {
       known_[local(m.image)] = *m.result;
       tell_all(job,
@@ -208,6 +227,7 @@ class ImageActor {
     }
     finish(m.image, m.result);
     pull_next();
+    count_pulls();
   }
 
   static bool may_try_without_auth(const ImagePulled& m, const Job& job) {
@@ -220,6 +240,7 @@ class ImageActor {
     auto it = jobs_.find(m.image);
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     it->second.bytes = m.bytes;
+    count_pulls();
   }
 
   void progress(const PullTick& m) {
@@ -291,6 +312,7 @@ class ImageActor {
 
   act::Self self_;
   caf::actor events_;
+  std::shared_ptr<Metrics> metrics_;
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::map<ImageKey, runtime::Image> known_;  // without credentials
@@ -304,8 +326,8 @@ class ImageActor {
 
 }  // namespace
 
-caf::actor spawn_images(act::Self parent, caf::actor events) {
-  return parent->spawn<act::Host<ImageActor>>(std::move(events));
+caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics) {
+  return parent->spawn<act::Host<ImageActor>>(std::move(events), std::move(metrics));
 }
 
 }  // namespace ndc::actors

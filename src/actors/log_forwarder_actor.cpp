@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "actors/spawn.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -12,8 +13,12 @@ namespace {
 class LogForwarderActor {
  public:
   static constexpr const char* name = "log_forwarder_actor";
+  static const std::string& task_of(const RuntimePtr&, const runtime::LogPaths&, bool,
+                                    const caf::actor&, const TaskIdentity& task) {
+    return task.task_id;
+  }
   LogForwarderActor(act::Self self, RuntimePtr runtime, runtime::LogPaths paths, bool tty,
-                    caf::actor task)
+                    caf::actor task, const TaskIdentity&)
       : self_{self},
         runtime_{std::move(runtime)},
         paths_{std::move(paths)},
@@ -33,6 +38,7 @@ class LogForwarderActor {
   void open() {
     auto opened = runtime_->open_logs(paths_, tty_);
     if (opened) route_ = *opened;
+    crash_point("log.route.opened");
     act::tell(task_, LogsOpened{std::move(opened)});
   }
 
@@ -40,6 +46,7 @@ class LogForwarderActor {
     if (!route_) return;
     route_->follow(container,
                    [task = task_](Error error) { act::tell(task, LogsBroken{std::move(error)}); });
+    crash_point("log.route.followed");
   }
 
   void finish() {
@@ -47,6 +54,7 @@ class LogForwarderActor {
       act::tell(task_, LogsDrained{});
       return;
     }
+    crash_point("log.route.finishing");
     route_->finish([task = task_] { act::tell(task, LogsDrained{}); });
   }
 
@@ -61,9 +69,9 @@ class LogForwarderActor {
 }  // namespace
 
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
-                               bool tty, caf::actor task) {
+                               bool tty, caf::actor task, TaskIdentity identity) {
   return parent->spawn<act::Host<LogForwarderActor>>(std::move(runtime), std::move(paths), tty,
-                                                     std::move(task));
+                                                     std::move(task), std::move(identity));
 }
 
 }  // namespace ndc::actors

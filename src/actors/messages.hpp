@@ -240,6 +240,10 @@ struct ContainersListed {  // by the runtime, to the reaper
 struct FindDangling {  // to the driver actor: which of these does no task own?
   std::vector<runtime::FoundContainer> containers;
 };
+struct TaskAbandoned {  // to the reaper: its container goes, whatever its age
+  std::string task_id;
+};
+struct LookAgain {};
 struct DanglingFound {  // its answer
   std::vector<runtime::FoundContainer> containers;
 };
@@ -334,6 +338,8 @@ ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
 ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)
 ACT_MESSAGE(ndc_actors, ndc::actors::DanglingFound)
+ACT_MESSAGE(ndc_actors, ndc::actors::TaskAbandoned)
+ACT_MESSAGE(ndc_actors, ndc::actors::LookAgain)
 ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
 ACT_MESSAGE(ndc_actors, ndc::actors::Doubt)
 ACT_MESSAGE(ndc_actors, ndc::actors::Probed)
@@ -343,4 +349,5 @@ ACT_MESSAGE(ndc_actors, ndc::actors::UseHelpers)
 ACT_MESSAGE(ndc_actors, ndc::actors::RestartHelper)
 ACT_MESSAGE(ndc_actors, ndc::actors::EmitEvent)
 ACT_MESSAGE(ndc_actors, ndc::actors::Stop)
+ACT_MESSAGE(ndc_actors, ndc::act::Crash)
 CAF_END_TYPE_ID_BLOCK(ndc_actors)

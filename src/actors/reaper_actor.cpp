@@ -3,15 +3,21 @@
 // driver actor says. Never looks before a whole period has passed, so that a restarted client has
 // recovered its tasks by then.
 
+#include <set>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
+#include "model/labels.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
+
+// How soon an engine that could not be asked is asked again for an abandoned task's container.
+constexpr std::chrono::nanoseconds kLookAgain = std::chrono::seconds{10};
 
 class ReaperActor {
  public:
@@ -23,6 +29,13 @@ class ReaperActor {
         [this](const UseRuntime& m) { use(m); },
         [this](const Tick& m) { tick(m.generation); },
         [this](const ContainersListed& m) { listed(m.result); },
+        [this](const TaskAbandoned& m) {
+          abandoned_.insert(m.task_id);
+          look();
+        },
+        [this](const LookAgain&) {
+          if (!abandoned_.empty()) look();
+        },
         [this](const DanglingFound& m) { remove(m.containers); },
         [this](const Stop&) { self_->quit(); },
     };
@@ -45,6 +58,10 @@ class ReaperActor {
   void tick(std::uint64_t generation) {
     if (generation != generation_) return;
     next();
+    look();
+  }
+
+  void look() {
     runtime_->list_containers([me = caf::actor{self_}](auto result) {
       act::tell(me, ContainersListed{std::move(result)});
     });
@@ -53,8 +70,12 @@ class ReaperActor {
   void listed(const Expected<std::vector<runtime::FoundContainer>>& result) {
     if (!result) {
       spdlog::warn("look for dangling containers: {}", result.error().message());
+      if (!abandoned_.empty()) act::tell_after(caf::actor{self_}, kLookAgain, LookAgain{});
       return;
     }
+    for (const runtime::FoundContainer& found : *result) end_abandoned(found);
+    abandoned_.clear();
+    if (!settings().enabled || !config_->enabled) return;
     const auto now = std::chrono::system_clock::now();
     std::vector<runtime::FoundContainer> candidates;
     for (const runtime::FoundContainer& found : *result) {
@@ -67,6 +88,22 @@ class ReaperActor {
     if (!candidates.empty()) act::tell(driver_, FindDangling{std::move(candidates)});
   }
 
+  // With gc.container off it stays to be looked at, but it does not run.
+  void end_abandoned(const runtime::FoundContainer& found) {
+    const auto task = found.labels.find(kLabelTaskId);
+    if (task == found.labels.end() || !abandoned_.contains(task->second)) return;
+    spdlog::warn("task {} was given up: ending its container {}", task->second,
+                 found.container.name);
+    const auto report = [](const Expected<void>& done) {
+      if (!done) spdlog::warn("{}", done.error().message());
+    };
+    if (config_->gc.container) {
+      runtime_->remove(found.container, false, report);
+    } else {
+      runtime_->stop(found.container, report);
+    }
+  }
+
   void remove(const std::vector<runtime::FoundContainer>& dangling) {
     for (const runtime::FoundContainer& found : dangling) {
       const std::string what = std::string{found.running ? "running" : "ended"} + " container " +
@@ -76,6 +113,7 @@ class ReaperActor {
         continue;
       }
       spdlog::warn("no task owns the {}: removing it", what);
+      crash_point("reaper.found");
       runtime_->remove(found.container, false, [](const Expected<void>& removed) {
         if (!removed) spdlog::warn("{}", removed.error().message());
       });
@@ -87,6 +125,7 @@ class ReaperActor {
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::uint64_t generation_ = 0;
+  std::set<std::string> abandoned_;  // task ids whose containers are looked for
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ struct TaskSeed {
   std::vector<WatchUsage> usage;         // the streams that Nomad has opened
   RuntimePtr runtime;
   std::shared_ptr<const PluginConfig> config;
+  std::shared_ptr<Metrics> metrics;
   NodeCompute node;
   Helpers helpers;
   SupervisionLimits limits;
@@ -38,10 +39,12 @@ struct TaskSeed {
 caf::actor spawn_driver(caf::actor_system& system, DriverOptions options);
 caf::actor spawn_task(act::Self parent, TaskSeed seed);
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,
-                               bool tty, caf::actor task);
-caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler);
+                               bool tty, caf::actor task, TaskIdentity identity);
+// `metrics` is null where nobody serves them: then only Nomad's streams are a reason to sample.
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler,
+                       std::shared_ptr<Metrics> metrics, TaskIdentity task);
 caf::actor spawn_stats_sampler(act::Self parent);
-caf::actor spawn_images(act::Self parent, caf::actor events);
+caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics);
 caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);
 caf::actor spawn_events(act::Self parent);
 caf::actor spawn_reaper(act::Self parent, caf::actor driver);

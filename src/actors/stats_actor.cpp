@@ -18,12 +18,26 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::nanoseconds kShortestInterval = 100ms;
 
+// How old the metrics of a task may be that Nomad does not look at: what Prometheus scrapes by
+// default is four times as old.
+constexpr std::chrono::nanoseconds kMetricsInterval = 10s;
+
 class StatsActor {
  public:
   static constexpr const char* name = "stats_actor";
-  StatsActor(act::Self self, NodeCompute node, caf::actor sampler)
-      : self_{self}, node_{node}, sampler_{std::move(sampler)} {}
+  static const std::string& task_of(const NodeCompute&, const caf::actor&,
+                                    const std::shared_ptr<Metrics>&, const TaskIdentity& task) {
+    return task.task_id;
+  }
+  StatsActor(act::Self self, NodeCompute node, caf::actor sampler, std::shared_ptr<Metrics> metrics,
+             TaskIdentity task)
+      : self_{self},
+        node_{node},
+        sampler_{std::move(sampler)},
+        metrics_{std::move(metrics)},
+        task_{std::move(task)} {}
   ~StatsActor() {
+    if (metrics_) metrics_->usage_ends(task_.task_id);
     if (container_) act::tell(sampler_, Unsubscribe{container_->name});
   }
   StatsActor(const StatsActor&) = delete;
@@ -61,24 +75,26 @@ class StatsActor {
   }
 
   void subscribe() {
-    if (!container_ || readers_.empty()) return;
-    const auto shortest =
-        std::min_element(readers_.begin(), readers_.end(),
-                         [](const Reader& a, const Reader& b) { return a.interval < b.interval; });
-    act::tell(sampler_, Subscribe{*container_, shortest->interval, caf::actor{self_}});
+    if (!container_ || (readers_.empty() && !metrics_)) return;
+    auto shortest = metrics_ ? kMetricsInterval : std::chrono::nanoseconds::max();
+    for (const Reader& reader : readers_) shortest = std::min(shortest, reader.interval);
+    act::tell(sampler_, Subscribe{*container_, shortest, caf::actor{self_}});
   }
 
   void sampled(const Expected<UsageSample>& sample) {
-    std::erase_if(readers_, [](const Reader& reader) { return reader.stream->closed(); });
-    if (readers_.empty()) {
+    const auto left =
+        std::erase_if(readers_, [](const Reader& reader) { return reader.stream->closed(); });
+    if (readers_.empty() && !metrics_) {
       if (container_) act::tell(sampler_, Unsubscribe{container_->name});
       return;
     }
+    if (left > 0) subscribe();  // at the pace of those that are still there
     if (!sample) {
       // Missing numbers stay missing; the stream stays open and silent.
       spdlog::debug("no usage sample: {}", sample.error().message());
       return;
     }
+    if (metrics_) metrics_->usage(task_.task_id, task_.alloc_id, task_.task_name, *sample);
     for (Reader& reader : readers_) {
       // A tick that comes a little early still counts for its interval.
       if (sample->taken + reader.interval / 10 < reader.due) continue;
@@ -91,14 +107,18 @@ class StatsActor {
   act::Self self_;
   NodeCompute node_;
   caf::actor sampler_;
+  std::shared_ptr<Metrics> metrics_;  // null: not wanted
+  TaskIdentity task_;
   std::optional<ContainerRef> container_;
   std::vector<Reader> readers_;
 };
 
 }  // namespace
 
-caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler) {
-  return parent->spawn<act::Host<StatsActor>>(node, std::move(sampler));
+caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler,
+                       std::shared_ptr<Metrics> metrics, TaskIdentity task) {
+  return parent->spawn<act::Host<StatsActor>>(node, std::move(sampler), std::move(metrics),
+                                              std::move(task));
 }
 
 }  // namespace ndc::actors

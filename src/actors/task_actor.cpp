@@ -7,8 +7,10 @@
 #include "actors/exec_collector.hpp"
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/operator_policy.hpp"
 #include "model/registry_auth.hpp"
 #include "model/signals.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -21,7 +23,13 @@ constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
 }  // namespace
 
 TaskActor::TaskActor(act::Self self, TaskSeed seed)
-    : self_{self}, watch_{self}, seed_{std::move(seed)}, child_restarts_{seed_.limits.budget()} {}
+    : self_{self},
+      watch_{self},
+      seed_{std::move(seed)},
+      // Not only from Begin on: a command may be there before it.
+      state_{seed_.handle ? State::kRecovering : State::kPreparing},
+      meter_{seed_.metrics, to_string(state_)},
+      child_restarts_{seed_.limits.budget()} {}
 
 TaskActor::~TaskActor() {
   act::tell(log_forwarder_, Stop{});
@@ -81,6 +89,7 @@ void TaskActor::enter(State next, const std::string& why) {
   spdlog::debug("task {}: {} -> {} ({})", seed_.identity.task_id, to_string(state_),
                 to_string(next), why);
   state_ = next;
+  meter_.entered(to_string(next));
 }
 
 // --- start ---------------------------------------------------------------------------------------
@@ -99,6 +108,7 @@ void TaskActor::begin() {
     start_failed(std::move(config.error()));
     return;
   }
+  config->image = image_to_use(config->image, *seed_.config);
   config_ = std::make_shared<const TaskConfig>(std::move(*config));
   seed_.runtime->check(seed_.spec, config_,
                        [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });
@@ -110,6 +120,8 @@ void TaskActor::job_checked(const Expected<void>& result) {
     start_failed(result.error());
     return;
   }
+  meter_.phase_done(StartPhase::kCheck);
+  crash_point("task.start.checked");
   request_image();
 }
 
@@ -149,6 +161,8 @@ void TaskActor::image_ready(const ImageReady& m) {
     return;
   }
   image_ = **m.result;
+  meter_.phase_done(StartPhase::kImage);
+  crash_point("task.start.image_ready");
   start_log_forwarder();
 }
 
@@ -164,6 +178,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
+    crash_point("task.start.logs_opened");
     create_container();
   } else if (seed_.handle && !exit_) {
     act::tell(log_forwarder_, FollowLogs{container()});
@@ -171,6 +186,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
 }
 
 void TaskActor::create_container() {
+  meter_.phase_done(StartPhase::kLogs);
   enter(State::kCreating, "image " + image_.reference + " is there");
   runtime::StartRequest request;
   request.spec = seed_.spec;
@@ -221,7 +237,9 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.started_at = result->started_at;
   handle.network = result->network;
   seed_.handle = handle;
+  meter_.phase_done(StartPhase::kContainer);
   enter(State::kRunning, "container " + handle.container.name);
+  crash_point("task.start.running");
   emit("Started container " + handle.container.name,
        {{"container_id", handle.container.id}, {"image_id", handle.image_id}});
   for (const std::string& note : result->notes) emit(note);
@@ -233,6 +251,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
 
 void TaskActor::start_failed(Error error) {
   spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  crash_point("task.start.failed");
   act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error)});
   self_->quit();
 }
@@ -319,13 +338,16 @@ runtime::LogPaths TaskActor::log_paths() const {
 
 void TaskActor::start_log_forwarder() {
   const bool tty = seed_.handle ? seed_.handle->tty : config_->tty;
-  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_});
+  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_},
+                                       seed_.identity);
   watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
   act::tell(log_forwarder_, OpenLogs{});
 }
 
 void TaskActor::start_stats() {
-  stats_ = spawn_stats(self_, seed_.node, seed_.helpers.sampler);
+  stats_ =
+      spawn_stats(self_, seed_.node, seed_.helpers.sampler,
+                  seed_.config->metrics_address.empty() ? nullptr : seed_.metrics, seed_.identity);
   watch_child(stats_, "stats", &TaskActor::start_stats);
   act::tell(stats_, SampleContainer{container()});
   for (const WatchUsage& watch : seed_.usage) act::tell(stats_, watch);
@@ -335,8 +357,15 @@ void TaskActor::watch_child(const caf::actor& child, const char* what,
                             void (TaskActor::*restart)()) {
   watch_(child, [this, what, restart](const caf::error& why) {
     if (!act::failed(why) || exit_) return;
+    seed_.metrics->restarted(what);
     if (!child_restarts_.spend()) {
       emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
+      if (state_ == State::kPreparing) {  // which waits for the log route
+        start_failed({.code = ErrorCode::kInternal,
+                      .what = "open logs of task",
+                      .on = seed_.identity.task_id,
+                      .cause = std::string{"its "} + what + " failed too often"});
+      }
       return;
     }
     emit(std::string{"Restarted the task's "} + what + " after a failure");

@@ -30,12 +30,14 @@
 #include <vector>
 
 #include "actors/spawn.hpp"
+#include "actors/task_meter.hpp"
 
 namespace ndc::actors {
 
 class TaskActor {
  public:
   static constexpr const char* name = "task_actor";
+  static const std::string& task_of(const TaskSeed& seed) { return seed.identity.task_id; }
   TaskActor(act::Self self, TaskSeed seed);
   ~TaskActor();
   TaskActor(const TaskActor&) = delete;
@@ -116,6 +118,7 @@ class TaskActor {
   act::Watch watch_;
   TaskSeed seed_;
   State state_ = State::kPreparing;
+  TaskMeter meter_;
   std::shared_ptr<const TaskConfig> config_;
   runtime::Image image_;
   bool image_retried_ = false;
@@ -130,6 +133,7 @@ class TaskActor {
   bool drained_ = false;
   Stopping stopping_;
   std::vector<Reply<Expected<void>>> destroying_;
+  int removal_tries_ = 0;
   caf::actor log_forwarder_;
   caf::actor stats_;
   RestartBudget child_restarts_;

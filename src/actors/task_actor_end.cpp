@@ -1,10 +1,12 @@
 // How a task ends: its exit, the ladder of a stop, its removal.
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
 #include "actors/task_actor.hpp"
 #include "model/signals.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -18,12 +20,15 @@ constexpr std::chrono::nanoseconds kKillPatience = 5s;
 // Longest that a task's end waits for the last bytes of a pumped log.
 constexpr std::chrono::nanoseconds kDrainPatience = 6s;
 
+constexpr std::chrono::seconds kLongestRemovalPause = 30s;
+
 }  // namespace
 
 void TaskActor::container_exited(const TaskExit& exit) {
   exit_ = exit;
   if (!alive()) return;  // remembered until the start or the recovery is complete
   enter(State::kExited, describe(exit));
+  crash_point("task.exit.seen");
   if (exit.oom_killed) emit("Killed by the kernel: out of memory");
   ++stopping_.generation;
   act::tell(stats_, Stop{});
@@ -38,6 +43,7 @@ void TaskActor::container_exited(const TaskExit& exit) {
 void TaskActor::logs_drained() {
   if (state_ != State::kExited || drained_) return;
   drained_ = true;
+  crash_point("task.exit.drained");
   act::tell(seed_.driver, TaskEnded{seed_.identity.task_id, *exit_});
   for (const auto& reply : std::exchange(stopping_.replies, {})) reply(Expected<void>{});
   if (!destroying_.empty()) remove_container();
@@ -68,7 +74,9 @@ void TaskActor::stop(const StopTask& m) {
   stopping_.replies.push_back(m.reply);
   if (state_ == State::kStopping) return;
   enter(State::kStopping, "StopTask");
+  crash_point("task.stop.asked");
   begin_stop(StopStep::kSignalled, number, m.timeout);
+  crash_point("task.stop.signalled");
 }
 
 void TaskActor::begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience) {
@@ -100,6 +108,7 @@ void TaskActor::stop_timer(std::uint64_t generation) {
   switch (stopping_.step) {
     case StopStep::kSignalled:
       begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      crash_point("task.stop.killed");
       return;
     case StopStep::kKilled:
       begin_stop(StopStep::kForced, kSigKill, seed_.config->command_timeout + kKillPatience);
@@ -151,6 +160,7 @@ void TaskActor::destroy(const DestroyTask& m) {
 
 void TaskActor::remove_container() {
   enter(State::kDestroying, "DestroyTask");
+  crash_point("task.destroy.removing");
   seed_.runtime->remove(container(), !seed_.config->gc.container,
                         [me = caf::actor{self_}](auto result) {
                           act::tell(me, ContainerRemoved{std::move(result)});
@@ -159,9 +169,13 @@ void TaskActor::remove_container() {
 
 void TaskActor::container_removed(const Expected<void>& result) {
   if (state_ != State::kDestroying) return;
+  crash_point("task.destroy.removed");
   for (const auto& reply : std::exchange(destroying_, {})) reply(result);
   if (!result) {
-    enter(State::kExited, "the removal failed");  // DestroyTask may be tried again
+    enter(State::kExited, "the removal failed");
+    // Nomad asks once and forgets the task; the container must not stay for that.
+    const auto pause = std::min(kLongestRemovalPause, 1s * (1 << std::min(removal_tries_++, 5)));
+    act::tell_after(caf::actor{self_}, pause, DestroyTask{seed_.identity.task_id, false, {}});
     return;
   }
   act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/task_actor.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -17,6 +18,7 @@ constexpr std::chrono::seconds kLongestReattachPause = 30s;
 
 void TaskActor::attach() {
   attaching_ = true;
+  crash_point("task.recover.attaching");
   const auto me = caf::actor{self_};
   seed_.runtime->attach(
       container(), [me](TaskExit exit) { act::tell(me, ContainerExited{std::move(exit)}); },
@@ -26,6 +28,7 @@ void TaskActor::attach() {
 void TaskActor::container_attached(const Expected<runtime::Attached>& result) {
   if (!attaching_ || exit_) return;
   attaching_ = false;
+  crash_point("task.recover.attached");
   if (!result) {
     still_unattached(result.error());
     return;
@@ -57,14 +60,17 @@ void TaskActor::recovered(const std::string& why) {
 void TaskActor::still_unattached(const Error& error) {
   const bool gone = error.code == ErrorCode::kContainerGone;
   if (gone) {
+    crash_point("task.recover.gone");
     // Whatever Nomad does now, what files it left are nobody's.
     seed_.runtime->remove(container(), false, [id = seed_.identity.task_id](auto removed) {
       if (!removed) spdlog::warn("task {}: {}", id, removed.error().message());
     });
   }
   if (state_ == State::kRecovering && (gone || !error.recoverable())) {
-    for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(fail(error));
-    for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(fail(error));
+    // A container that is gone is as stopped and as destroyed as can be.
+    const auto answer = gone ? Expected<void>{} : Expected<void>{fail(error)};
+    for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(answer);
+    for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(answer);
     start_failed(error);
     return;
   }

@@ -37,6 +37,11 @@ void check_caps(const TaskConfig& task, const PluginConfig& plugin, std::vector<
 
 void check_image(const TaskConfig& task, const PluginConfig& plugin, std::vector<Error>& errors) {
   if (plugin.allowed_images.empty()) return;
+  if (task.load) {
+    errors.push_back(refused("load", "the operator's allowed_images names what may run",
+                             "an archive can hold anything under any name: push the image to a "
+                             "registry"));
+  }
   const auto reference = parse_image_reference(task.image);
   if (!reference) {
     // An image id, for example: nobody can say which image that is.
@@ -71,6 +76,12 @@ std::vector<Error> policy_refusals(const TaskConfig& task, const PluginConfig& p
   gate(task.ssh_agent, plugin.allow_ssh_agent, "ssh_agent", "allow_ssh_agent");
   gate(task.virtualization, plugin.allow_virtualization, "virtualization", "allow_virtualization");
   return errors;
+}
+
+std::string image_to_use(const std::string& image, const PluginConfig& plugin) {
+  if (plugin.allowed_images.empty()) return image;
+  const auto reference = parse_image_reference(image);
+  return reference ? reference->text() : image;  // what is no reference is refused anyway
 }
 
 }  // namespace ndc

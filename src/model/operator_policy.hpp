@@ -14,4 +14,9 @@ namespace ndc {
 // plugin's setting that would allow it.
 std::vector<Error> policy_refusals(const TaskConfig& task, const PluginConfig& plugin);
 
+// What to ask the engine for: with allowed_images the full reference, which is what the list was
+// compared with. An engine's own rules for short names may lead to another image, one that was
+// loaded as "localhost/redis" for example. Without a list they are the node's affair.
+std::string image_to_use(const std::string& image, const PluginConfig& plugin);
+
 }  // namespace ndc

@@ -1,6 +1,9 @@
 #include "model/plugin_config.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "model/auth_setting.hpp"
 #include "model/labels.hpp"
@@ -87,6 +90,31 @@ Expected<std::vector<std::string>> read_image_globs(std::string_view key, const 
   return globs;
 }
 
+// "9106" and ":9106" are on the loopback: that others may look has to be said.
+Expected<std::string> read_listen_address(std::string_view key, const Value& value) {
+  auto text = read_string(key, value);
+  if (!text || text->empty()) return text;
+  const auto refuse = [&] {
+    return fail(invalid_setting(key, "expected an IP address and a port, found " + quoted(*text),
+                                "write for example \"127.0.0.1:9106\""));
+  };
+  const std::size_t colon = text->rfind(':');
+  const bool has_colon = colon != std::string::npos;
+  std::string host = has_colon ? text->substr(0, colon) : "";
+  const std::string port = has_colon ? text->substr(colon + 1) : *text;
+  std::uint16_t number = 0;
+  const char* end = port.data() + port.size();
+  const auto parsed = std::from_chars(port.data(), end, number);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || number == 0) return refuse();
+
+  if (host.empty() || host == "localhost") host = "127.0.0.1";
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  const std::string address = bracketed ? host.substr(1, host.size() - 2) : host;
+  in6_addr binary{};
+  if (::inet_pton(bracketed ? AF_INET6 : AF_INET, address.c_str(), &binary) != 1) return refuse();
+  return host + ":" + std::to_string(number);
+}
+
 const SettingsTable<PluginConfig::DanglingContainers>& dangling_table() {
   using C = PluginConfig::DanglingContainers;
   static const SettingsTable<C> table{
@@ -143,7 +171,7 @@ const SettingsTable<PluginConfig>& plugin_table() {
       setting("allow_virtualization", T::kBool, read_bool, &C::allow_virtualization),
       setting("allowed_images", T::kStringList, read_image_globs, &C::allowed_images),
       setting("command_timeout", T::kString, read_duration, &C::command_timeout),
-      not_yet<C>("metrics_address", T::kString),
+      setting("metrics_address", T::kString, read_listen_address, &C::metrics_address),
   };
   return table;
 }

@@ -65,6 +65,7 @@ struct PluginConfig {
   std::vector<std::string> allowed_images;  // globs over full references; empty: any
 
   std::chrono::nanoseconds command_timeout = std::chrono::seconds{30};
+  std::string metrics_address;  // "127.0.0.1:9106", "[::1]:9106"; empty: no metrics
 
   bool operator==(const PluginConfig&) const = default;
 };

@@ -23,9 +23,6 @@ struct Setting {
   std::string key;
   SettingType type = SettingType::kString;
   bool required = false;
-  // False: known, but this version of the driver cannot do it yet. Setting it is an error that
-  // names it.
-  bool available = true;
   std::vector<Setting> nested;  // of a block
 };
 

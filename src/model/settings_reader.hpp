@@ -43,7 +43,7 @@ class SettingsTable {
 
   struct Row {
     Setting setting;
-    Apply apply;  // empty for settings that are not available yet
+    Apply apply;
   };
 
   SettingsTable(std::initializer_list<Row> rows) : rows_{rows} {}
@@ -71,23 +71,11 @@ class SettingsTable {
         if (row.setting.required) errors.push_back(invalid_setting(key, "it is required"));
         continue;
       }
-      if (row.setting.available) {
-        row.apply(config, key, it->second, errors);
-      } else if (asks_for_something(it->second)) {
-        errors.push_back(not_available(key));
-      }
+      row.apply(config, key, it->second, errors);
     }
   }
 
  private:
-  static Error not_available(const std::string& key) {
-    return {.code = ErrorCode::kUnsupported,
-            .what = "read setting",
-            .on = key,
-            .cause = "this version of the driver does not support it yet",
-            .hint = "remove it"};
-  }
-
   std::vector<Row> rows_;
 };
 
@@ -98,7 +86,7 @@ template <class Config, class T, class Member>
 typename SettingsTable<Config>::Row setting(std::string key, SettingType type,
                                             Expected<T> (*convert)(std::string_view, const Value&),
                                             Member Config::*member, Schema nested = {}) {
-  return {Setting{std::move(key), type, false, true, std::move(nested)},
+  return {Setting{std::move(key), type, false, std::move(nested)},
           [convert, member](Config& config, const std::string& name, const Value& value,
                             std::vector<Error>& errors) {
             auto read = convert(name, value);
@@ -120,17 +108,11 @@ Row required(Row row) {
 template <class Config, class Nested>
 typename SettingsTable<Config>::Row block(std::string key, const SettingsTable<Nested>& table,
                                           Nested Config::*member) {
-  return {Setting{std::move(key), SettingType::kBlock, false, true, table.schema()},
+  return {Setting{std::move(key), SettingType::kBlock, false, table.schema()},
           [&table, member](Config& config, const std::string& name, const Value& value,
                            std::vector<Error>& errors) {
             table.read(config.*member, name + ".", value, errors);
           }};
-}
-
-// In the schema, refused by name when set.
-template <class Config>
-typename SettingsTable<Config>::Row not_yet(std::string key, SettingType type, Schema nested = {}) {
-  return {Setting{std::move(key), type, false, false, std::move(nested)}, {}};
 }
 
 }  // namespace ndc

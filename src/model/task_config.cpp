@@ -42,7 +42,7 @@ SettingsTable<TaskConfig>::Row alias(SettingsTable<TaskConfig>::Row row) {
 
 // `mount` and `mounts`, as Nomad's docker driver has both.
 SettingsTable<TaskConfig>::Row mount_row(std::string key) {
-  return {Setting{std::move(key), T::kBlockList, false, true, mount_schema()},
+  return {Setting{std::move(key), T::kBlockList, false, mount_schema()},
           [](TaskConfig& config, const std::string& name, const Value& value,
              std::vector<Error>& errors) {
             auto blocks = read_mount_blocks(name, value);

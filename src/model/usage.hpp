@@ -24,6 +24,13 @@ struct UsageSample {
   std::optional<std::uint64_t> memory_max;                 // bytes, high-water mark
   std::optional<std::uint64_t> memory_swap;                // bytes
   std::optional<std::uint64_t> memory_kernel;              // bytes
+
+  // What Nomad has no place for; read only where somebody keeps metrics.
+  std::optional<std::uint64_t> block_read;        // bytes, cumulative
+  std::optional<std::uint64_t> block_written;     // bytes, cumulative
+  std::optional<std::uint64_t> network_received;  // bytes, cumulative, without loopback
+  std::optional<std::uint64_t> network_sent;      // bytes, cumulative, without loopback
+  std::optional<std::uint64_t> pids;              // processes and threads
 };
 
 // One message of a TaskStats stream. Percentages are of one core: 200 is two cores busy.

@@ -89,7 +89,13 @@ wire::StartTaskResponse to_wire(const actors::TaskStarted& started, const wire::
   wire::StartTaskResponse out;
   auto& handle = *out.mutable_handle();
   handle.set_version(kHandleVersion);
-  *handle.mutable_config() = task;
+  // The client keeps it on disk for as long as the task lives, and needs no more of it than the id.
+  // Whatever may be secret in a job is in these three.
+  wire::TaskConfig& config = *handle.mutable_config();
+  config = task;
+  config.clear_env();
+  config.clear_device_env();
+  config.clear_msgpack_driver_config();
   handle.set_state(wire::RUNNING);
   handle.set_driver_state(started.driver_state);
   if (started.network) *out.mutable_network_override() = to_wire(*started.network);

@@ -83,8 +83,8 @@ Expected<std::string> tmpfs_option(const Tmpfs& tmpfs) {
   return out;
 }
 
-std::string peer_variable(const std::string& task) {
-  std::string out = "NOMAD_PEER_IP_";
+std::string peer_variable(const char* what, const std::string& task) {
+  std::string out = std::string{"NOMAD_PEER_"} + what + "_";
   for (const char c : task) {
     const auto byte = static_cast<unsigned char>(c);
     out += std::isalnum(byte) != 0 ? static_cast<char>(std::toupper(byte)) : '_';
@@ -96,7 +96,11 @@ std::map<std::string, std::string> variables_of(const AppleRequest& request) {
   std::map<std::string, std::string> out = request.spec->env;
   if (request.config->ssh_agent) out["SSH_AUTH_SOCK"] = ssh_agent_path(request.version);
   if (request.peer && !request.peer->address.empty()) {
-    out[peer_variable(request.config->network_mode.name)] = request.peer->address;
+    const std::string& task = request.config->network_mode.name;
+    out[peer_variable("IP", task)] = request.peer->address;
+    if (!request.peer->host_name.empty()) {
+      out[peer_variable("HOST", task)] = request.peer->host_name;
+    }
   }
   for (const auto& [name, value] : request.config->env) out[name] = value;
   return out;
@@ -122,7 +126,14 @@ void add_network(const AppleRequest& request, AppleArguments& out) {
       out.notes.push_back(
           "Task " + quoted(task) +
           " is another machine: 127.0.0.1 is not shared with it, its address is in " +
-          peer_variable(task));
+          peer_variable("IP", task));
+      const auto& networks = request.peer->networks;
+      if (std::find(networks.begin(), networks.end(), "default") != networks.end()) {
+        out.notes.push_back("Task " + quoted(task) +
+                            " is on the network \"default\", which is not private to the "
+                            "allocation: give it a network of its own for that (container network "
+                            "create, network_mode)");
+      }
       break;
     }
     case Kind::kHost:

@@ -20,6 +20,7 @@ namespace ndc::runtime {
 // The task whose network is to be joined (`network_mode = "task:x"`).
 struct ApplePeer {
   std::string address;
+  std::string host_name;  // empty where the node has no domain for its containers
   std::vector<std::string> networks;
 };
 

@@ -96,6 +96,7 @@ void AppleCli::next() {
 }
 
 void AppleCli::launch(Waiting call) {
+  call.done = timed(call.command.argv, call_sink_, std::move(call.done));
   run_command(
       loop_, std::move(call.command),
       [self = shared_from_this(), kind = call.kind,

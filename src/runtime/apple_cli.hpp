@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/error.hpp"
@@ -14,6 +15,7 @@
 #include "model/version_number.hpp"
 #include "runtime/apple_json.hpp"
 #include "runtime/circuit_breaker.hpp"
+#include "runtime/engine_call.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/process.hpp"
 
@@ -58,6 +60,9 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // ContainerRuntime::on_doubt(); on the loop thread.
   void on_doubt(std::function<void()> doubt);
 
+  // ContainerRuntime::on_call().
+  void on_call(CallSink sink) { call_sink_ = std::move(sink); }
+
   const CircuitBreaker& breaker() const { return breaker_; }
   std::chrono::nanoseconds timeout() const { return timeout_; }
   EventLoop& loop() const { return loop_; }
@@ -81,6 +86,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   CircuitBreaker breaker_;
   std::optional<VersionNumber> version_;
   std::function<void()> doubt_;
+  CallSink call_sink_;
   std::string program_seen_;  // which file it was
   std::shared_ptr<EventLoop::Timer> look_;
   std::vector<std::function<void(Expected<Containers>)>> next_list_;

@@ -12,6 +12,7 @@
 #include "runtime/apple_argv.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_files.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/state_directory.hpp"
 #include "runtime/unique_fd.hpp"
@@ -190,6 +191,7 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
   if (!made) return done(fail(std::move(made.error())));
   const UniqueFd file{::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!file) return done(fail(state_error(mark, std::strerror(errno))));
+  crash_point("apple.pull.marked");
   auto password = input_pipe(request.auth->password);
   if (!password) return done(fail(std::move(password.error()).wrap(kLogIn, host)));
   std::vector<std::string> arguments{"registry", "login", "--username=" + request.auth->username,
@@ -213,6 +215,7 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
                      error.code = ErrorCode::kAuthFailed;
                    return and_out(fail(std::move(error)));
                  }
+                 crash_point("apple.pull.logged_in");
                  self->fetch(request, std::move(and_out));
                });
 }
@@ -221,6 +224,7 @@ void AppleImages::log_out(const std::string& host, std::function<void()> done) {
   cli_->run_ok(cli_->command({"registry", "logout", host}), AppleCli::Kind::kVital,
                "log out of registry", host,
                [mark = mark_of(host), done = std::move(done)](const Expected<std::string>& out) {
+                 crash_point("apple.pull.logged_out");
                  if (out) ::unlink(mark.c_str());  // else the next login of ours finds it
                  done();
                });
@@ -245,12 +249,14 @@ void AppleImages::fetch(const PullRequest& request, Done<Image> done) {
               if (!ok(*result)) {
                 return done(fail(apple_error(kPull, image.reference, result->status, result->err)));
               }
+              crash_point("apple.pull.pulled");
               self->require(image,
                             {ErrorCode::kImageNotFound, kPull, image.reference,
                              "it was pulled, but does not exist for " + platform_of(image),
                              "check the image's platforms, or set platform"},
                             done);
             });
+  crash_point("apple.pull.spawned");
 }
 
 void AppleImages::require(const ImageQuery& image, Error missing, Done<Image> done) {

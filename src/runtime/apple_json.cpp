@@ -63,7 +63,10 @@ AppleContainer read_container(const Value* value) {
     std::string address = json::text(json::member(network, "ipv4Address"));
     address = address.substr(0, address.find('/'));
     const std::string name = json::text(json::member(network, "network"));
-    if (!address.empty()) out.addresses.push_back({name, std::move(address)});
+    std::string host_name = json::text(json::member(network, "hostname"));
+    if (host_name.ends_with('.')) host_name.pop_back();  // the form of a full name
+    if (address.empty()) return;
+    out.addresses.push_back({name, std::move(address), std::move(host_name)});
   });
   json::each(json::member(configuration, "networks"), [&](const Value* network) {
     std::string name = json::text(json::member(network, "network"));
@@ -141,7 +144,12 @@ Expected<std::map<std::string, AppleUsage>> parse_apple_stats(std::string_view t
     const std::string id = json::text(json::member(value, "id"));
     if (id.empty()) return;
     out[id] = {json::number(json::member(value, "cpuUsageUsec")),
-               json::number(json::member(value, "memoryUsageBytes"))};
+               json::number(json::member(value, "memoryUsageBytes")),
+               json::number(json::member(value, "blockReadBytes")),
+               json::number(json::member(value, "blockWriteBytes")),
+               json::number(json::member(value, "networkRxBytes")),
+               json::number(json::member(value, "networkTxBytes")),
+               json::number(json::member(value, "numProcesses"))};
   });
   return out;
 }

@@ -17,7 +17,8 @@ namespace ndc::runtime {
 
 struct AppleAddress {
   std::string network;
-  std::string address;  // without the prefix length
+  std::string address;    // without the prefix length
+  std::string host_name;  // the id, or "<id>.<domain>" where the node has a domain
 };
 
 struct AppleContainer {
@@ -48,6 +49,11 @@ struct AppleImage {
 struct AppleUsage {
   std::optional<std::uint64_t> cpu_usec;  // since the start
   std::optional<std::uint64_t> memory_bytes;
+  std::optional<std::uint64_t> block_read_bytes;
+  std::optional<std::uint64_t> block_write_bytes;
+  std::optional<std::uint64_t> network_rx_bytes;
+  std::optional<std::uint64_t> network_tx_bytes;
+  std::optional<std::uint64_t> processes;
 };
 
 struct AppleVersions {

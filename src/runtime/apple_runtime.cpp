@@ -1,6 +1,7 @@
 #include "runtime/apple_runtime.hpp"
 
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -14,6 +15,7 @@
 #include "runtime/apple_log_route.hpp"
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/own_program.hpp"
@@ -50,7 +52,8 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       images_{std::make_shared<AppleImages>(cli_, config_.state_dir)},
       tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
              std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
-             monitor_program.empty() ? own_program() : std::move(monitor_program)} {}
+             monitor_program.empty() ? own_program() : std::move(monitor_program)},
+      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {}
 
 std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const {
   const auto found = watches_.find(id);
@@ -72,8 +75,9 @@ void AppleRuntime::on_doubt(std::function<void()> doubt) {
 
 void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
   loop_->post([self = shared_from_this(), done = std::move(done)] {
-    self->cli_->list([done](const Expected<AppleCli::Containers>& all) {
+    self->cli_->list([self, done](const Expected<AppleCli::Containers>& all) {
       if (!all) return done(fail(all.error()));
+      self->remove_leftovers(**all);
       std::vector<FoundContainer> out;
       for (const AppleContainer& container : **all) {
         if (!container.labels.contains(kLabelTaskId)) continue;
@@ -85,6 +89,18 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
       done(std::move(out));
     });
   });
+}
+
+void AppleRuntime::remove_leftovers(const std::vector<AppleContainer>& containers) {
+  std::set<std::string> names;
+  for (const AppleContainer& container : containers) names.insert(container.id);
+  for (const std::string& name : leftovers_.look(names)) {
+    spdlog::info("removing the files of {}, whose container is gone", name);
+    const auto watch =
+        std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
+    watch->dismiss();
+    watch->files().remove();
+  }
 }
 
 std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig& config,
@@ -102,6 +118,10 @@ std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig
   collect(apple_sockets(spec, config, config_.volumes));
   if (config.kernel) collect(allowed_path(spec, *config.kernel, config_.volumes));
   return errors;
+}
+
+void AppleRuntime::on_call(CallSink sink) {
+  loop_->post([cli = cli_, sink = std::move(sink)]() mutable { cli->on_call(std::move(sink)); });
 }
 
 void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
@@ -160,6 +180,7 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
                done = std::move(done)]() mutable {
     auto id = apple_container_id(request.container_name, *request.config);
     if (!id) return done(fail(std::move(id.error())));
+    self->leftovers_.claim(*id);
     const auto known = self->watch_of(*id);
     auto answered = [self, id = *id, exited = std::move(exited),
                      done = std::move(done)](Expected<AppleStart::Outcome> result) {
@@ -183,6 +204,7 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
     if (auto valid = check_ref(container, "find container again"); !valid) {
       return done(fail(std::move(valid.error())));
     }
+    self->leftovers_.claim(container.id);
     auto watch = self->watch_of(container.id);
     if (watch) {
       // A task actor that was restarted: the plugin has never lost sight of the container.
@@ -198,7 +220,10 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
     watch->begin_attach([self, watch, id = container.id, exited = std::move(exited),
                          done = std::move(done)](Expected<Attached> result) {
       const bool running = result && std::holds_alternative<StillRunning>(*result);
-      if (!result) self->watches_.erase(id);
+      if (!result) {
+        self->watches_.erase(id);
+        self->leftovers_.disclaim(id);
+      }
       done(std::move(result));
       if (running) watch->when_ended(exited);
     });
@@ -216,6 +241,7 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
               if (result->status == ExitStatus{Exited{0}} || over) return done({});
               done(fail(apple_error(what, name, result->status, result->err)));
             });
+  crash_point("apple.stop.spawned");
 }
 
 // Always by Linux number: names mean macOS's signals in 0.x.
@@ -267,10 +293,12 @@ void AppleRuntime::delete_container(const ContainerRef& container, int tries, Do
                     self->delete_container(container, tries - 1, std::move(done));
                   });
             });
+  crash_point("apple.remove.spawned");
 }
 
 // The exit of a task that had to be removed arrives from its monitor, if at all.
 void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
+  crash_point("apple.remove.deleted");
   auto watch = watch_of(container.id);
   if (!watch) {
     watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
@@ -281,7 +309,9 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     if (!*timer) return;
     timer->reset();
     watch->dismiss();
+    crash_point("apple.remove.dismissed");
     watch->files().remove();
+    crash_point("apple.remove.cleaned");
     self->watches_.erase(id);
     done({});
   };
@@ -324,6 +354,11 @@ void AppleRuntime::sample(std::vector<ContainerRef> containers,
                 sample->cpu_total = std::chrono::microseconds{*found->second.cpu_usec};
               }
               sample->memory_usage = found->second.memory_bytes;
+              sample->block_read = found->second.block_read_bytes;
+              sample->block_written = found->second.block_write_bytes;
+              sample->network_received = found->second.network_rx_bytes;
+              sample->network_sent = found->second.network_tx_bytes;
+              sample->pids = found->second.processes;
             }
             readings.push_back({std::move(container), std::move(sample)});
           }

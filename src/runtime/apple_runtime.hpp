@@ -11,6 +11,7 @@
 #include "runtime/apple_images.hpp"
 #include "runtime/apple_watch.hpp"
 #include "runtime/container_runtime.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 
@@ -24,6 +25,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::string_view name() const override { return "apple"; }
   void probe(std::function<void(Fingerprint)> done) override;
   void on_doubt(std::function<void()> doubt) override;
+  void on_call(CallSink sink) override;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
              Done<void> done) override;
   void find_image(ImageQuery image, Done<std::optional<Image>> done) override;
@@ -43,6 +45,7 @@ class AppleRuntime final : public ContainerRuntime,
             Done<std::shared_ptr<ExecSession>> done) override;
 
  private:
+  void remove_leftovers(const std::vector<AppleContainer>& containers);
   std::vector<Error> refusals(const TaskSpec& spec, const TaskConfig& config,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;
@@ -58,6 +61,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<AppleImages> images_;
   AppleWatchTools tools_;
   std::map<std::string, std::shared_ptr<AppleWatch>> watches_;  // by container id; loop thread
+  StateLeftovers leftovers_;
 };
 
 }  // namespace ndc::runtime

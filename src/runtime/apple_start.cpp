@@ -1,6 +1,7 @@
 #include "runtime/apple_start.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -8,30 +9,26 @@
 
 #include "model/labels.hpp"
 #include "runtime/apple_errors.hpp"
+#include "runtime/apple_peer.hpp"
 #include "runtime/apple_version.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
 
 namespace ndc::runtime {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr const char* kStartContainer = "start container";
+
+// How long a new attempt waits for the monitor of the one before, whose container is gone: as a
+// rule some milliseconds, and without end where no log collector takes what it has.
+constexpr auto kMonitorPause = 20ms;
+constexpr int kMonitorTries = 150;
 
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
   return found == container.labels.end() ? "" : found->second;
-}
-
-// The running container of another task of this allocation. Task ids are "<alloc>/<task>/<…>".
-const AppleContainer* find_task(const std::vector<AppleContainer>& all, const std::string& alloc,
-                                const std::string& task) {
-  const std::string prefix = alloc + "/" + task + "/";
-  const AppleContainer* found = nullptr;
-  for (const AppleContainer& container : all) {
-    if (label(container, kLabelAllocId) != alloc) continue;
-    if (!label(container, kLabelTaskId).starts_with(prefix)) continue;
-    if (found == nullptr || container.running()) found = &container;
-  }
-  return found;
 }
 
 // The address and ports of a task, for Nomad's services. As with Nomad's docker driver the built-in
@@ -101,25 +98,15 @@ void AppleStart::prepare(const VersionNumber& version) {
 }
 
 void AppleStart::find_peer() {
-  tools_.cli->list([self = shared_from_this()](const Expected<AppleCli::Containers>& all) {
-    const std::string& task = self->request_.config->network_mode.name;
-    if (!all) return self->answer(all.error());
-    const AppleContainer* found = find_task(**all, self->request_.spec->alloc_id, task);
-    if (found == nullptr || found->addresses.empty()) {
-      // It may be about to start: Nomad tries again.
-      return self->answer(
-          {ErrorCode::kRuntimeUnavailable, "join the network of task", task,
-           found == nullptr ? "it is not running in this allocation" : "it has no network",
-           "make it start first, for example with a lifecycle block"});
-    }
-    ApplePeer peer;
-    peer.address = found->addresses.front().address;
-    for (const AppleAddress& address : found->addresses) {
-      if (!address.network.empty()) peer.networks.push_back(address.network);
-    }
-    self->wanted_.peer = std::move(peer);
-    self->create();
-  });
+  await_apple_peer(
+      tools_.cli, request_.spec, request_.config->network_mode.name, config_.command_timeout,
+      [self = shared_from_this()](Expected<ApplePeer> peer) {
+        if (!peer) {
+          return self->answer(std::move(peer.error()).wrap(kStartContainer, self->id_));
+        }
+        self->wanted_.peer = std::move(*peer);
+        self->create();
+      });
 }
 
 void AppleStart::create() {
@@ -132,6 +119,7 @@ void AppleStart::create() {
     }
     if (auto made = files_.make(); !made) return answer(std::move(made.error()));
   }
+  crash_point("apple.start.prepared");
   wanted_.env_file = files_.directory() + "/environment";
   auto arguments = apple_arguments(wanted_);
   if (!arguments) return answer(std::move(arguments.error()));
@@ -146,12 +134,14 @@ void AppleStart::create() {
     files_.remove_environment();
     auto written = files_.write_environment(arguments_.environment.file);
     if (!written) return answer(std::move(written.error()));
+    crash_point("apple.start.environment_written");
   }
   tools_.cli->run(std::move(create), AppleCli::Kind::kNormal,
                   [self = shared_from_this()](Expected<CommandResult> result) {
                     self->files_.remove_environment();
                     self->created(std::move(result));
                   });
+  crash_point("apple.start.create_spawned");
 }
 
 void AppleStart::created(Expected<CommandResult> result) {
@@ -169,8 +159,12 @@ void AppleStart::created(Expected<CommandResult> result) {
 }
 
 void AppleStart::namesake(Error first_error) {
+  crash_point("apple.start.namesake");
   tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
                             const Expected<std::optional<AppleContainer>>& found) {
+    // The monitor of an earlier attempt may outlive its container for a moment.
+    const bool gone = found && !*found && first_error.code == ErrorCode::kAlreadyExists;
+    if (gone && !std::exchange(self->replaced_, true)) return self->await_monitor(kMonitorTries);
     if (!found || !*found) return self->answer(first_error);
     self->judge_namesake(**found, first_error);
   });
@@ -204,6 +198,7 @@ void AppleStart::replace(const Error& first_error) {
   replaced_ = true;
   const bool retry = first_error.code == ErrorCode::kAlreadyExists;
   if (!retry) return remove_and_answer(first_error);
+  crash_point("apple.start.replacing");
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kNormal,
                      "remove an earlier attempt's container", id_,
                      [self = shared_from_this()](const Expected<std::string>& out) {
@@ -212,12 +207,22 @@ void AppleStart::replace(const Error& first_error) {
                        }
                        if (self->watch_) self->watch_->dismiss();
                        self->watch_.reset();
-                       self->files_.remove();
-                       self->create();
+                       self->await_monitor(kMonitorTries);
                      });
 }
 
+// The earlier attempt's last output comes before everything of the next one.
+void AppleStart::await_monitor(int tries) {
+  if (tries == 0 || living_monitor(files_.directory()) == 0) {
+    files_.remove();
+    return create();
+  }
+  pause_ = tools_.cli->loop().after(
+      kMonitorPause, [self = shared_from_this(), tries] { self->await_monitor(tries - 1); });
+}
+
 void AppleStart::launch_monitor() {
+  crash_point("apple.start.created");
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
@@ -231,6 +236,7 @@ void AppleStart::launch_monitor() {
               [self = shared_from_this()](const Expected<CommandResult>& result) {
                 self->monitor_launched(result);
               });
+  crash_point("apple.start.monitor_spawned");
 }
 
 void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
@@ -239,8 +245,12 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
                 result ? valid_utf8(result->err.substr(0, result->err.find('\n')))
                        : result.error().message(),
                 "check state_dir in the plugin's configuration"};
+    if (result && std::holds_alternative<Signalled>(result->status)) {
+      error = {ErrorCode::kRuntimeUnavailable, "start the monitor of", id_, "it was killed", {}};
+    }
     return remove_and_answer(error);
   }
+  crash_point("apple.start.monitor_launched");
   watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
   watch_->begin_start([self = shared_from_this()](Expected<AppleContainer> container) {
     self->started(std::move(container));
@@ -249,10 +259,12 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
 
 void AppleStart::started(Expected<AppleContainer> result) {
   if (!result) return remove_and_answer(result.error());
+  crash_point("apple.start.started");
   answer(*result);
 }
 
 void AppleStart::remove_and_answer(const Error& error) {
+  crash_point("apple.start.removing");
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
                      "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {
@@ -265,6 +277,7 @@ void AppleStart::remove_and_answer(const Error& error) {
 }
 
 void AppleStart::answer(Error error) {
+  crash_point("apple.start.failed");
   if (watch_) {
     watch_->dismiss();
   } else if (living_monitor(files_.directory()) > 0) {

@@ -38,6 +38,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void judge_namesake(const AppleContainer& found, const Error& first_error);
   void adopt(const AppleContainer& found);
   void replace(const Error& first_error);
+  void await_monitor(int tries);
   void launch_monitor();
   void monitor_launched(const Expected<CommandResult>& result);
   void started(Expected<AppleContainer> result);
@@ -54,6 +55,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   AppleFiles files_;
   AppleRequest wanted_;
   AppleArguments arguments_;
+  std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
 };
 

@@ -8,6 +8,7 @@
 
 #include "model/signals.hpp"
 #include "runtime/apple_errors.hpp"
+#include "runtime/crash_point.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -64,7 +65,9 @@ void AppleWatch::begin_attach(Done<Attached> done) {
   attached_ = std::move(done);
   runs_ = true;
   record_ = read_exit_record(files_.directory());
+  if (!record_) crash_point("apple.attach.connecting");
   if (!record_) return connect();
+  crash_point("apple.attach.recorded");
   // The monitor may be delivering what the collector did not take yet.
   if (living_monitor(files_.directory()) > 0) connect();
   judge();
@@ -87,10 +90,12 @@ void AppleWatch::line(const std::string& text) {
   if (text.starts_with("running ") && phase_ == Phase::kConnecting) {
     phase_ = Phase::kFollowing;
     tries_ = 0;
+    crash_point("apple.attach.running");
     if (attached_) still_running();
   } else if (text == "exit") {
     if (phase_ == Phase::kConnecting || phase_ == Phase::kFollowing) {
       record_ = read_exit_record(files_.directory());
+      crash_point("apple.exit.read");
       if (record_) judge();
     }
   } else if (text == "delivered") {
@@ -191,6 +196,7 @@ void AppleWatch::judge() {
 }
 
 void AppleWatch::verify() {
+  crash_point("apple.exit.verifying");
   tools_.cli->find(id_, [weak = weak_from_this()](const auto& found) {
     if (const auto self = weak.lock()) self->verified(found);
   });
@@ -300,6 +306,7 @@ void AppleWatch::end(ExitStatus status) {
   const WallTime at = has_time ? WallTime{std::chrono::milliseconds{record_->at_ms}}
                                : std::chrono::system_clock::now();
   exit_ = TaskExit{std::move(status), false, at};
+  crash_point("apple.exit.told");
   if (const auto done = std::exchange(attached_, nullptr)) done(Attached{*exit_});
   for (const ExitSink& sink : std::exchange(sinks_, {})) sink(*exit_);
   if (!link_) delivered();
@@ -315,6 +322,7 @@ void AppleWatch::when_ended(ExitSink sink) {
 
 void AppleWatch::delivered() {
   delivered_ = true;
+  crash_point("apple.exit.delivered");
   for (const auto& done : std::exchange(when_delivered_, {})) done();
 }
 
@@ -341,6 +349,7 @@ void AppleWatch::deliver_to(const LogPaths& paths) {
                 if (!result || result->status != ExitStatus{Exited{0}}) return self->delivered();
                 if (!self->link_) self->connect();
               });
+  crash_point("apple.deliver.spawned");
 }
 
 void AppleWatch::dismiss() {

@@ -176,6 +176,8 @@ CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
   out.cpu = directory("cpu");
   out.cpuacct = directory("cpuacct");
   out.memory = directory("memory");
+  out.blkio = directory("blkio");
+  out.pids = directory("pids");
   if (out.cpuacct.empty() && out.memory.empty()) out.unified = directory("");
   return out;
 }
@@ -197,10 +199,9 @@ namespace {
 
 // Where each path is in ContainerRef::state.
 constexpr std::pair<const char*, std::string CgroupFiles::*> kSavedPaths[] = {
-    {"cgroup_unified", &CgroupFiles::unified},
-    {"cgroup_cpu", &CgroupFiles::cpu},
-    {"cgroup_cpuacct", &CgroupFiles::cpuacct},
-    {"cgroup_memory", &CgroupFiles::memory}};
+    {"cgroup_unified", &CgroupFiles::unified}, {"cgroup_cpu", &CgroupFiles::cpu},
+    {"cgroup_cpuacct", &CgroupFiles::cpuacct}, {"cgroup_memory", &CgroupFiles::memory},
+    {"cgroup_blkio", &CgroupFiles::blkio},     {"cgroup_pids", &CgroupFiles::pids}};
 
 }  // namespace
 

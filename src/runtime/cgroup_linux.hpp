@@ -35,6 +35,8 @@ struct CgroupFiles {
   std::string cpu;
   std::string cpuacct;
   std::string memory;
+  std::string blkio = {};
+  std::string pids = {};
 };
 
 CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,

@@ -125,6 +125,14 @@ struct UsageReading {
   Expected<UsageSample> sample;
 };
 
+// One run of the engine's CLI that has ended.
+struct EngineCall {
+  std::string name;          // "run", "image inspect"
+  std::string_view outcome;  // "ok", "failed" (it said so), "no_answer" (time-out, could not run)
+  std::chrono::nanoseconds took{};
+};
+using CallSink = std::function<void(const EngineCall&)>;
+
 class ContainerRuntime {
  public:
   ContainerRuntime() = default;
@@ -143,6 +151,10 @@ class ContainerRuntime {
   // probe's answer no longer holds: a call failed for want of the engine, its executable came or
   // went. Cheap to watch; replaces an earlier callback.
   virtual void on_doubt(std::function<void()> doubt) = 0;
+
+  // `sink` is told of every call of the engine's CLI from here on, on the loop thread; it replaces
+  // an earlier one. Commands in containers are not counted: they last as long as they please.
+  virtual void on_call(CallSink /*sink*/) {}
 
   // Everything in the job that this engine or this node's policy refuses, all at once
   // (kInvalidConfig, kUnsupported). Looks at host paths, starts nothing.

@@ -20,6 +20,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/uv_handle.hpp"
 
 namespace ndc::runtime {
@@ -161,6 +162,7 @@ class Mover : public std::enable_shared_from_this<Mover> {
     sink_ = std::move(fifo);
     readable_.close();
     room_.close();
+    crash_point("log.bridge.opened");
     move();
   }
 
@@ -186,6 +188,7 @@ class Mover : public std::enable_shared_from_this<Mover> {
     sink_.reset();
     pipe_.reset();
     backlog_.clear();
+    crash_point("log.bridge.stopped");
     if (const auto drained = std::exchange(drained_, nullptr)) drained();
   }
 
@@ -196,6 +199,7 @@ class Mover : public std::enable_shared_from_this<Mover> {
       const int source = backlog_.empty() ? pipe_.get() : backlog_.front().get();
       const ssize_t moved =
           ::splice(source, nullptr, sink_.get(), nullptr, kMove, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      if (moved > 0) crash_point("log.bridge.moved");
       if (moved > 0) continue;
       if (moved < 0 && errno == EINTR) continue;
       if (moved < 0 && errno != EAGAIN) {

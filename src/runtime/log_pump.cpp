@@ -12,6 +12,8 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/crash_point.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -154,6 +156,7 @@ bool LogPump::read_chunk() {
   written_ = std::min(std::exchange(skip_, 0), chunk_.text.size());
   next_record_ = 0;
   advance(0);
+  crash_point("log.pump.read");
   return true;
 }
 
@@ -178,6 +181,7 @@ bool LogPump::write_chunk() {
         ::write(sink_->get(), chunk_.text.data() + written_, chunk_.text.size() - written_);
     if (count > 0) {
       advance(static_cast<std::size_t>(count));
+      crash_point("log.pump.saved");
     } else if (count < 0 && errno == EINTR) {
       continue;
     } else if (count < 0 && errno == EAGAIN) {

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "runtime/crash_point.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -58,7 +60,9 @@ bool Channel::read_source(std::int64_t now) {
   slow_read_ = now;
   const auto count = static_cast<std::size_t>(size);
   remember(buffer, count);
+  crash_point("monitor.log.read");
   const std::size_t written = spool_.pending() == 0 ? write_now(buffer, count) : 0;
+  crash_point("monitor.log.written");
   std::size_t kept = written;
   while (kept < count && !spool_.append(buffer + kept, count - kept)) {
     // The disk takes nothing: wait for the collector, byte by byte if need be. The workload waits
@@ -67,6 +71,7 @@ bool Channel::read_source(std::int64_t now) {
     ::nanosleep(&pause, nullptr);
     if (spool_.pending() == 0) kept += write_now(buffer + kept, count - kept);
   }
+  if (written < count) crash_point("monitor.log.spooled");
   return true;
 }
 
@@ -86,6 +91,7 @@ void Channel::write_sink(std::int64_t now) {
   if (now - checked_ >= kSinkCheck) tick(now);
   const std::size_t size = spool_.peek(buffer, sizeof buffer);
   if (size > 0) spool_.consume(write_now(buffer, size));
+  crash_point("monitor.log.unspooled");
 }
 
 // Read-write, so that it opens without a reader and never breaks. Only a FIFO or /dev/null: the
@@ -135,6 +141,7 @@ void Channel::take_back() {
     size += static_cast<std::size_t>(got);
   }
   if (size > 0) spool_.prepend(held, size);
+  if (size > 0) crash_point("monitor.log.taken_back");
 }
 
 void Channel::remember(const char* bytes, std::size_t size) {

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
 
@@ -53,10 +54,14 @@ bool write_exit_record(const char* directory, const ExitRecord& record) {
                                  kKinds[static_cast<int>(record.kind)], record.value,
                                  static_cast<long long>(record.at_ms), record.stderr_tail.size());
   if (!write_all(file.get(), head, static_cast<std::size_t>(size)) ||
-      !write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size()) ||
-      ::fsync(file.get()) != 0 || ::rename(path.c_str(), final_path.c_str()) != 0) {
+      !write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size())) {
     return false;
   }
+  crash_point("monitor.exit.written");
+  if (::fsync(file.get()) != 0) return false;
+  crash_point("monitor.exit.synced");
+  if (::rename(path.c_str(), final_path.c_str()) != 0) return false;
+  crash_point("monitor.exit.renamed");
   const UniqueFd parent{::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   return parent && ::fsync(parent.get()) == 0;
 }

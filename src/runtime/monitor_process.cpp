@@ -19,6 +19,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/monitor_channel.hpp"
 #include "runtime/monitor_files.hpp"
 #include "runtime/unique_fd.hpp"
@@ -52,8 +53,6 @@ struct Client {
 };
 
 char tail[kTail];
-char spool_out[1024];
-char spool_err[1024];
 int child_signal[2] = {-1, -1};
 
 void on_child(int) {
@@ -140,8 +139,8 @@ class Monitor {
       : arguments_{arguments},
         lock_{lock},
         listener_{listener},
-        out_{arguments.out, spool_out, arguments.limit},
-        err_{arguments.err, spool_err, arguments.limit} {}
+        out_{arguments.out, kMonitorSpoolOut, arguments.limit},
+        err_{arguments.err, kMonitorSpoolErr, arguments.limit} {}
 
   int run();
 
@@ -221,7 +220,7 @@ void Monitor::become_cli(int out, int err, const char* terminal, int report) {
   ::signal(SIGCHLD, SIG_DFL);
   ::signal(SIGPIPE, SIG_DFL);  // the CLI's bearing depends on it
   ::setsid();
-  bool ok = true;
+  bool ok = ::chdir("/") == 0;
   if (terminal != nullptr) {
     // Opened for each: the CLI makes its stdin non-blocking, which must not reach its stdout.
     for (int fd = 0; fd < 3 && ok; ++fd) {
@@ -266,6 +265,7 @@ bool Monitor::start_cli() {
     errno = error;
     return false;
   }
+  crash_point("monitor.start.spawned");
   if (arguments_.tty) {
     out_.set_source(UniqueFd{::fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3)});
   } else {
@@ -282,7 +282,9 @@ void Monitor::reap() {
   int status = 0;
   if (cli_ <= 0 || ::waitpid(cli_, &status, WNOHANG) != cli_) return;
   cli_ = 0;
+  crash_point("monitor.exit.reaped");
   drain_sources(monotonic_ms());
+  crash_point("monitor.exit.drained");
   if (WIFSIGNALED(status)) {
     record(ExitRecord::Kind::kSignalled, WTERMSIG(status));
   } else {
@@ -313,14 +315,16 @@ void Monitor::record(ExitRecord::Kind kind, int value) {
   out.value = value;
   out.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
   out.stderr_tail.assign(tail, err_.tail_size());
-  // A full disk may have room again later; without the record the status would be lost.
-  while (!write_exit_record(arguments_.directory, out) && !quit_) {
+  // A full disk may have room again later; without the record the status would be lost. A removed
+  // directory (ENOENT) means that nobody asks for it any more.
+  while (!write_exit_record(".", out) && errno != ENOENT && !quit_) {
     timespec pause{1, 0};
     ::nanosleep(&pause, nullptr);
   }
   exited_ = true;
   progress_at_ = monotonic_ms();
   say_all("exit\n");
+  crash_point("monitor.exit.said");
 }
 
 // --- the plugin
@@ -422,6 +426,7 @@ bool Monitor::may_end(std::int64_t now) {
   if (out_.delivered() && err_.delivered()) {
     if (!said_delivered_) say_all("delivered\n");
     said_delivered_ = true;
+    crash_point("monitor.end.delivered");
     return true;
   }
   if (now - progress_at_ < kDeliverPatience) return false;
@@ -474,22 +479,29 @@ int Monitor::run() {
   out_.restore();
   err_.restore();
   progress_at_ = monotonic_ms();
+  // Before there is anything to write: when the plugin dies, its ends of the FIFOs close, and a log
+  // collector that sees no writer ends for good.
+  out_.tick(progress_at_);
+  err_.tick(progress_at_);
   if (arguments_.deliver) {
     exited_ = true;
-    out_.tick(progress_at_);
-    err_.tick(progress_at_);
   } else if (!start_cli()) {
     record(ExitRecord::Kind::kNotSpawned, errno);
   }
   while (step()) {
   }
-  ::unlink(arguments_.socket);
+  // A successor for the same name has made both anew.
+  struct stat lock {};
+  if (::fstat(lock_.get(), &lock) == 0 && lock.st_nlink > 0) ::unlink(arguments_.socket);
+  crash_point("monitor.end.unlinked");
   return 0;
 }
 
-void detach_from_caller() {
+// It stays in its directory: once that is removed, and made anew for the next start of the same
+// name, nothing that this monitor still writes can get there.
+void detach_from_caller(const char* directory) {
   ::setsid();
-  if (::chdir("/") != 0) ::_exit(1);
+  if (::chdir(directory) != 0) ::_exit(1);
   const int null = ::open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
   if (null > 2) ::close(null);
@@ -506,12 +518,12 @@ int monitor_main(int argc, char** argv) {
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
-  ::snprintf(spool_out, sizeof spool_out, "%s/%s", arguments.directory, kMonitorSpoolOut);
-  ::snprintf(spool_err, sizeof spool_err, "%s/%s", arguments.directory, kMonitorSpoolErr);
   const int lock = take_lock(arguments);
   if (lock < 0) return complain("lock", arguments.directory);
+  crash_point("monitor.start.locked");
   const int listener = listen_on(arguments.socket);
   if (listener < 0) return complain("listen on", arguments.socket);
+  crash_point("monitor.start.listening");
   if (::pipe(child_signal) != 0) return complain("make", "a pipe");
   for (const int fd : child_signal) {
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -523,8 +535,10 @@ int monitor_main(int argc, char** argv) {
   ::sigaction(SIGCHLD, &action, nullptr);
   const pid_t child = ::fork();
   if (child < 0) return complain("start", "the monitor");
+  if (child > 0) crash_point("monitor.start.forked");
   if (child > 0) return name_holder(lock, child) ? 0 : complain("write", "the lock");
-  detach_from_caller();
+  detach_from_caller(arguments.directory);
+  crash_point("monitor.start.detached");
   Monitor monitor{arguments, lock, listener};
   ::_exit(monitor.run());
 }

@@ -173,7 +173,9 @@ Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const
       errors.push_back(std::move(source.error()));
       continue;
     }
-    mounts.push_back({std::move(*source), volume.target, volume.options});
+    // Where any path is allowed, there is nothing to be gained by leading it elsewhere.
+    const bool restricted = !policy.enabled || !policy.allowed_paths.empty();
+    mounts.push_back({std::move(*source), volume.target, volume.options, restricted});
   }
   if (!errors.empty()) return fail(combine("prepare volumes of task", spec.name, errors));
   return mounts;

@@ -18,6 +18,8 @@ struct ContainerMount {
   std::string source;  // absolute host path, or the name of a volume
   std::string target;
   std::vector<std::string> options;  // of `podman run --volume`
+  // The source was found to be within a policy, and may be a link to elsewhere a moment later.
+  bool guarded = false;
   bool operator==(const ContainerMount&) const = default;
 };
 

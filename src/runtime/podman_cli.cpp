@@ -72,10 +72,12 @@ void PodmanCli::next() {
     Waiting first = std::move(waiting_.front());
     waiting_.pop_front();
     ++running_;
+    auto timed_done = timed(first.command.argv, call_sink_, std::move(first.done));
     run_command(
         loop_, std::move(first.command),
-        [self = shared_from_this(), done = std::move(first.done)](Expected<CommandResult> result) {
+        [self = shared_from_this(), done = std::move(timed_done)](Expected<CommandResult> result) {
           --self->running_;
+          self->judge(result);
           done(std::move(result));
           self->next();
         });
@@ -83,10 +85,11 @@ void PodmanCli::next() {
 }
 
 void PodmanCli::run_aside(Command command, std::function<void(Expected<CommandResult>)> done) {
-  run_command(loop_, std::move(command), std::move(done));
+  auto timed_done = timed(command.argv, call_sink_, std::move(done));
+  run_command(loop_, std::move(command), std::move(timed_done));
 }
 
-void PodmanCli::finished(const Expected<CommandResult>& result) const {
+void PodmanCli::judge(const Expected<CommandResult>& result) const {
   if (!doubt_) return;
   if (!result || !std::holds_alternative<Exited>(result->status)) doubt_();
 }

@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/error.hpp"
 #include "model/plugin_config.hpp"
+#include "runtime/engine_call.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/process.hpp"
 
@@ -34,6 +36,9 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   // is set, when the executable comes, goes or changes. Loop thread only.
   void on_doubt(std::function<void()> doubt);
 
+  // ContainerRuntime::on_call(). Loop thread only.
+  void on_call(CallSink sink) { call_sink_ = std::move(sink); }
+
   // run(), and an exit code other than 0 is an error too: podman_error() with `what` and `on`.
   void run_ok(std::vector<std::string> arguments, std::string what, std::string on,
               std::function<void(Expected<std::string>)> done);
@@ -44,7 +49,7 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
     std::function<void(Expected<CommandResult>)> done;
   };
   void next();
-  void finished(const Expected<CommandResult>& result) const;
+  void judge(const Expected<CommandResult>& result) const;
   void look_at_program();
 
   EventLoop& loop_;
@@ -54,6 +59,7 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   std::deque<Waiting> waiting_;
   int running_ = 0;
   std::function<void()> doubt_;
+  CallSink call_sink_;
   std::string program_seen_;  // what was last to be seen of the executable
   std::shared_ptr<EventLoop::Timer> look_;
 };

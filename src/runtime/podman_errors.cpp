@@ -159,6 +159,10 @@ bool says_name_in_use(std::string_view err) { return contains(err, "name is alre
 
 bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }
 
+bool says_stopped_meanwhile(std::string_view err) {
+  return contains(err, "container state improper: stopped");
+}
+
 Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {
   Error error{

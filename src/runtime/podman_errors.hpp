@@ -19,6 +19,8 @@ bool says_no_such_image(std::string_view err);
 bool says_name_in_use(std::string_view err);
 // Others share its network.
 bool says_has_dependents(std::string_view err);
+// It was about to kill it and found that it has ended, which it notes: the same again succeeds.
+bool says_stopped_meanwhile(std::string_view err);
 
 // The line that says why: the last "Error: …", else the last line. At most 600 bytes.
 std::string podman_reason(std::string_view err);

@@ -6,6 +6,7 @@
 
 #include "model/duration.hpp"
 #include "runtime/anonymous_file.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_authfile.hpp"
 #include "runtime/podman_errors.hpp"
@@ -125,12 +126,14 @@ void PodmanImages::pull(PullRequest request, Done<Image> done) {
     if (!ok(*result)) {
       return done(fail(podman_error(kPull, image.reference, result->status, result->err)));
     }
+    crash_point("podman.pull.pulled");
     self->require(
         image,
         {ErrorCode::kRuntimeUnavailable, kPull, image.reference, "it was pulled, but is not there",
          image.platform ? "check that the image exists for " + *image.platform : "try again"},
         done);
   });
+  crash_point("podman.pull.spawned");
 }
 
 void PodmanImages::load(LoadRequest request, Done<Image> done) {

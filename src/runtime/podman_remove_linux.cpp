@@ -4,6 +4,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/crash_point.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_peer_linux.hpp"
@@ -17,6 +18,7 @@ struct Removal : std::enable_shared_from_this<Removal> {
   ContainerRef container;
   Done<void> done;
   bool again = false;
+  bool stopped_meanwhile = false;
 
   void run() {
     cli->run(
@@ -24,6 +26,7 @@ struct Removal : std::enable_shared_from_this<Removal> {
         [self = shared_from_this()](Expected<CommandResult> result) {
           self->ended(std::move(result));
         });
+    crash_point("podman.remove.spawned");
   }
 
   void ended(Expected<CommandResult> result) {
@@ -31,11 +34,16 @@ struct Removal : std::enable_shared_from_this<Removal> {
     if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
     const bool removed = result->status == ExitStatus{Exited{0}};
     const bool shared = !removed && says_has_dependents(result->err);
+    // So it is where conmon was killed: nobody told podman of the end.
+    const bool stopped = !removed && says_stopped_meanwhile(result->err);
+    if (stopped && !std::exchange(stopped_meanwhile, true)) return run();
     if (!removed && !shared) {
       Error error = podman_error(what, container.name, result->status, result->err);
       if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
     }
+    crash_point("podman.remove.removed");
     PodmanFiles{state_dir, container.name}.remove();
+    crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.
     if (shared && !std::exchange(again, true)) return run();
     if (shared) spdlog::info("container {} is kept: others share its network", container.name);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -16,6 +17,8 @@
 #include "model/operator_policy.hpp"
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
+#include "runtime/io_usage_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_argv.hpp"
@@ -88,7 +91,8 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
       images_{std::make_shared<PodmanImages>(cli_)},
       exits_{std::make_shared<ExitWatch>(*loop_)},
       fifos_{make_appearance_watch(*loop_)},
-      state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir} {}
+      state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir},
+      leftovers_{state_dir_} {}
 
 // --- the node ---------------------------------------------------------------------------------
 
@@ -137,6 +141,10 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
 void PodmanRuntime::on_doubt(std::function<void()> doubt) {
   loop_->post(
       [cli = cli_, doubt = std::move(doubt)]() mutable { cli->on_doubt(std::move(doubt)); });
+}
+
+void PodmanRuntime::on_call(CallSink sink) {
+  loop_->post([cli = cli_, sink = std::move(sink)]() mutable { cli->on_call(std::move(sink)); });
 }
 
 void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
@@ -203,6 +211,7 @@ void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedCon
       if (conmon.pid > 0) return self->follow(container, conmon, exited);
       self->ask_exit({container, std::nullopt, exited, 0});
     };
+    self->leftovers_.claim(request.container_name);
     std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
                                   std::move(request), std::move(started))
         ->begin();
@@ -215,11 +224,14 @@ void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attache
     if (auto valid = check_ref(container, "find container again"); !valid) {
       return done(fail(std::move(valid.error())));
     }
+    self->leftovers_.claim(container.name);
     const Conmon conmon = Conmon::from(container);
     if (conmon.pid > 0 && conmon.alive()) {
+      crash_point("podman.attach.found");
       done(Attached{StillRunning{}});
       return self->follow(container, conmon, std::move(exited));
     }
+    crash_point("podman.attach.inspecting");
     self->inspect(container, [self, container, exited = std::move(exited),
                               done = std::move(done)](Expected<CommandResult> result) mutable {
       self->attached(container, std::move(exited), std::move(result), done);
@@ -234,6 +246,7 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   if (!ok(*result)) {
     Error error = podman_error(what, container.name, result->status, result->err);
     if (says_no_such_container(result->err)) error.code = ErrorCode::kContainerGone;
+    leftovers_.disclaim(container.name);
     return done(fail(std::move(error)));
   }
   const auto found = parse_container(result->out);
@@ -267,6 +280,7 @@ void PodmanRuntime::inspect(const ContainerRef& container,
 void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
   exits_->watch(conmon, [self = shared_from_this(), container,
                          exited = std::move(exited)](std::optional<int> code) {
+    crash_point("podman.exit.seen");
     if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
     // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). conmon does,
     // and the cgroup is still there: podman removes it when conmon ends.
@@ -289,8 +303,10 @@ void PodmanRuntime::ask_exit(Question question) {
   const ContainerRef container = question.container;
   inspect(container, [self = shared_from_this(),
                       question = std::move(question)](Expected<CommandResult> result) mutable {
+    crash_point("podman.exit.answered");
     self->exit_answered(std::move(question), std::move(result));
   });
+  crash_point("podman.exit.asked");
 }
 
 void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> result) {
@@ -386,28 +402,36 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
 }
 
 void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
-  loop_->post([cli = cli_, done = std::move(done)]() mutable {
-    cli->run_ok({"ps", "--all", "--no-trunc", "--format=json",
-                 std::string{"--filter=label="} + kLabelTaskId},
-                "list containers", {}, [done = std::move(done)](Expected<std::string> result) {
-                  auto listed = std::move(result).and_then(
-                      [](const std::string& text) { return parse_list(text); });
-                  if (!listed) return done(fail(std::move(listed.error())));
-                  std::vector<FoundContainer> out;
-                  for (PodmanListed& entry : *listed) {
-                    out.push_back({{std::move(entry.name), std::move(entry.id), {}},
-                                   std::move(entry.labels),
-                                   entry.running,
-                                   entry.created_at});
-                  }
-                  done(std::move(out));
-                });
+  loop_->post([self = shared_from_this(), cli = cli_, done = std::move(done)]() mutable {
+    cli->run_ok(
+        {"ps", "--all", "--no-trunc", "--format=json",
+         std::string{"--filter=label="} + kLabelTaskId},
+        "list containers", {}, [self, done = std::move(done)](Expected<std::string> result) {
+          auto listed =
+              std::move(result).and_then([](const std::string& text) { return parse_list(text); });
+          if (!listed) return done(fail(std::move(listed.error())));
+          std::vector<FoundContainer> out;
+          std::set<std::string> names;
+          for (const PodmanListed& entry : *listed) names.insert(entry.name);
+          for (const std::string& name : self->leftovers_.look(names)) {
+            spdlog::info("removing the files of {}, whose container is gone", name);
+            PodmanFiles{self->state_dir_, name}.remove();
+          }
+          for (PodmanListed& entry : *listed) {
+            out.push_back({{std::move(entry.name), std::move(entry.id), {}},
+                           std::move(entry.labels),
+                           entry.running,
+                           entry.created_at});
+          }
+          done(std::move(out));
+        });
   });
 }
 
 void PodmanRuntime::sample(std::vector<ContainerRef> containers,
                            std::function<void(std::vector<UsageReading>)> done) {
-  loop_->post([containers = std::move(containers), done = std::move(done)]() mutable {
+  const bool for_metrics = !config_.metrics_address.empty();
+  loop_->post([containers = std::move(containers), for_metrics, done = std::move(done)]() mutable {
     std::vector<UsageReading> readings;
     readings.reserve(containers.size());
     for (ContainerRef& container : containers) {
@@ -415,6 +439,7 @@ void PodmanRuntime::sample(std::vector<ContainerRef> containers,
       auto files =
           saved ? Expected<CgroupFiles>{*saved} : find_cgroup(init_pid(container), container.id);
       auto usage = files ? read_usage(*files) : Expected<UsageSample>{fail(files.error())};
+      if (usage && for_metrics) read_io_usage(*files, init_pid(container), container.id, *usage);
       readings.push_back({std::move(container), std::move(usage)});
     }
     done(std::move(readings));

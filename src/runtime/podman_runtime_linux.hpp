@@ -14,6 +14,7 @@
 #include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 
@@ -27,6 +28,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::string_view name() const override { return "podman"; }
   void probe(std::function<void(Fingerprint)> done) override;
   void on_doubt(std::function<void()> doubt) override;
+  void on_call(CallSink sink) override;
   void check(std::shared_ptr<const TaskSpec> spec, std::shared_ptr<const TaskConfig> config,
              Done<void> done) override;
   void find_image(ImageQuery image, Done<std::optional<Image>> done) override;
@@ -72,6 +74,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<ExitWatch> exits_;
   std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
+  StateLeftovers leftovers_;
 };
 
 }  // namespace ndc::runtime

@@ -6,7 +6,9 @@
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/crash_point.hpp"
 #include "runtime/log_route.hpp"
+#include "runtime/mount_guard_linux.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/netns_linux.hpp"
 #include "runtime/podman_errors.hpp"
@@ -64,7 +66,8 @@ void PodmanStart::begin() {
   wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
-  wanted.mounts = std::move(*mounts);
+  mounts_ = std::move(*mounts);
+  wanted.mounts = mounts_;
   wanted.pid_file = files_.pid_file();
   wanted.conmon_pid_file = files_.conmon_pid_file();
   wanted.log_file = files_.log_file();
@@ -109,8 +112,12 @@ Expected<Command> PodmanStart::command(const std::string& verb,
 
 void PodmanStart::launch() {
   if (auto made = files_.make(); !made) return answer(std::move(made.error()));
+  auto guard = guard_mounts(mounts_, files_.directory());
+  if (!guard) return answer(std::move(guard.error()));
+  crash_point("podman.start.prepared");
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
+  run->argv.insert(run->argv.begin() + 1, guard->begin(), guard->end());
   // conmon, which inherits it, notes an OOM kill in its working directory, and podman 4.3 looks
   // elsewhere.
   run->directory = files_.directory();
@@ -139,6 +146,7 @@ void PodmanStart::launch() {
   cli_->run(std::move(*run), [self = shared_from_this()](Expected<CommandResult> result) {
     self->launched(std::move(result));
   });
+  crash_point("podman.start.spawned");
 }
 
 void PodmanStart::launched(Expected<CommandResult> result) {
@@ -150,11 +158,18 @@ void PodmanStart::launched(Expected<CommandResult> result) {
     broke_off_ = true;
     return diagnose(std::move(error));
   }
+  if (guard_refused(files_.directory())) {
+    Error error{ErrorCode::kInvalidConfig, kStartContainer, name,
+                "one of its volumes was led elsewhere while the container was prepared",
+                "see which task of the allocation replaces directories by links"};
+    return remove_and_answer(name, std::move(error));
+  }
   broke_off_ = !std::holds_alternative<Exited>(result->status);
   diagnose(podman_error(kStartContainer, name, result->status, result->err));
 }
 
 void PodmanStart::started() {
+  crash_point("podman.start.ran");
   const auto id = files_.id();
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
@@ -168,6 +183,7 @@ void PodmanStart::started() {
 }
 
 void PodmanStart::diagnose(Error first_error) {
+  crash_point("podman.start.diagnosing");
   cli_->run(
       cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
       [self = shared_from_this(),
@@ -213,6 +229,7 @@ void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
 
 void PodmanStart::replace(const std::string& id) {
   replaced_ = true;
+  crash_point("podman.start.replacing");
   // With it go the tasks that share its network: that network has ended, and Nomad starts them
   // again into the new one.
   cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
@@ -223,6 +240,7 @@ void PodmanStart::replace(const std::string& id) {
                    self->notes_.emplace_back(
                        "Ended the tasks that shared the network of this task's earlier attempt");
                  }
+                 crash_point("podman.start.replaced");
                  self->files_.remove();
                  self->launch();
                });
@@ -233,6 +251,7 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 }
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
+  crash_point("podman.start.second_look");
   const bool created = !existing_id.empty();
   Command look;
   if (created) {
@@ -269,6 +288,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
 }
 
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {
+  crash_point("podman.start.removing");
   cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
                "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
@@ -283,6 +303,7 @@ void PodmanStart::answer(Error error) {
     const std::string owner = port_owner(*taken);
     if (!owner.empty()) error.cause += " by " + owner;
   }
+  crash_point("podman.start.failed");
   files_.remove();
   done_(fail(std::move(error)));
 }

@@ -8,6 +8,8 @@
 
 #include "actors/driver_system.hpp"
 #include "actors/spawn.hpp"
+#include "runtime/faulty_runtime.hpp"
+#include "support/counted_metrics.hpp"
 #include "support/scripted_runtime.hpp"
 #include "support/testkit.hpp"
 
@@ -49,10 +51,13 @@ inline void prepare_caf() {
 
 struct Fixture {
   Fixture() {
+    act::inject_faults(kit.system(), messages);
+    driver = actors::spawn_driver(kit.system(), options());
     act::tell(driver, actors::WatchEvents{events});
     kit.run();
   }
   ~Fixture() {
+    act::inject_faults(kit.system(), nullptr);
     act::tell(driver, actors::Shutdown{});
     kit.run();
   }
@@ -146,13 +151,24 @@ struct Fixture {
   act::Testkit kit;
   std::shared_ptr<ScriptedRuntime> runtime = std::make_shared<ScriptedRuntime>();
   std::shared_ptr<Collected<TaskEvent>> events = std::make_shared<Collected<TaskEvent>>();
-  caf::actor driver = actors::spawn_driver(kit.system(), options());
+  std::shared_ptr<CountedMetrics> metrics = std::make_shared<CountedMetrics>();
+  bool serves = true;  // whether a metrics_address can be listened on
+  // What tests inject faults with.
+  std::shared_ptr<runtime::FaultyRuntime> faults =
+      std::make_shared<runtime::FaultyRuntime>(runtime);
+  std::shared_ptr<actors::MessageFaults> messages = std::make_shared<actors::MessageFaults>();
+  caf::actor driver;
 
  private:
   actors::DriverOptions options() {
     actors::DriverOptions options;
     options.make_runtime = [this](const PluginConfig&) {
-      return std::shared_ptr<runtime::ContainerRuntime>{runtime};
+      return std::shared_ptr<runtime::ContainerRuntime>{faults};
+    };
+    options.metrics = metrics;
+    options.serve_metrics = [this](const std::string&) -> Expected<void> {
+      if (serves) return {};
+      return fail({.code = ErrorCode::kInvalidConfig, .what = "listen for metrics"});
     };
     return options;
   }

@@ -1,6 +1,7 @@
 // Actors crash here; tasks, waiters and streams do not notice.
 
 #include "actors/fixture.hpp"
+#include "model/labels.hpp"
 #include "support/catch.hpp"
 
 namespace ndc::test {
@@ -12,7 +13,7 @@ TEST_CASE("a crashed task actor is restarted, finds its container and keeps its 
   Fixture f;
   f.run_task();
   auto waiter = f.wait();
-  f.runtime->throw_on_signal = true;
+  f.faults->raise({runtime::Call::kSignal});
   auto signalled = f.signal("SIGHUP");
   CHECK(signalled.dropped());
   CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
@@ -30,7 +31,7 @@ TEST_CASE("past the restart limit the task ends as unknown, never with an invent
   f.run_task();
   auto waiter = f.wait();
   for (int i = 0; i < 4; ++i) {
-    f.runtime->throw_on_signal = true;
+    f.faults->raise({runtime::Call::kSignal});
     f.signal("SIGHUP");
     if (f.runtime->attaches.empty()) break;
     ScriptedRuntime::answer(f.runtime->attaches,
@@ -39,6 +40,110 @@ TEST_CASE("past the restart limit the task ends as unknown, never with an invent
   }
   REQUIRE(waiter.arrived());
   CHECK(std::holds_alternative<UnknownExit>(waiter.value()->status));
+  CHECK(describe(*waiter.value()).find("failed too often") != std::string::npos);
+
+  // The container does not run on beside what Nomad starts next.
+  REQUIRE(f.runtime->lists.size() == 1);
+  runtime::FoundContainer found;
+  found.container = {"nomad-web-0a1b2c3d", "c0ffee", {}};
+  found.labels = {{kLabelTaskId, Fixture::spec().id}};
+  found.running = true;
+  ScriptedRuntime::answer(f.runtime->lists,
+                          Expected<std::vector<runtime::FoundContainer>>{{found}});
+  f.kit.run();
+  CHECK(f.runtime->count("remove nomad-web-0a1b2c3d") == 1);
+
+  // And Nomad's DestroyTask finds it gone, which is what it wants.
+  auto destroyed = f.destroy(true);
+  ScriptedRuntime::answer(
+      f.runtime->attaches,
+      Expected<runtime::Attached>{fail({.code = ErrorCode::kContainerGone, .what = "find"})});
+  f.kit.run();
+  REQUIRE(destroyed.arrived());
+  CHECK(destroyed.value().has_value());
+  CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
+}
+
+TEST_CASE("a start whose actor crashes each time is given up with the reason") {
+  Fixture f;
+  f.faults->raise({runtime::Call::kCheck, "", runtime::Calls::kAlways});
+  auto started = f.start(Fixture::spec());
+  REQUIRE(started.arrived());
+  CHECK(started.value().error().message().find("failed too often") != std::string::npos);
+  CHECK(f.faults->struck() == 4);  // once, and three restarts
+}
+
+TEST_CASE("a log forwarder that crashes each time fails the start instead of holding it") {
+  Fixture f;
+  f.faults->raise({runtime::Call::kOpenLogs, "", runtime::Calls::kAlways});
+  auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  REQUIRE(started.arrived());
+  CHECK(started.value().error().message().find("log forwarder") != std::string::npos);
+  CHECK(f.faults->struck() == 4);
+}
+
+TEST_CASE("a message that crashes the task actor is lost, its caller told, the others served") {
+  Fixture f;
+  f.run_task();
+  auto stream = std::make_shared<Collected<ResourceUsage>>();
+  act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, stream});
+  auto waiter = f.wait();
+  f.messages->crash_on({"task_actor", Fixture::spec().id, "SignalTask"});
+  CHECK(f.signal("SIGHUP").dropped());
+  CHECK(f.runtime->attaches.size() == 1);  // one restart, and the message does not come again
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  f.kit.run();
+  CHECK(f.runtime->count("open logs") == 2);
+  f.runtime->samples.clear();
+  f.kit.advance(2s, 100ms);
+  CHECK_FALSE(f.runtime->samples.empty());  // for the stream that was open before
+  CHECK_FALSE(stream->ended);
+  CHECK_FALSE(waiter.arrived());
+  CHECK(f.has_event("the task runs on"));
+}
+
+TEST_CASE("a crashed child restarts alone") {
+  Fixture f;
+  f.run_task();
+  const char* child = GENERATE("stats_actor", "log_forwarder_actor");
+  CHECK(f.messages->crash(child, Fixture::spec().id) == 1);
+  f.kit.run();
+  CHECK(f.has_event("Restarted the task's"));
+  CHECK(f.runtime->count("attach") == 0);
+  CHECK(f.messages->crash(child, Fixture::spec().id) == 1);  // the successor
+}
+
+TEST_CASE("the fourth failure within the window is one too many, a later one is not") {
+  actors::RestartBudget budget{3, 60s};
+  const actors::RestartBudget::Clock::time_point start{};
+  for (int i = 0; i < 3; ++i) CHECK(budget.spend(start + std::chrono::seconds{i}));
+  CHECK_FALSE(budget.spend(start + 59s));
+  CHECK(budget.spend(start + 180s));
+}
+
+TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
+  Fixture f;
+  f.run_task();
+  std::vector<Answer<Expected<void>>> open;
+  while (open.size() < 256) open.push_back(f.signal("SIGHUP"));
+  CHECK_FALSE(open.back().arrived());
+  const auto refused = f.signal("SIGHUP");
+  REQUIRE(refused.arrived());
+  CHECK(refused.value().error().message().find("too many calls") != std::string::npos);
+  CHECK(f.runtime->count("signal") == 256);
+  CHECK_FALSE(f.stop(5s).arrived());
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 15");
+  ScriptedRuntime::answer(f.runtime->signals, Expected<void>{});
+  CHECK_FALSE(f.signal("SIGHUP").arrived());  // there is room for one again
+  std::shared_ptr<Collected<ResourceUsage>> last;
+  for (int i = 0; i < 65; ++i) {
+    last = std::make_shared<Collected<ResourceUsage>>();
+    act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, last});
+  }
+  f.kit.run();
+  CHECK(last->error.has_value());
 }
 
 TEST_CASE("one task's crash does not touch another") {
@@ -48,7 +153,7 @@ TEST_CASE("one task's crash does not touch another") {
   f.run_task(other);
   const auto other_exit = f.runtime->exits.back();
   auto waiter = f.wait(other.id);
-  f.runtime->throw_on_signal = true;
+  f.faults->raise({runtime::Call::kSignal});
   f.signal("SIGHUP");
   CHECK(f.runtime->count("attach nomad-web-0a1b2c3d") == 1);
   CHECK(f.runtime->count("attach") == 1);

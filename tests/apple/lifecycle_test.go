@@ -77,7 +77,7 @@ func TestExecRunsInTheContainer(t *testing.T) {
 
 func TestAFailedStartSaysWhyAndLeavesNothing(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
-		task := nomadkit.NewTask(t, n.Plugin, fmt.Sprintf("image = %q\ncommand = \"/no/such/program\"", image))
+		task := nomadkit.NewTask(t, n.Plugin, "image = \"${image}\"\ncommand = \"/no/such/program\"")
 		_, _, err := n.StartTask(task.TaskConfig)
 		if err == nil || !strings.Contains(err.Error(), "executable") {
 			t.Errorf("StartTask: %v", err)
@@ -101,9 +101,9 @@ func TestAnIdleTaskCostsNoCalls(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		task := nomadkit.Run(t, n.Plugin, "echo up; sleep 60")
 		task.WaitLog(t, "stdout", "up\n")
-		before := n.calls("")
+		before := n.Calls("")
 		time.Sleep(1500 * time.Millisecond) // what must not happen has no event to wait for
-		if after := n.calls(""); after != before {
+		if after := n.Calls(""); after != before {
 			t.Errorf("%d calls while nothing happened", after-before)
 		}
 	})

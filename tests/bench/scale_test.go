@@ -65,25 +65,6 @@ func TestScale(t *testing.T) {
 	f.stop(t)
 }
 
-// each calls `do` for all tasks at once and returns the errors.
-func each(tasks []*nomadkit.Task, do func(*nomadkit.Task) error) (failures []error) {
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	for _, task := range tasks {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			if err := do(task); err != nil {
-				mu.Lock()
-				failures = append(failures, err)
-				mu.Unlock()
-			}
-		}()
-	}
-	wait.Wait()
-	return failures
-}
-
 func (f *fleet) podmanCalls() []string {
 	data, _ := os.ReadFile(f.calls)
 	return strings.Fields(string(data))
@@ -97,7 +78,7 @@ func (f *fleet) grow(t *testing.T, size int) {
 	}
 	before := len(f.podmanCalls())
 	start := time.Now()
-	failures := each(fresh, func(task *nomadkit.Task) error {
+	failures := nomadkit.Together(fresh, func(task *nomadkit.Task) error {
 		handle, _, err := f.p.StartTask(task.TaskConfig)
 		task.Handle = handle
 		return err
@@ -179,7 +160,7 @@ func (f *fleet) recover(t *testing.T, size int) {
 		start := time.Now()
 		f.p = nomadkit.StartPluginIn(t, f.stateDir, f.config)
 		ready := time.Now()
-		failures := each(f.tasks, func(task *nomadkit.Task) error { return f.p.RecoverTask(task.RecoveredHandle()) })
+		failures := nomadkit.Together(f.tasks, func(task *nomadkit.Task) error { return f.p.RecoverTask(task.RecoveredHandle()) })
 		end := time.Now()
 		if len(failures) > 0 {
 			t.Fatalf("%d of %d recoveries failed: %v", len(failures), size, failures[0])
@@ -202,7 +183,7 @@ func (f *fleet) stop(t *testing.T) {
 	size, failed := len(f.tasks), 0
 	// What the task itself knows is the plugin that started it, and that one is dead.
 	start := time.Now()
-	failures := each(f.tasks, func(task *nomadkit.Task) error {
+	failures := nomadkit.Together(f.tasks, func(task *nomadkit.Task) error {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		answer, err := f.p.WaitTask(ctx, task.ID)
@@ -228,7 +209,7 @@ func (f *fleet) stop(t *testing.T) {
 		t.Logf("stop: %v", err)
 	}
 	start = time.Now()
-	failures = each(f.tasks, func(task *nomadkit.Task) error { return f.p.DestroyTask(task.ID, true) })
+	failures = nomadkit.Together(f.tasks, func(task *nomadkit.Task) error { return f.p.DestroyTask(task.ID, true) })
 	destroyed := time.Since(start)
 	failed += len(failures)
 	for _, err := range failures {

@@ -55,7 +55,7 @@ const pluginConfig = `
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	tools := t.TempDir()
-	agent, err := nomadkit.NewAgent(fmt.Sprintf(pluginConfig, tools))
+	agent, err := nomadkit.NewAgent(nomadkit.PodmanKind, fmt.Sprintf(pluginConfig, tools))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func (w *world) nothingLeft() {
 
 func (w *world) left() []string {
 	var left []string
-	for _, container := range w.agent.Containers() {
+	for _, container := range nomadkit.PodmanContainersOf(w.agent.Dir) {
 		left = append(left, "container "+container)
 	}
 	for _, file := range nomadkit.FilesIn(w.state()) {

@@ -264,11 +264,12 @@ TEST_CASE("network modes") {
   CHECK(has(job.options(), "--network=default,mac=02:00:00:00:00:01"));
   job.config.mac_address.reset();
   job.config.network_mode = {NetworkMode::Kind::kTask, "web-1"};
-  job.request.peer = ApplePeer{"10.1.0.2", {"default"}};
+  job.request.peer = ApplePeer{"10.1.0.2", "web.example", {"default"}};
   auto out = job.build();
   REQUIRE(out);
   CHECK(has(out->options, "--network=default"));
   CHECK(contains(out->environment.file, "NOMAD_PEER_IP_WEB_1=10.1.0.2\n"));
+  CHECK(contains(out->environment.file, "NOMAD_PEER_HOST_WEB_1=web.example\n"));
   CHECK(contains(out->notes.at(0), "127.0.0.1 is not shared"));
 }
 

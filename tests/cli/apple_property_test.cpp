@@ -122,7 +122,7 @@ struct RandomTask {
     if (config.network_mode.kind == Kind::kNamed) config.network_mode.name = g.word();
     if (config.network_mode.kind == Kind::kTask) {
       config.network_mode.name = "other-task";
-      request.peer = ApplePeer{"192.168.64.9", {"default"}};
+      request.peer = ApplePeer{"192.168.64.9", "", {"default"}};
       if (g.chance(30)) request.peer->networks.emplace_back("backend");
     }
     for (int i = g.number(0, 4); i > 0; --i) {

@@ -43,7 +43,8 @@ struct Node {
     config.state_dir = directory / "state";
     config.command_timeout = 2s;
     std::filesystem::create_directories(directory / "cli/faults/state");
-    for (const char* path : {"alloc/alloc", "alloc/main/local", "alloc/main/secrets"}) {
+    for (const char* path : {"alloc/alloc", "alloc/main/local", "alloc/main/secrets",
+                             "alloc/side/local", "alloc/side/secrets"}) {
       std::filesystem::create_directories(directory / path);
     }
     spec->name = "main";
@@ -181,7 +182,13 @@ TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the 
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
   while (!read_exit_record(node.files())) std::this_thread::sleep_for(10ms);
-  std::this_thread::sleep_for(500ms);
+  // Asked in vain, and asked again.
+  const int before = node.calls("list");
+  const auto deadline = std::chrono::steady_clock::now() + kLong;
+  while (node.calls("list") < before + 2 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(10ms);
+  }
+  REQUIRE(node.calls("list") >= before + 2);
   CHECK(!exited.is_set());
   node.fault("list", "");
   CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
@@ -350,4 +357,71 @@ TEST_CASE("statistics of many containers are one call, and missing ones are erro
   CHECK(!readings[1].sample);
   CHECK(node.calls("stats") == before + 1);
   CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a task finds the other one whose network it joins, also if that starts later") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    node.config.command_timeout = 20s;
+    node.restart();
+    const Awaited<TaskExit> side_exited;
+    const Awaited<Expected<StartedContainer>> side;
+    auto spec = std::make_shared<TaskSpec>(*node.spec);
+    spec->name = "side";
+    spec->id = spec->alloc_id + "/side/12345678";
+    auto config = std::make_shared<TaskConfig>();
+    config->image = "demo:1";
+    config->command = "/bin/sh";
+    config->args = {"-c", "[ -n \"$NOMAD_PEER_IP_MAIN\" ] && exit 7"};
+    config->network_mode = {NetworkMode::Kind::kTask, "main"};
+    StartRequest request;
+    request.spec = spec;
+    request.config = config;
+    request.image = {"demo:1", "sha256:0", std::nullopt};
+    request.container_name = "nomad-side-0a1b2c3d";
+    request.labels = {{"nomad.task_id", spec->id}, {"nomad.alloc_id", spec->alloc_id}};
+    node.runtime->start(
+        request, [side_exited](TaskExit exit) { side_exited.set(std::move(exit)); },
+        [side](Expected<StartedContainer> result) { side.set(std::move(result)); });
+    const Awaited<TaskExit> exited;
+    const auto main = node.start("sleep 30", exited);
+    REQUIRE(main);
+    const auto started = side.get(kLong);
+    INFO((started ? std::string{} : started.error().message()));
+    REQUIRE(started);
+    CHECK(side_exited.get(kLong).status == ExitStatus{Exited{7}});
+    REQUIRE(!started->notes.empty());
+    std::string notes;
+    for (const std::string& note : started->notes) notes += note + "\n";
+    CHECK(contains(notes, "127.0.0.1 is not shared"));
+    CHECK(contains(notes, "not private"));
+    CHECK(node.remove(started->container));
+    CHECK(node.remove(main->container));
+  }
+}
+
+TEST_CASE("the network of a task that never runs is waited for within bounds") {
+  Node node;
+  node.config.command_timeout = 300ms;
+  node.restart();
+  const Awaited<TaskExit> never;
+  const auto started = node.start("true", never, [](TaskConfig& c) {
+    c.network_mode = {NetworkMode::Kind::kTask, "db"};
+  });
+  REQUIRE(!started);
+  CHECK(started.error().code == ErrorCode::kTimeout);
+  CHECK(contains(started.error().message(), "\"db\""));
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
+TEST_CASE("a slow pull is not taken for one that stands still") {
+  Node node;
+  node.fault("image-pull", "slow 400");
+  PullRequest request;
+  request.image.reference = "demo:1";
+  request.timeout = 20s;
+  request.stall_timeout = 50ms;  // the CLI tells no progress by which to judge
+  const Awaited<Expected<Image>> result;
+  node.runtime->pull_image(request, [result](Expected<Image> got) { result.set(std::move(got)); });
+  CHECK(result.get(kLong));
 }

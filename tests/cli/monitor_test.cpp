@@ -215,6 +215,16 @@ TEST_CASE("an exit is told before the collector has everything, and delivery aft
   CHECK(f.ended());
 }
 
+TEST_CASE("a silent task's collector sees a writer when the plugin is gone") {
+  Fixture f;
+  const UniqueFd collector{::open(f.out.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  f.start("sleep 60");
+  f.out_end.reset();
+  char byte = 0;
+  // Without a writer it would be 0, the end, after which Nomad's collector reads no more.
+  CHECK(eventually([&] { return ::read(collector.get(), &byte, 1) == -1 && errno == EAGAIN; }));
+}
+
 TEST_CASE("what a collector does not take waits in the spool and comes in order") {
   Fixture f;
   const int lines = 100'000;  // ten times what a FIFO holds

@@ -15,7 +15,7 @@ var hooksSince = version.Must(version.NewVersion("2.0.4"))
 // The agent's log holds the plugin's.
 func TestTheAgentIsTheOneAskedForAndCallsTheHooksThatItKnows(t *testing.T) {
 	t.Parallel()
-	own := ownAgent(t)
+	own := ownAgent(t, anyAgent())
 	found := own.Version(t)
 	if wanted := os.Getenv("NDC_NOMAD"); wanted != "" {
 		must.Eq(t, wanted, found.String())

@@ -23,8 +23,9 @@ func patient(inside string) string {
 	return strings.Replace(BatchJob(inside), "attempts = 0", "attempts = 5\n interval = \"1m\"\n delay = \"100ms\"", 1)
 }
 
-func TestAJobRunsFromAPrivateRegistry(t *testing.T) {
+func TestAJobRunsFromAPrivateRegistryOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	r := StartRegistry(t, "someone", "s3cr3t")
 	agent.Trust(t, r)
 	name := Unique("ndc/app") + ":1"
@@ -44,8 +45,9 @@ func TestAJobRunsFromAPrivateRegistry(t *testing.T) {
 	must.StrContains(t, Events(alloc, "main"), "Pulled image "+image)
 }
 
-func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhile(t *testing.T) {
+func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhileOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	r := StartRegistry(t)
 	agent.Trust(t, r)
 	name := Unique("ndc/app") + ":1"

@@ -24,6 +24,18 @@ func driverInfo(t *testing.T, on *Agent) (*api.DriverInfo, *api.Node) {
 	return info, node
 }
 
+// waitNode waits until the servers know the node and its driver, however that is doing.
+func waitNode(t *testing.T, on *Agent) {
+	t.Helper()
+	Eventually(t, 60*time.Second, "a node", func() error {
+		nodes, _, err := on.API.Nodes().List(nil)
+		if err == nil && (len(nodes) != 1 || nodes[0].Drivers["container"] == nil) {
+			return fmt.Errorf("%d nodes", len(nodes))
+		}
+		return err
+	})
+}
+
 func waitDriver(t *testing.T, on *Agent, what string, good func(*api.DriverInfo) bool) *api.DriverInfo {
 	t.Helper()
 	var last *api.DriverInfo
@@ -51,27 +63,15 @@ func driverEvents(t *testing.T, on *Agent) []string {
 }
 
 // Podman is missing when the agent starts, comes, goes, and comes again.
-func TestTheNodeShowsHowPodmanIsDoing(t *testing.T) {
+func TestTheNodeShowsHowItsRuntimeIsDoingOnPodman(t *testing.T) {
 	t.Parallel()
+	like := onPodman(t)
 	dir := t.TempDir()
 	podman, off := filepath.Join(dir, "podman"), filepath.Join(dir, "off")
 	must.NoError(t, os.WriteFile(off, []byte("#!/bin/sh\nexec podman \"$@\"\n"), 0o755))
-	own, err := NewAgent(fmt.Sprintf("podman_path = %q", podman))
-	must.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the agent's log:\n%s", own.LogTail())
-		}
-		own.Remove()
-	})
+	own := newAgent(t, like, fmt.Sprintf("podman_path = %q", podman))
 	must.NoError(t, own.Exec())
-	Eventually(t, 60*time.Second, "a node", func() error {
-		nodes, _, err := own.API.Nodes().List(nil)
-		if err == nil && (len(nodes) != 1 || nodes[0].Drivers["container"] == nil) {
-			return fmt.Errorf("%d nodes", len(nodes))
-		}
-		return err
-	})
+	waitNode(t, own)
 	info := waitDriver(t, own, "undetected", func(d *api.DriverInfo) bool { return strings.Contains(d.HealthDescription, podman) })
 	must.False(t, info.Detected)
 	must.False(t, info.Healthy)
@@ -99,39 +99,43 @@ func TestTheNodeShowsHowPodmanIsDoing(t *testing.T) {
 }
 
 func TestTheDriversAttributesAreTheNodesAndPlaceJobs(t *testing.T) {
-	t.Parallel()
-	_, node := driverInfo(t, agent)
-	must.Eq(t, "1", node.Attributes["driver.container"])
-	must.Eq(t, "podman", node.Attributes["driver.container.runtime"])
-	must.Eq(t, "true", node.Attributes["driver.container.volumes.enabled"])
-	version := node.Attributes["driver.container.runtime_version"]
-	must.NotEq(t, "", version)
-	shown, _, code := agent.RunCLI(t, nil, "node", "status", "-verbose", node.ID)
-	must.Eq(t, 0, code)
-	for _, key := range []string{"driver.container.version", "driver.container.runtime", "driver.container.runtime_version"} {
-		must.StrContains(t, shown, key)
-	}
+	each(t, func(t *testing.T, agent *Agent) {
+		_, node := driverInfo(t, agent)
+		must.Eq(t, "1", node.Attributes["driver.container"])
+		must.Eq(t, agent.Runtime.Name(), node.Attributes["driver.container.runtime"])
+		must.Eq(t, "true", node.Attributes["driver.container.volumes.enabled"])
+		version := node.Attributes["driver.container.runtime_version"]
+		must.NotEq(t, "", version)
+		if wanted := agent.Runtime.Version(); wanted != "" {
+			must.Eq(t, wanted, version)
+		}
+		shown, _, code := agent.RunCLI(t, nil, "node", "status", "-verbose", node.ID)
+		must.Eq(t, 0, code)
+		for _, key := range []string{"driver.container.version", "driver.container.runtime", "driver.container.runtime_version"} {
+			must.StrContains(t, shown, key)
+		}
 
-	constrained := func(constraint string) string {
-		return strings.Replace(BatchJob(Shell("true")), `group "g" {`, "constraint {\n"+constraint+"\n}\ngroup \"g\" {", 1)
-	}
-	agent.Submit(t, constrained(`
+		constrained := func(constraint string) string {
+			return strings.Replace(BatchJob(Shell("true")), `group "g" {`, "constraint {\n"+constraint+"\n}\ngroup \"g\" {", 1)
+		}
+		agent.Submit(t, constrained(`
     attribute = "${attr.driver.container.runtime_version}"
     operator  = "version"
-    value     = ">= 4.0"`)).WaitStatus(t, "complete")
-	blocked := agent.Submit(t, constrained(`
+    value     = ">= 0.11.0"`)).WaitStatus(t, "complete")
+		blocked := agent.Submit(t, constrained(`
     attribute = "${attr.driver.container.runtime}"
-    value     = "apple"`))
-	Eventually(t, 20*time.Second, "the job is refused its place", func() error {
-		evaluations, _, err := agent.API.Jobs().Evaluations(blocked.ID, nil)
-		if err != nil {
-			return err
-		}
-		for _, evaluation := range evaluations {
-			if metric := evaluation.FailedTGAllocs["g"]; metric != nil && metric.NodesFiltered == 1 {
-				return nil
+    value     = "not-`+agent.Runtime.Name()+`"`))
+		Eventually(t, 20*time.Second, "the job is refused its place", func() error {
+			evaluations, _, err := agent.API.Jobs().Evaluations(blocked.ID, nil)
+			if err != nil {
+				return err
 			}
-		}
-		return fmt.Errorf("%d evaluations", len(evaluations))
+			for _, evaluation := range evaluations {
+				if metric := evaluation.FailedTGAllocs["g"]; metric != nil && metric.NodesFiltered == 1 {
+					return nil
+				}
+			}
+			return fmt.Errorf("%d evaluations", len(evaluations))
+		})
 	})
 }

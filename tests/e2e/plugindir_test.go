@@ -37,14 +37,7 @@ func olderPlugin(t *testing.T, path string) string {
 // agent starts, and the newer one runs.
 func TestTheNewerOfTwoPluginsRunsAndOtherFilesAreNoObstacle(t *testing.T) {
 	t.Parallel()
-	own, err := NewAgent("")
-	must.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the agent's log:\n%s", own.LogTail())
-		}
-		own.Remove()
-	})
+	own := newAgent(t, anyAgent(), "")
 	dir := filepath.Join(own.Dir, "plugins")
 	must.NoError(t, os.WriteFile(filepath.Join(dir, "README"), []byte("no program\n"), 0o644))
 	must.NoError(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))

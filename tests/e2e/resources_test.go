@@ -48,8 +48,9 @@ func unlimited(value string) bool {
 	return value == "max" || (err == nil && n >= 1<<60)
 }
 
-func TestMemoryIsLimitedAsTheJobSays(t *testing.T) {
+func TestMemoryIsLimitedAsTheJobSaysOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	operator := agent.API.Operator()
 	current, _, err := operator.SchedulerGetConfiguration(nil)
 	must.NoError(t, err)
@@ -86,8 +87,9 @@ func TestMemoryIsLimitedAsTheJobSays(t *testing.T) {
 	}
 }
 
-func TestCPUAndCoresReachTheCgroup(t *testing.T) {
+func TestCPUAndCoresReachTheCgroupOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	shares := func(mhz string) uint64 {
 		job := agent.Submit(t, strings.Replace(BatchJob(Shell(untilSignalled)), "cpu    = 50", "cpu = "+mhz, 1))
 		return Inspect(t, job.WaitStatus(t, "running").ID).HostConfig.CpuShares

@@ -12,21 +12,6 @@ import (
 	. "nomad-driver-container/tests/nomadkit"
 )
 
-// ownAgent is an agent that a test may stop and kill.
-func ownAgent(t *testing.T) *Agent {
-	t.Helper()
-	own, err := NewAgent("")
-	must.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the agent's log:\n%s", own.LogTail())
-		}
-		own.Remove()
-	})
-	must.NoError(t, own.Start())
-	return own
-}
-
 const untilReleased = "echo first; while [ ! -e /alloc/go ]; do sleep 0.05; done; echo last; exit 21"
 
 // runningTask starts a task that ends with 21 once it is released.
@@ -35,7 +20,7 @@ func runningTask(t *testing.T, on *Agent) (*Job, *api.Allocation, int) {
 	job := on.Submit(t, BatchJob(Shell(untilReleased)))
 	alloc := job.WaitStatus(t, "running")
 	job.WaitLog(t, alloc, "stdout", "first")
-	return job, alloc, Inspect(t, alloc.ID).State.Pid
+	return job, alloc, on.Runtime.Look(t, alloc.ID).Pid
 }
 
 // endsWith21 releases the task and checks that it ended once, with its own exit code and whole log.
@@ -53,85 +38,85 @@ func endsWith21(t *testing.T, job *Job, alloc *api.Allocation) {
 }
 
 func TestTasksOutliveAGracefulAgentRestart(t *testing.T) {
-	t.Parallel()
-	own := ownAgent(t)
-	job, alloc, pid := runningTask(t, own)
-	must.NoError(t, own.Stop(false))
-	must.NoError(t, syscall.Kill(pid, 0), must.Sprint("the task runs without an agent"))
-	must.NoError(t, own.Start())
-	job.WaitStatus(t, "running")
-	must.Eq(t, pid, Inspect(t, alloc.ID).State.Pid)
-	endsWith21(t, job, alloc)
+	each(t, func(t *testing.T, agent *Agent) {
+		own := ownAgent(t, agent)
+		job, alloc, pid := runningTask(t, own)
+		must.NoError(t, own.Stop(false))
+		must.NoError(t, syscall.Kill(pid, 0), must.Sprint("the task runs without an agent"))
+		must.NoError(t, own.Start())
+		job.WaitStatus(t, "running")
+		must.Eq(t, pid, own.Runtime.Look(t, alloc.ID).Pid)
+		endsWith21(t, job, alloc)
+	})
 }
 
 func TestTasksOutliveAKilledAgent(t *testing.T) {
-	t.Parallel()
-	own := ownAgent(t)
-	job, alloc, pid := runningTask(t, own)
-	must.NoError(t, own.Stop(true))
-	must.NoError(t, syscall.Kill(pid, 0), must.Sprint("the task runs without an agent"))
-	must.NoError(t, own.Start())
-	job.WaitStatus(t, "running")
-	must.Eq(t, pid, Inspect(t, alloc.ID).State.Pid)
-	endsWith21(t, job, alloc)
+	each(t, func(t *testing.T, agent *Agent) {
+		own := ownAgent(t, agent)
+		job, alloc, pid := runningTask(t, own)
+		must.NoError(t, own.Stop(true))
+		must.NoError(t, syscall.Kill(pid, 0), must.Sprint("the task runs without an agent"))
+		must.NoError(t, own.Start())
+		job.WaitStatus(t, "running")
+		must.Eq(t, pid, own.Runtime.Look(t, alloc.ID).Pid)
+		endsWith21(t, job, alloc)
+	})
 }
 
 func TestATaskThatEndsWhileTheAgentIsDownReportsItsRealExit(t *testing.T) {
-	t.Parallel()
-	own := ownAgent(t)
-	job, alloc, pid := runningTask(t, own)
-	id := ContainersOf(t, alloc.ID)[0]
-	must.NoError(t, own.Stop(false))
-	_, err := Podman("exec", id, "touch", "/alloc/go")
-	must.NoError(t, err)
-	Eventually(t, 10*time.Second, "the task ends", func() error {
-		if syscall.Kill(pid, 0) == nil {
-			return fmt.Errorf("still running")
-		}
-		return nil
+	each(t, func(t *testing.T, agent *Agent) {
+		own := ownAgent(t, agent)
+		job, alloc, pid := runningTask(t, own)
+		must.NoError(t, own.Stop(false))
+		job.WriteShared(t, alloc, "go", "")
+		Eventually(t, 10*time.Second, "the task ends", func() error {
+			if syscall.Kill(pid, 0) == nil {
+				return fmt.Errorf("still running")
+			}
+			return nil
+		})
+		must.NoError(t, own.Start())
+		alloc = job.WaitStatus(t, "failed")
+		must.Eq(t, 21, ExitCode(t, alloc))
+		text, err := job.Log(alloc, "stdout")
+		must.NoError(t, err)
+		must.Eq(t, "first\nlast\n", text)
 	})
-	must.NoError(t, own.Start())
-	alloc = job.WaitStatus(t, "failed")
-	must.Eq(t, 21, ExitCode(t, alloc))
-	text, err := job.Log(alloc, "stdout")
-	must.NoError(t, err)
-	must.Eq(t, "first\nlast\n", text)
 }
 
 func TestTasksOutliveAKilledPlugin(t *testing.T) {
-	t.Parallel()
-	own := ownAgent(t)
-	job, alloc, pid := runningTask(t, own)
-	plugins := own.Plugins()
-	must.Len(t, 1, plugins)
-	must.NoError(t, syscall.Kill(plugins[0], syscall.SIGKILL))
-	Eventually(t, 20*time.Second, "a new plugin", func() error {
-		now := own.Plugins()
-		if len(now) != 1 || now[0] == plugins[0] {
-			return fmt.Errorf("plugins %v", now)
-		}
-		return nil
+	each(t, func(t *testing.T, agent *Agent) {
+		own := ownAgent(t, agent)
+		job, alloc, pid := runningTask(t, own)
+		plugins := own.Plugins()
+		must.Len(t, 1, plugins)
+		must.NoError(t, syscall.Kill(plugins[0], syscall.SIGKILL))
+		Eventually(t, 20*time.Second, "a new plugin", func() error {
+			now := own.Plugins()
+			if len(now) != 1 || now[0] == plugins[0] {
+				return fmt.Errorf("plugins %v", now)
+			}
+			return nil
+		})
+		must.Eq(t, pid, own.Runtime.Look(t, alloc.ID).Pid)
+		Eventually(t, 20*time.Second, "the task is recovered", func() error {
+			now := job.Alloc(t)
+			if now.ClientStatus != "running" {
+				return fmt.Errorf("allocation %s", now.ClientStatus)
+			}
+			usage, err := own.API.Allocations().Stats(now, nil)
+			if err != nil || usage.Tasks["main"] == nil {
+				return fmt.Errorf("no usage: %v", err)
+			}
+			return nil
+		})
+		endsWith21(t, job, alloc)
 	})
-	must.Eq(t, pid, Inspect(t, alloc.ID).State.Pid)
-	Eventually(t, 20*time.Second, "the task is recovered", func() error {
-		now := job.Alloc(t)
-		if now.ClientStatus != "running" {
-			return fmt.Errorf("allocation %s", now.ClientStatus)
-		}
-		usage, err := own.API.Allocations().Stats(now, nil)
-		if err != nil || usage.Tasks["main"] == nil {
-			return fmt.Errorf("no usage: %v", err)
-		}
-		return nil
-	})
-	endsWith21(t, job, alloc)
 }
 
 func TestAnAgentDoesNotStartWithABadPluginConfigAndSaysWhy(t *testing.T) {
 	t.Parallel()
-	own, err := NewAgent(`image_pull_timeout = "soon"`)
-	must.NoError(t, err)
-	t.Cleanup(own.Remove)
+	own := newAgent(t, anyAgent(), `image_pull_timeout = "soon"`)
 	must.NoError(t, own.Exec())
 	Eventually(t, 30*time.Second, "the agent gives up", func() error {
 		if own.Alive() {

@@ -9,8 +9,9 @@ import (
 	. "nomad-driver-container/tests/nomadkit"
 )
 
-func TestATaskThatTakesTooMuchMemoryIsSaidToBeOutOfMemory(t *testing.T) {
+func TestATaskThatTakesTooMuchMemoryIsSaidToBeOutOfMemoryOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	job := agent.Submit(t, BatchJob(Shell("exec tail -c 100000000 /dev/zero")))
 	alloc := job.WaitStatus(t, "failed")
 	must.Eq(t, 137, ExitCode(t, alloc))
@@ -18,12 +19,13 @@ func TestATaskThatTakesTooMuchMemoryIsSaidToBeOutOfMemory(t *testing.T) {
 	must.StrContains(t, Events(alloc, "main"), "out of memory")
 }
 
-func TestAHardenedTaskRunsWithAllOfItsSettingsTogether(t *testing.T) {
+func TestAHardenedTaskRunsWithAllOfItsSettingsTogetherOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	script := "id -u; id -g; grep CapEff /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2; " +
 		"touch /x 2>/dev/null || echo refused; touch /scratch/x && echo written; " +
 		"cat /proc/sys/net/core/somaxconn; ulimit -n; grep -c db.test /etc/hosts; echo END"
-	must.Eq(t, "1000\n1000\n0000000000000000\n1\nrefused\nwritten\n512\n1024\n1\n", output(t, script, `
+	must.Eq(t, "1000\n1000\n0000000000000000\n1\nrefused\nwritten\n512\n1024\n1\n", output(t, agent, script, `
         user            = "1000:1000"
         init            = true
         cap_drop        = ["all"]
@@ -42,8 +44,9 @@ func TestAHardenedTaskRunsWithAllOfItsSettingsTogether(t *testing.T) {
         }`, ""))
 }
 
-func TestAllThatIsWrongWithATaskIsSaidAtOnce(t *testing.T) {
+func TestAllThatIsWrongWithATaskIsSaidAtOnceOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	job := agent.Submit(t, patient(Shell("true", `cap_add = ["net_admin"]`, `privileged = true`,
 		`volumes = ["/no/such/path:/data"]`, `ports = ["http"]`, fmt.Sprintf("devices {\n host_path = %q\n}", "/dev/no-such"))))
 	alloc := job.WaitStatus(t, "failed")

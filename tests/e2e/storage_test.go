@@ -23,33 +23,35 @@ func withVolumes(inside string, readOnly bool, sources ...string) string {
 }
 
 func TestHostVolumesOfTheAgentAreMountedAsTheySay(t *testing.T) {
-	t.Parallel()
-	must.NoError(t, os.WriteFile(filepath.Join(agent.Dir, "volume", "file"), []byte("of the agent\n"), 0o644))
-	script := "cat /e2e/file; for d in /e2e /e2e-ro; do [ -d $d ] || continue; touch $d/$NOMAD_ALLOC_ID 2>/dev/null && echo written || echo refused; done; echo END"
-	for name, c := range map[string]struct {
-		text, want string
-		written    bool
-	}{
-		"for writing":        {withVolumes(Shell(script), false, "e2e"), "of the agent\nwritten\nEND\n", true},
-		"the job reads only": {withVolumes(Shell(script), true, "e2e"), "of the agent\nrefused\nEND\n", false},
-		"the agent says so":  {withVolumes(Shell(script), true, "e2e", "e2e-ro"), "of the agent\nrefused\nrefused\nEND\n", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			job := agent.Submit(t, c.text)
-			alloc := job.WaitStatus(t, "complete")
-			job.WaitLog(t, alloc, "stdout", "END\n")
-			text, err := job.Log(alloc, "stdout")
-			must.NoError(t, err)
-			must.Eq(t, c.want, text)
-			_, err = os.Stat(filepath.Join(agent.Dir, "volume", alloc.ID))
-			must.Eq(t, c.written, err == nil)
-		})
-	}
+	each(t, func(t *testing.T, agent *Agent) {
+		must.NoError(t, os.WriteFile(filepath.Join(agent.Dir, "volume", "file"), []byte("of the agent\n"), 0o644))
+		script := "cat /e2e/file; for d in /e2e /e2e-ro; do [ -d $d ] || continue; touch $d/$NOMAD_ALLOC_ID 2>/dev/null && echo written || echo refused; done; echo END"
+		for name, c := range map[string]struct {
+			text, want string
+			written    bool
+		}{
+			"for writing":        {withVolumes(Shell(script), false, "e2e"), "of the agent\nwritten\nEND\n", true},
+			"the job reads only": {withVolumes(Shell(script), true, "e2e"), "of the agent\nrefused\nEND\n", false},
+			"the agent says so":  {withVolumes(Shell(script), true, "e2e", "e2e-ro"), "of the agent\nrefused\nrefused\nEND\n", false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				job := agent.Submit(t, c.text)
+				alloc := job.WaitStatus(t, "complete")
+				job.WaitLog(t, alloc, "stdout", "END\n")
+				text, err := job.Log(alloc, "stdout")
+				must.NoError(t, err)
+				must.Eq(t, c.want, text)
+				_, err = os.Stat(filepath.Join(agent.Dir, "volume", alloc.ID))
+				must.Eq(t, c.written, err == nil)
+			})
+		}
+	})
 }
 
-func TestJobsForNomadsDockerDriverMeanTheSameStorage(t *testing.T) {
+func TestJobsForNomadsDockerDriverMeanTheSameStorageOnPodman(t *testing.T) {
 	t.Parallel()
+	agent := onPodman(t)
 	rendered := "template {\n data = \"rendered\\n\"\n destination = \"local/etc/app.conf\"\n}\n" +
 		"template {\n data = \"secret\\n\"\n destination = \"secrets/key\"\n}\n"
 	for name, config := range map[string]string{
@@ -61,7 +63,7 @@ func TestJobsForNomadsDockerDriverMeanTheSameStorage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			must.Eq(t, "rendered\nsecret\n", output(t, "cat /etc/app.conf /keys/key\necho END", config, rendered))
+			must.Eq(t, "rendered\nsecret\n", output(t, agent, "cat /etc/app.conf /keys/key\necho END", config, rendered))
 		})
 	}
 }

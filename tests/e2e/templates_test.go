@@ -12,19 +12,22 @@ import (
 )
 
 // word is a variable that templates of a job show.
-type word struct{ path string }
+type word struct {
+	on   *Agent
+	path string
+}
 
-func newWord(t *testing.T, value string) word {
+func newWord(t *testing.T, on *Agent, value string) word {
 	t.Helper()
-	w := word{"e2e/" + uuid.Short()}
+	w := word{on, "e2e/" + uuid.Short()}
 	w.put(t, value)
-	t.Cleanup(func() { _, _ = agent.API.Variables().Delete(w.path, nil) })
+	t.Cleanup(func() { _, _ = on.API.Variables().Delete(w.path, nil) })
 	return w
 }
 
 func (w word) put(t *testing.T, value string) {
 	t.Helper()
-	_, _, err := agent.API.Variables().Update(&api.Variable{Path: w.path, Items: map[string]string{"word": value}}, nil)
+	_, _, err := w.on.API.Variables().Update(&api.Variable{Path: w.path, Items: map[string]string{"word": value}}, nil)
 	must.NoError(t, err)
 }
 
@@ -40,39 +43,41 @@ func (w word) template(change string) string {
 const showWord = "trap 'exit 0' TERM; cat /local/word; while true; do sleep 0.05; done"
 
 func TestAChangedTemplateRestartsItsTask(t *testing.T) {
-	t.Parallel()
-	w := newWord(t, "first")
-	job := agent.Submit(t, BatchJob(w.template(`change_mode = "restart"`)+Shell(showWord)))
-	alloc := job.WaitStatus(t, "running")
-	job.WaitLog(t, alloc, "stdout", "word=first\n")
-	w.put(t, "second")
-	job.WaitLog(t, alloc, "stdout", "word=first\nword=second\n")
-	must.Len(t, 1, ContainersOf(t, alloc.ID))
+	each(t, func(t *testing.T, agent *Agent) {
+		w := newWord(t, agent, "first")
+		job := agent.Submit(t, BatchJob(w.template(`change_mode = "restart"`)+Shell(showWord)))
+		alloc := job.WaitStatus(t, "running")
+		job.WaitLog(t, alloc, "stdout", "word=first\n")
+		w.put(t, "second")
+		job.WaitLog(t, alloc, "stdout", "word=first\nword=second\n")
+		must.Len(t, 1, agent.Runtime.Containers(t, alloc.ID))
+	})
 }
 
 func TestAChangedTemplateRunsItsScriptInTheTask(t *testing.T) {
-	t.Parallel()
-	w := newWord(t, "first")
-	job := agent.Submit(t, BatchJob(w.template(`change_mode = "script"
+	each(t, func(t *testing.T, agent *Agent) {
+		w := newWord(t, agent, "first")
+		job := agent.Submit(t, BatchJob(w.template(`change_mode = "script"
         change_script {
           command       = "/bin/sh"
           args          = ["-c", "cat /local/word > /proc/1/fd/1; echo ran as $(id -u) > /local/ran"]
           timeout       = "10s"
           fail_on_error = true
         }`)+Shell(showWord)))
-	alloc := job.WaitStatus(t, "running")
-	job.WaitLog(t, alloc, "stdout", "word=first\n")
-	w.put(t, "second")
-	job.WaitLog(t, alloc, "stdout", "word=first\nword=second\n")
-	stdout, _, _ := job.Exec(t, alloc, false, "", "cat", "/local/ran")
-	must.Eq(t, "ran as 0\n", stdout)
-	must.Eq(t, uint64(0), job.Alloc(t).TaskStates["main"].Restarts)
+		alloc := job.WaitStatus(t, "running")
+		job.WaitLog(t, alloc, "stdout", "word=first\n")
+		w.put(t, "second")
+		job.WaitLog(t, alloc, "stdout", "word=first\nword=second\n")
+		stdout, _, _ := job.Exec(t, alloc, false, "", "cat", "/local/ran")
+		must.Eq(t, "ran as 0\n", stdout)
+		must.Eq(t, uint64(0), job.Alloc(t).TaskStates["main"].Restarts)
+	})
 }
 
 // Everywhere that a job file may have a text: words, items of lists, values and names of maps.
 func TestVariablesAreReplacedWhereverTheyStand(t *testing.T) {
-	t.Parallel()
-	job := agent.Submit(t, BatchJob(`config {
+	each(t, func(t *testing.T, agent *Agent) {
+		job := agent.Submit(t, BatchJob(`config {
         image    = "${image}"
         command  = "/bin/sh"
         hostname = "h-${NOMAD_TASK_NAME}"
@@ -87,9 +92,10 @@ func TestVariablesAreReplacedWhereverTheyStand(t *testing.T) {
           node  = "${node.unique.name}"
         }
       }`))
-	alloc := job.WaitStatus(t, "running")
-	job.WaitLog(t, alloc, "stdout", "h-main item-g value-main named kernel-linux\n")
-	labels := Inspect(t, alloc.ID).Config.Labels
-	must.Eq(t, "g", labels["group"])
-	must.Eq(t, "e2e", labels["node"])
+		alloc := job.WaitStatus(t, "running")
+		job.WaitLog(t, alloc, "stdout", "h-main item-g value-main named kernel-linux\n")
+		labels := agent.Runtime.Look(t, alloc.ID).Labels
+		must.Eq(t, "g", labels["group"])
+		must.Eq(t, "e2e", labels["node"])
+	})
 }

@@ -3,6 +3,8 @@
 #include <string>
 
 #include "runtime/cgroup_linux.hpp"
+#include "runtime/io_usage_linux.hpp"
+#include "runtime/mount_guard_linux.hpp"
 #include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
 #include "targets.hpp"
@@ -30,6 +32,11 @@ void proc(std::string_view input) {
   parse_stat(input);
   parse_fib_trie(input);
   parse_io(input);
+  parse_io_stat(input);
+  parse_blkio(input);
+  parse_net_dev(input);
+  identity_of(input, "/srv/data");
+  missing_mounts(input, {{"8:1", "/srv/data"}});
   if (const auto port = parse_taken_port(input)) parse_port_sockets(input, *port);
 }
 

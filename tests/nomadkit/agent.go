@@ -17,16 +17,22 @@ import (
 
 // Agent is a real Nomad agent, server and client in one process, with a data directory.
 type Agent struct {
-	Dir    string
-	API    *api.Client
-	cmd    *exec.Cmd
-	bridge string // of group networks; the agent makes it when the first one comes
-	subnet string // of that bridge
-	exited chan struct{}
-	trust  sync.Mutex
-	runs   int
+	Dir     string
+	API     *api.Client
+	Kind    RuntimeKind
+	Runtime Runtime
+	cmd     *exec.Cmd
+	args    []string // beside its own file
+	rpc     string   // address of its server
+	netns   string   // the network namespace that it runs in, or empty for this program's
+	bridge  string   // of group networks; the agent makes it when the first one comes
+	subnet  string   // of that bridge
+	exited  chan struct{}
+	trust   sync.Mutex
+	runs    int
 }
 
+// agentConfig is what a test needs of any agent: its own directories and ports, and quiet.
 const agentConfig = `
 data_dir   = "%[1]s/data"
 plugin_dir = "%[1]s/plugins"
@@ -57,8 +63,8 @@ client {
   gc_interval       = "1h"
   # Debian's place for containernetworking-plugins; the bridge is this agent's own.
   cni_path              = "/usr/lib/cni:/opt/cni/bin"
-  bridge_network_name   = "%[6]s"
-  bridge_network_subnet = "%[7]s"
+  bridge_network_name   = "%[5]s"
+  bridge_network_subnet = "%[6]s"
   host_volume "e2e" {
     path = "%[1]s/volume"
   }
@@ -85,22 +91,59 @@ telemetry {
   publish_allocation_metrics = true
   collection_interval        = "1s"
 }
+`
+
+const pluginConfig = `
 plugin "nomad-driver-container" {
   config {
     state_dir = "%[1]s/state"
     extra_labels = ["job_name", "task_name"]
-    %[5]s
+    %[2]s
+    %[3]s
   }
 }
 `
 
 // NewAgent prepares an agent's directory; `config` is added to the plugin's config block.
-func NewAgent(config string) (*Agent, error) {
+func NewAgent(kind RuntimeKind, config string) (*Agent, error) {
+	return newAgent(kind, func(agent *Agent) string {
+		return fmt.Sprintf(pluginConfig, agent.Dir, config, agent.Runtime.Config())
+	})
+}
+
+// newAgent prepares one with `plugin` behind its own configuration.
+func newAgent(kind RuntimeKind, plugin func(*Agent) string) (*Agent, error) {
+	agent, err := agentDir(kind)
+	if err != nil {
+		return nil, err
+	}
+	dir := agent.Dir
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
+	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
+	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(agent)), 0o644); err != nil {
+		return nil, err
+	}
+	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
+	return agent, err
+}
+
+// agentDir makes the directory of an agent: the plugin, and no configuration yet.
+func agentDir(kind RuntimeKind) (*Agent, error) {
 	dir, err := os.MkdirTemp("", "ndc-e2e")
 	if err != nil {
 		return nil, err
 	}
-	agent := &Agent{Dir: dir}
+	agent := &Agent{Dir: dir, Kind: kind}
+	if agent.Runtime, err = kind.open(dir); err != nil {
+		return nil, err
+	}
 	for _, sub := range []string{"data", "plugins", "state", "volume"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
@@ -109,22 +152,7 @@ func NewAgent(config string) (*Agent, error) {
 	if err := os.Symlink(Binary(), filepath.Join(dir, "plugins", "nomad-driver-container")); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
-	}
-	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
-	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
-	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], config, agent.bridge, agent.subnet)
-	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text), 0o644); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(agent.registries(), []byte(noRegistries), 0o644); err != nil {
-		return nil, err
-	}
-	agent.API, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
-	return agent, err
+	return agent, os.WriteFile(agent.registries(), []byte(noRegistries), 0o644)
 }
 
 func freePorts(n int) ([]int, error) {
@@ -173,7 +201,12 @@ func (a *Agent) Exec() error {
 	if err != nil {
 		return err
 	}
-	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.Dir, "agent.hcl"))
+	args := append([]string{"agent", "-config", filepath.Join(a.Dir, "agent.hcl")}, a.args...)
+	a.cmd = exec.Command(binary, args...)
+	if a.netns != "" {
+		// Not "ip netns exec", which hides /sys/fs/cgroup.
+		a.cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + a.netns, binary}, args...)...)
+	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries())
 	// A group of its own: what the test run's terminal gets is not for the agent.
@@ -259,23 +292,6 @@ func (a *Agent) Plugins() []int {
 	return ProcessesWith(filepath.Join(a.Dir, "plugins", "nomad-driver-container"))
 }
 
-// Containers lists the containers, running or not, of this agent: the allocation's directory is mounted
-// into each.
-func (a *Agent) Containers() []string {
-	var found []string
-	out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id")
-	if err != nil {
-		return nil
-	}
-	for _, id := range strings.Fields(out) {
-		mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
-		if strings.Contains(mounts, a.Dir) {
-			found = append(found, id)
-		}
-	}
-	return found
-}
-
 // Remove ends the agent and everything it started, and removes its directory.
 func (a *Agent) Remove() {
 	if a.cmd != nil && a.Alive() {
@@ -285,12 +301,12 @@ func (a *Agent) Remove() {
 	for _, pid := range append(a.Plugins(), a.Collectors()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	for _, id := range a.Containers() {
-		_, _ = Podman("rm", "-f", "-t", "0", id)
+	a.Runtime.Close(a.Dir)
+	if a.bridge != "" {
+		// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
+		_ = exec.Command("ip", "link", "delete", a.bridge).Run()
+		_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
 	}
-	// Nomad keeps its bridge, and the rule that lets its packets through, for later agents.
-	_ = exec.Command("ip", "link", "delete", a.bridge).Run()
-	_ = exec.Command("iptables", "-w", "-D", "NOMAD-ADMIN", "-d", a.subnet, "-o", a.bridge, "-j", "ACCEPT").Run()
 	unmountBelow(a.Dir)
 	_ = os.RemoveAll(a.Dir)
 }

@@ -47,5 +47,28 @@ func MainWith(m *testing.M, run func(*testing.M) int) {
 		name, value, _ := strings.Cut(line, "=")
 		os.Setenv(name, value)
 	}
+	readRootfs()
 	os.Exit(run(m))
+}
+
+// StandinMain is MainWith without Podman: for tests over the stand-in for Apple's CLI.
+func StandinMain(m *testing.M, run func(*testing.M) int) {
+	for _, program := range []string{Binary(), StandinBinary()} {
+		if _, err := os.Stat(program); err != nil {
+			fmt.Fprintf(os.Stderr, "not built (%v): run 'make build' and build the target container-standin\n", err)
+			os.Exit(1)
+		}
+	}
+	os.Setenv("NDC_TEST_IMAGE", "localhost/ndc-busybox:1")
+	readRootfs()
+	os.Exit(run(m))
+}
+
+func readRootfs() {
+	out, err := exec.Command(filepath.Join(Root(), "scripts", "test-rootfs")).Output()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "scripts/test-rootfs: %v\n", err)
+		os.Exit(1)
+	}
+	os.Setenv("NDC_TEST_ROOTFS", strings.TrimSpace(string(out)))
 }

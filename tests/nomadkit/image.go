@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,7 +23,8 @@ import (
 
 // Content is what an image made for a test has beside the machine's busybox.
 type Content struct {
-	Files        map[string]string // in the root directory
+	Files        map[string]string // path without the leading slash, and text
+	Programs     map[string]string // the same, of scripts
 	Ballast      int               // bytes that do not compress
 	Architecture string            // the machine's own unless given
 	StopSignal   string
@@ -165,12 +167,12 @@ func (r *Registry) pushManifest(t testing.TB, repository string, content Content
 		ballast := make([]byte, content.Ballast+16) // so that no two images are alike
 		_, _ = rand.Read(ballast)
 		files := map[string]string{"ballast": string(ballast)}
-		for name, text := range content.Files {
-			files[name] = text
-		}
-		for name, text := range files {
-			_ = out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))})
-			_, _ = io.WriteString(out, text)
+		maps.Copy(files, content.Files)
+		for mode, texts := range map[int64]map[string]string{0o644: files, 0o755: content.Programs} {
+			for name, text := range texts {
+				_ = out.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(text))})
+				_, _ = io.WriteString(out, text)
+			}
 		}
 		return out.Flush()
 	})

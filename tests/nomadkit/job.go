@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,32 @@ func (a *Agent) Submit(t testing.TB, text string) *Job {
 	if err != nil {
 		t.Fatalf("job file: %v", err)
 	}
+	return a.register(t, parsed)
+}
+
+// SubmitFile registers a job file as it is, with values for its variables ("name=value").
+func (a *Agent) SubmitFile(t testing.TB, path string, variables ...string) *Job {
+	t.Helper()
+	return a.register(t, ParseJobFile(t, path, variables...))
+}
+
+// ParseJobFile parses one as the command line does.
+func ParseJobFile(t testing.TB, path string, variables ...string) *api.Job {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: path, Body: text, ArgVars: variables, Strict: true})
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return parsed
+}
+
+// register gives the job an id of its own and its end.
+func (a *Agent) register(t testing.TB, parsed *api.Job) *Job {
+	t.Helper()
 	id := fmt.Sprintf("%s-%s", *parsed.ID, uuid.Short())
 	parsed.ID, parsed.Name = &id, &id
 	if _, _, err := a.API.Jobs().Register(parsed, nil); err != nil {
@@ -46,7 +73,7 @@ func (a *Agent) Submit(t testing.TB, text string) *Job {
 		}
 		for _, alloc := range allocs {
 			job.waitAlloc(alloc.ID, 20*time.Second, func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
-			RemoveContainersOf(alloc.ID)
+			a.Runtime.RemoveContainers(alloc.ID)
 		}
 	})
 	return job
@@ -143,12 +170,32 @@ func (j *Job) WaitFor(t testing.TB, limit time.Duration, what string, done func(
 // WaitStatus waits for a client status: running, complete, failed.
 func (j *Job) WaitStatus(t testing.TB, status string) *api.Allocation {
 	t.Helper()
-	return j.WaitFor(t, 40*time.Second, "status "+status, func(a *api.Allocation) bool {
-		if status == "running" {
-			state := a.TaskStates["main"]
-			return a.ClientStatus == "running" && state != nil && state.State == "running"
+	if status == "running" {
+		return j.WaitRunning(t, "main")
+	}
+	return j.waitFor(t, "status "+status, func(a *api.Allocation) bool { return a.ClientStatus == status })
+}
+
+// waitFor is WaitFor that does not go on waiting when the allocation has come to another end.
+func (j *Job) waitFor(t testing.TB, what string, done func(*api.Allocation) bool) *api.Allocation {
+	t.Helper()
+	alloc := j.WaitFor(t, 40*time.Second, what, func(a *api.Allocation) bool { return done(a) || a.ClientTerminalStatus() })
+	if !done(alloc) {
+		t.Fatalf("%s: %s: it is %s", j.ID, what, alloc.ClientStatus)
+	}
+	return alloc
+}
+
+// WaitRunning waits until these tasks of the newest allocation run.
+func (j *Job) WaitRunning(t testing.TB, tasks ...string) *api.Allocation {
+	t.Helper()
+	return j.waitFor(t, fmt.Sprint(tasks, " running"), func(a *api.Allocation) bool {
+		for _, task := range tasks {
+			if state := a.TaskStates[task]; state == nil || state.State != "running" {
+				return false
+			}
 		}
-		return a.ClientStatus == status
+		return a.ClientStatus == "running"
 	})
 }
 
@@ -182,7 +229,13 @@ func Events(alloc *api.Allocation, task string) string {
 // ExitCode is the code of the last Terminated event of the task "main".
 func ExitCode(t testing.TB, alloc *api.Allocation) int {
 	t.Helper()
-	state := alloc.TaskStates["main"]
+	return ExitCodeOf(t, alloc, "main")
+}
+
+// ExitCodeOf is ExitCode of any task.
+func ExitCodeOf(t testing.TB, alloc *api.Allocation, task string) int {
+	t.Helper()
+	state := alloc.TaskStates[task]
 	if state != nil {
 		for i := len(state.Events) - 1; i >= 0; i-- {
 			if event := state.Events[i]; event.Type == api.TaskTerminated {
@@ -190,7 +243,7 @@ func ExitCode(t testing.TB, alloc *api.Allocation) int {
 			}
 		}
 	}
-	t.Fatalf("no Terminated event among:\n%s", Events(alloc, "main"))
+	t.Fatalf("no Terminated event among:\n%s", Events(alloc, task))
 	return -1
 }
 
@@ -238,9 +291,15 @@ func (j *Job) WaitLogOf(t testing.TB, alloc *api.Allocation, task, stream, want 
 	})
 }
 
-// Exec runs a command in the task and returns its output and exit code. With a terminal nothing is
-// typed: `stdin` is not used.
+// Exec runs a command in the task "main" and returns its output and exit code. With a terminal
+// nothing is typed: `stdin` is not used.
 func (j *Job) Exec(t testing.TB, alloc *api.Allocation, tty bool, stdin string, command ...string) (string, string, int) {
+	t.Helper()
+	return j.ExecIn(t, alloc, "main", tty, stdin, command...)
+}
+
+// ExecIn is Exec in any task.
+func (j *Job) ExecIn(t testing.TB, alloc *api.Allocation, task string, tty bool, stdin string, command ...string) (string, string, int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -253,7 +312,7 @@ func (j *Job) Exec(t testing.TB, alloc *api.Allocation, tty bool, stdin string, 
 		input = terminal
 	}
 	sizes := make(chan api.TerminalSize, 1)
-	code, err := j.agent.API.Allocations().Exec(ctx, alloc, "main", tty, command,
+	code, err := j.agent.API.Allocations().Exec(ctx, alloc, task, tty, command,
 		input, &stdout, &stderr, sizes, nil)
 	if err != nil {
 		t.Fatalf("alloc exec: %v", err)

@@ -130,11 +130,17 @@ func tail(text string, n int) string {
 // SetConfig.
 func (p *Plugin) Configure(t testing.TB, config string) error {
 	t.Helper()
+	return p.ConfigureParsed(t, AgentConfigText(t, config))
+}
+
+// ConfigureParsed is Configure with a block that is parsed already.
+func (p *Plugin) ConfigureParsed(t testing.TB, config map[string]any) error {
+	t.Helper()
 	spec, err := p.ConfigSchema()
 	if err != nil {
 		t.Fatalf("ConfigSchema: %v", err)
 	}
-	value, err := Convert(spec, AgentConfigText(t, config))
+	value, err := Convert(spec, config)
 	if err != nil {
 		return err
 	}
@@ -161,11 +167,16 @@ func Pack(t testing.TB, value cty.Value) []byte {
 
 // Convert checks parsed configuration against a schema exactly as Nomad's client does.
 func Convert(spec *hclspec.Spec, parsed any) (cty.Value, error) {
+	return ConvertWith(spec, parsed, nil)
+}
+
+// ConvertWith is Convert of a configuration that uses variables of the task's environment.
+func ConvertWith(spec *hclspec.Spec, parsed any, variables map[string]cty.Value) (cty.Value, error) {
 	decoded, diags := hclspecutils.Convert(spec)
 	if diags.HasErrors() {
 		return cty.NilVal, fmt.Errorf("the schema is invalid: %w", diags)
 	}
-	value, diags, errs := hclutils.ParseHclInterface(parsed, decoded, nil)
+	value, diags, errs := hclutils.ParseHclInterface(parsed, decoded, variables)
 	if diags.HasErrors() {
 		return cty.NilVal, fmt.Errorf("%v", errs)
 	}

@@ -1,7 +1,10 @@
 package nomadkit
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -17,10 +20,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Registry is a real registry on loopback, over plain HTTP, behind a proxy that counts its requests
+// Registry is a real registry on loopback, over plain HTTP or TLS, behind a proxy that counts its requests
 // and can fail in the registry's place.
 type Registry struct {
 	Address string // what an image reference begins with
+	server  *httptest.Server
 	backend string
 	user    string
 	secret  string
@@ -36,6 +40,37 @@ const noRegistries = "unqualified-search-registries = []\nshort-name-mode = \"di
 // StartRegistry starts one that lets everybody in, or only user and password where they are given.
 // It ends with the test, and its images with it.
 func StartRegistry(t testing.TB, credentials ...string) *Registry {
+	t.Helper()
+	return startRegistry(t, (*httptest.Server).Start, credentials)
+}
+
+// StartTLSRegistry is StartRegistry over HTTPS, with a certificate that nobody trusts by himself.
+func StartTLSRegistry(t testing.TB, credentials ...string) *Registry {
+	t.Helper()
+	return startRegistry(t, (*httptest.Server).StartTLS, credentials)
+}
+
+// TrustCertificate makes the node's Podman trust a TLS registry as its users do: by a file in
+// certs.d for its host and port. It goes with the test.
+func (r *Registry) TrustCertificate(t testing.TB) {
+	t.Helper()
+	dir := filepath.Join("/etc/containers/certs.d", r.Address)
+	_, err := os.Stat(filepath.Dir(dir))
+	ours := os.IsNotExist(err)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = os.RemoveAll(dir)
+		if ours {
+			_ = os.Remove(filepath.Dir(dir)) // unless somebody else uses it by now
+		}
+	})
+	write(t, filepath.Join(dir, "ca.crt"), string(pem.EncodeToMemory(
+		&pem.Block{Type: "CERTIFICATE", Bytes: r.server.Certificate().Raw})))
+}
+
+func startRegistry(t testing.TB, start func(*httptest.Server), credentials []string) *Registry {
 	t.Helper()
 	dir := t.TempDir()
 	ports, err := freePorts(1)
@@ -57,8 +92,8 @@ func StartRegistry(t testing.TB, credentials ...string) *Registry {
 	}
 	write(t, filepath.Join(dir, "config.yml"), config)
 	cmd := exec.Command("docker-registry", "serve", filepath.Join(dir, "config.yml"))
-	log := &SyncBuffer{}
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
+	output := &SyncBuffer{}
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, output, output
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("docker-registry: %v (scripts/setup installs it)", err)
 	}
@@ -68,7 +103,7 @@ func StartRegistry(t testing.TB, credentials ...string) *Registry {
 	})
 	target := &url.URL{Scheme: "http", Host: r.backend}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.mu.Lock()
 		r.seen = append(r.seen, request.Method+" "+request.URL.Path)
 		fault := r.fault
@@ -77,16 +112,19 @@ func StartRegistry(t testing.TB, credentials ...string) *Registry {
 			proxy.ServeHTTP(w, request)
 		}
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
+	start(server)
+	r.server = server
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	r.Address = strings.TrimPrefix(server.URL, "http://")
+	r.Address = server.Listener.Addr().String()
 	t.Cleanup(r.forget)
 	Eventually(t, 60*time.Second, "the registry answers", func() error {
 		response, err := http.Get(target.String() + "/v2/")
 		if err != nil {
-			return fmt.Errorf("%w: %s", err, tail(log.String(), 500))
+			return fmt.Errorf("%w: %s", err, tail(output.String(), 500))
 		}
 		response.Body.Close()
 		return nil

@@ -104,11 +104,24 @@ func (task *Task) makeDirs(t testing.TB) {
 func (task *Task) StartLogs(t testing.TB) {
 	t.Helper()
 	task.logmon = logmon.NewLogMon(hclog.NewNullLogger())
-	if err := task.logmon.Start(&logmon.LogConfig{
+	if err := task.logmon.Start(task.logConfig()); err != nil {
+		t.Fatalf("logmon: %v", err)
+	}
+}
+
+// RestartLogs starts the log collector again if it has come to its FIFOs' end, as Nomad does before
+// each start of a task.
+func (task *Task) RestartLogs(t testing.TB) {
+	t.Helper()
+	if err := task.logmon.Start(task.logConfig()); err != nil {
+		t.Fatalf("logmon: %v", err)
+	}
+}
+
+func (task *Task) logConfig() *logmon.LogConfig {
+	return &logmon.LogConfig{
 		LogDir: task.LogDir, StdoutLogFile: "main.stdout", StderrLogFile: "main.stderr",
 		StdoutFifo: task.StdoutPath, StderrFifo: task.StderrPath, MaxFiles: 10, MaxFileSizeMB: 50,
-	}); err != nil {
-		t.Fatalf("logmon: %v", err)
 	}
 }
 

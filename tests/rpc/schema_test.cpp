@@ -45,19 +45,17 @@ void check_complete(const hclspec::Object& object) {
 
 TEST_CASE("each type of setting has its spelling in the schema") {
   const Schema schema{
-      {"s", SettingType::kString, true, true, {}},
-      {"n", SettingType::kNumber, false, true, {}},
-      {"b", SettingType::kBool, false, true, {}},
-      {"l", SettingType::kStringList, false, true, {}},
-      {"m", SettingType::kStringMap, false, true, {}},
-      {"w", SettingType::kWords, false, true, {}},
-      {"blk", SettingType::kBlock, false, true, {{"x", SettingType::kStringMap, false, true, {}}}},
+      {"s", SettingType::kString, true, {}},
+      {"n", SettingType::kNumber, false, {}},
+      {"b", SettingType::kBool, false, {}},
+      {"l", SettingType::kStringList, false, {}},
+      {"m", SettingType::kStringMap, false, {}},
+      {"w", SettingType::kWords, false, {}},
+      {"blk", SettingType::kBlock, false, {{"x", SettingType::kStringMap, false, {}}}},
       {"rep",
        SettingType::kBlockList,
        false,
-       true,
-       {{"x", SettingType::kStringMap, false, true, {}},
-        {"w", SettingType::kWords, false, true, {}}}},
+       {{"x", SettingType::kStringMap, false, {}}, {"w", SettingType::kWords, false, {}}}},
   };
   const auto spec = to_hclspec(schema);
   REQUIRE(spec.has_object());

@@ -7,6 +7,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -89,7 +90,9 @@ class Attachment {
       polled[0] = {connection_.control.get(), POLLIN, 0};
       polled[1] = {signals_.get(), POLLIN, 0};
       const bool wants_input = options_.interactive && connection_.in;
-      polled[2] = {wants_input ? 0 : -1, POLLIN, 0};
+      // One chunk at a time, and never by a write that blocks: the output has to move meanwhile.
+      polled[2] = typed_ != 0 ? pollfd{connection_.in.get(), POLLOUT, 0}
+                              : pollfd{wants_input ? 0 : -1, POLLIN, 0};
       for (size_t i = 0; i < flows_.size(); ++i) {
         const auto& flow = flows_[i];
         if (flow.size != 0) {
@@ -103,7 +106,7 @@ class Attachment {
       if (polled[1].revents != 0) {
         if (auto result = read_signals()) return *result;
       }
-      if (polled[2].revents != 0) read_input();
+      if (polled[2].revents != 0) typed_ != 0 ? pass_input() : read_input();
       for (size_t i = 0; i < flows_.size(); ++i) {
         if (polled[3 + i].revents != 0) advance(&flows_[i]);
       }
@@ -168,21 +171,28 @@ class Attachment {
   }
 
   void read_input() {
-    std::array<char, 4096> buffer;
-    const ssize_t got = read(0, buffer.data(), buffer.size());
+    const ssize_t got = read(0, input_.data(), input_.size());
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) {
       connection_.in.reset();
       return;
     }
+    typed_ = static_cast<size_t>(got);
+    passed_ = 0;
+  }
+
+  void pass_input() {
     struct sigaction ignore {};
     struct sigaction before {};
     ignore.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &ignore, &before);
-    if (!write_all(connection_.in.get(), std::string(buffer.data(), static_cast<size_t>(got)))) {
-      connection_.in.reset();
-    }
+    const size_t part = std::min(typed_ - passed_, kSafeWrite);
+    const ssize_t wrote = write(connection_.in.get(), input_.data() + passed_, part);
     sigaction(SIGPIPE, &before, nullptr);
+    if (wrote < 0 && errno == EINTR) return;
+    if (wrote > 0) passed_ += static_cast<size_t>(wrote);
+    if (wrote < 0) connection_.in.reset();
+    if (wrote < 0 || passed_ == typed_) typed_ = 0;
   }
 
   void read_control() {
@@ -244,6 +254,9 @@ class Attachment {
   RawTerminal terminal_;
   Fd signals_;
   std::array<Flow, 2> flows_;
+  std::array<char, 4096> input_{};
+  size_t typed_ = 0;   // of input_, 0 when there is none
+  size_t passed_ = 0;  // of that, to the container
   std::optional<AttachResult> result_;
   int64_t drain_until_ = 0;
   int64_t die_at_ = 0;

@@ -7,6 +7,7 @@
 
 #include "standin/archive.hpp"
 #include "standin/commands.hpp"
+#include "standin/settings.hpp"
 #include "standin/text.hpp"
 #include "standin/values.hpp"
 #include "standin/view.hpp"
@@ -100,7 +101,7 @@ void check_reachable(const Call& call, const std::string& reference) {
       http_error(reference, "401 Unauthorized", "unauthorized: authentication required",
                  " no credentials found for host " + host);
     }
-    if (user != "user" || stored_password(call.store, host) != "secret") {
+    if (user != "user" || stored_password(call.store, host) != setting("PASSWORD", "secret")) {
       http_error(reference, "401 Unauthorized", "unauthorized: incorrect username or password");
     }
   }

@@ -47,7 +47,10 @@ TEST_CASE("create and start -a deliver the exit code, and nothing else holds it"
     CHECK(result.err == "err\n");
     CHECK(eventually([&] { return state_of(cli, "job-1") == "stopped"; }));
     CHECK(has_start_date(cli, "job-1"));
-    CHECK_FALSE(holds(cli.run({"inspect", "job-1"}).out, "37,"));
+    // As a whole number: a time may end in the same digits.
+    const std::string record = cli.run({"inspect", "job-1"}).out;
+    CHECK_FALSE(holds(record, ":37,"));
+    CHECK_FALSE(holds(record, ": 37,"));
     CHECK_FALSE(holds(cli.read("containers/job-1/state"), " 37 "));
   }
 }

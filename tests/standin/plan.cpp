@@ -118,6 +118,7 @@ Plan plan_container(const Store& store, const Json& record, bool starting) {
       }
     }
   }
+  plan.own_network = configuration["networks"].Size() == 0 || !setting("NETNS").empty();
   plan.cap_add = get_strings(configuration, "capAdd");
   plan.cap_drop = get_strings(configuration, "capDrop");
   if (configuration.HasMember("dns")) plan.resolv_conf = resolv_conf(configuration["dns"]);

@@ -51,6 +51,7 @@ struct Plan {
   bool tty = false;
   bool read_only = false;
   bool use_init = false;
+  bool own_network = false;  // instead of this machine's
   bool remove_after = false;
   pid_t join = 0;  // of an exec: the workload whose sandbox it enters
 };

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "standin/sandbox.hpp"
+
 namespace standin {
 namespace {
 
@@ -180,11 +182,13 @@ std::string publish_ports(const Plan& plan, Fd* lifeline) {
       return bind_problem(plan.id, port, errno);
     }
     // The workload shares this machine's network: under one number it is reached without a proxy.
-    if (port.host == port.container) continue;
+    if (port.host == port.container && !plan.own_network) continue;
     fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
     sockets.push_back(std::move(fd));
     ports.push_back(port);
   }
+  // What is bound stays where it is; the proxy, as the workload, is on the other side.
+  if (std::string problem = sandbox_enter_network(plan); !problem.empty()) return problem;
   if (ports.empty()) return {};
   Pipe pipe = make_pipe();
   const pid_t pid = fork();

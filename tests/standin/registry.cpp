@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "standin/commands.hpp"
+#include "standin/settings.hpp"
 #include "standin/text.hpp"
 #include "standin/view.hpp"
 
@@ -51,7 +52,8 @@ int login(const Call& call) {
   if (host.starts_with("unreachable.")) {
     fail("A server with the specified hostname could not be found. " + host);
   }
-  if (host.starts_with("private.") && (user != "user" || password != "secret")) {
+  if (host.starts_with("private.") &&
+      (user != "user" || password != setting("PASSWORD", "secret"))) {
     fail("HTTP request to https://" + host +
          "/v2/ failed with response: 401 Unauthorized. Reason: incorrect username or password");
   }

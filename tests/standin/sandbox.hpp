@@ -13,6 +13,10 @@ namespace standin {
 /// Once, in a helper before it starts anything.
 void sandbox_prepare_helper();
 
+/// Gives the helper, and with it all that it starts from now on, a network with nothing but a
+/// loopback interface, if that is planned and possible. Returns what went wrong, or nothing.
+std::string sandbox_enter_network(const Plan& plan);
+
 /// fork() into the place where the workload will live.
 pid_t sandbox_fork(const Plan& plan);
 

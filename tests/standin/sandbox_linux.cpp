@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -103,6 +105,8 @@ std::string mount_devices(const Plan& plan, const std::string& root) {
   if (mount("proc", (root + "/proc").c_str(), "proc", 0, nullptr) != 0) {
     return trouble("cannot mount /proc");
   }
+  // Best effort: it shows the network's interfaces.
+  mount("sysfs", (root + "/sys").c_str(), "sysfs", MS_RDONLY, nullptr);
   const std::string dev = root + "/dev";
   if (mount("tmpfs", dev.c_str(), "tmpfs", MS_NOSUID, "mode=755,size=64k") != 0) {
     return trouble("cannot mount /dev");
@@ -267,6 +271,17 @@ void sandbox_prepare_helper() {
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+std::string sandbox_enter_network(const Plan& plan) {
+  if (!plan.own_network || !is_sandboxed(plan)) return {};
+  if (unshare(CLONE_NEWNET) != 0) return trouble("cannot make a network namespace");
+  const Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq loopback{};
+  std::strcpy(loopback.ifr_name, "lo");
+  loopback.ifr_flags = IFF_UP;
+  if (!fd || ioctl(fd.get(), SIOCSIFFLAGS, &loopback) != 0) return trouble("cannot bring lo up");
+  return {};
+}
+
 pid_t sandbox_fork(const Plan& plan) {
   if (!is_sandboxed(plan)) {
     const pid_t helper = getpid();
@@ -287,12 +302,16 @@ pid_t sandbox_fork(const Plan& plan) {
   const std::string proc = "/proc/" + std::to_string(plan.join);
   const Fd pids(open((proc + "/ns/pid_for_children").c_str(), O_RDONLY | O_CLOEXEC));
   const Fd mounts(open((proc + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd network(open((proc + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
   const Fd names(open((proc + "/ns/uts").c_str(), O_RDONLY | O_CLOEXEC));
   const Fd root(open((proc + "/root").c_str(), O_RDONLY | O_CLOEXEC));
   if (!root || setns(pids.get(), CLONE_NEWPID) != 0) return -1;
   const pid_t pid = fork();
   if (pid == 0) {
-    if (setns(names.get(), CLONE_NEWUTS) != 0 || setns(mounts.get(), CLONE_NEWNS) != 0) _exit(127);
+    if (setns(network.get(), CLONE_NEWNET) != 0 || setns(names.get(), CLONE_NEWUTS) != 0 ||
+        setns(mounts.get(), CLONE_NEWNS) != 0) {
+      _exit(127);
+    }
     joined_root = dup(root.get());
   }
   return pid;

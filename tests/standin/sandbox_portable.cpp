@@ -7,6 +7,8 @@ namespace standin {
 
 void sandbox_prepare_helper() {}
 
+std::string sandbox_enter_network(const Plan& /*plan*/) { return {}; }
+
 pid_t sandbox_fork(const Plan& /*plan*/) { return fork(); }
 
 std::string sandbox_enter(const Plan& plan) {

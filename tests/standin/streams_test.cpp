@@ -1,4 +1,7 @@
+#include <unistd.h>
+
 #include <csignal>
+#include <thread>
 
 #include "standin/kit.hpp"
 #include "support/catch.hpp"
@@ -87,6 +90,25 @@ TEST_CASE("stdin is passed on, or empty", "[streams]") {
   // The state may turn a moment after the call returned.
   CHECK(eventually([&] { return cli.read("containers/job-1/state").starts_with("stopped"); }));
   CHECK(cli.run({"start", "-a", "-i", "job-1"}, "text\n").out == "text\nend\n");
+}
+
+TEST_CASE("stdin and output move at the same time", "[streams]") {
+  const Standin cli(Version::v1_2_2);
+  create(cli, "job-1", "sleep 60");
+  REQUIRE(cli.run({"start", "job-1"}).code == 0);
+  // Far more than all pipes between hold.
+  const std::string data(4u << 20, 'x');
+  Running exec = cli.start({"exec", "-i", "job-1", "sh", "-c", "cat; exit 4"});
+  standin::Fd input(dup(exec.in().get()));
+  exec.in().reset();
+  std::thread typist([&] {
+    standin::write_all(input.get(), data);
+    input.reset();
+  });
+  const Result echo = exec.wait();
+  typist.join();
+  CHECK(echo.code == 4);
+  CHECK(echo.out == data);
 }
 
 TEST_CASE("a terminal merges the streams", "[streams]") {

@@ -51,8 +51,6 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   std::vector<runtime::StartRequest> start_requests;
   std::vector<runtime::PullRequest> pull_requests;
   std::vector<std::shared_ptr<ScriptedRoute>> routes;
-  bool throw_on_open_logs = false;
-  bool throw_on_signal = false;
 
   std::string_view name() const override { return "scripted"; }
   void probe(std::function<void(Fingerprint)> done) override {
@@ -93,7 +91,6 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   Expected<std::shared_ptr<runtime::LogRoute>> open_logs(const runtime::LogPaths&,
                                                          bool tty) override {
     transcript.emplace_back("open logs");
-    if (throw_on_open_logs) throw std::runtime_error{"injected"};
     routes.push_back(std::make_shared<ScriptedRoute>(transcript, tty));
     return std::shared_ptr<runtime::LogRoute>{routes.back()};
   }
@@ -112,7 +109,6 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
   }
   void signal(ContainerRef container, int number, runtime::Done<void> done) override {
     transcript.push_back("signal " + container.name + " " + std::to_string(number));
-    if (std::exchange(throw_on_signal, false)) throw std::runtime_error{"injected"};
     signals.push_back(std::move(done));
   }
   void stop(ContainerRef container, runtime::Done<void> done) override {

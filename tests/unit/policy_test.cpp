@@ -90,6 +90,20 @@ TEST_CASE("allowed images are matched by their full name") {
   }
 }
 
+TEST_CASE("with a list of images the full name is asked for, and no archive is loaded") {
+  PluginConfig plugin;
+  CHECK(image_to_use("redis", plugin) == "redis");
+  plugin.allowed_images = {"docker.io/library/*"};
+  CHECK(image_to_use("redis", plugin) == "docker.io/library/redis:latest");
+  CHECK(image_to_use("docker.io/redis:7", plugin) == "docker.io/library/redis:7");
+  CHECK(image_to_use("localhost/redis:7", plugin) == "localhost/redis:7");
+  TaskConfig task;
+  task.image = "docker.io/library/redis:7";
+  CHECK(refusals(task, plugin).empty());
+  task.load = "local/redis.tar";
+  CHECK(says(refusals(task, plugin), "allowed_images"));
+}
+
 TEST_CASE("capabilities are those that the operator allows, in any spelling") {
   TaskConfig task;
   task.image = "a";

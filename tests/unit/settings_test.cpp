@@ -56,13 +56,30 @@ TEST_CASE("all errors of a block are reported at once") {
   CHECK(error.find("\"stop_signal\"") != std::string::npos);
 }
 
-TEST_CASE("a setting that is not there yet is refused by name, unless it asks for nothing") {
-  auto config = decode_plugin_config(map({{"metrics_address", text("127.0.0.1:9106")}}));
-  REQUIRE_FALSE(config.has_value());
-  CHECK(config.error().code == ErrorCode::kUnsupported);
-  CHECK(config.error().message().find("\"metrics_address\"") != std::string::npos);
-  CHECK(decode_plugin_config(map({{"metrics_address", text("")}})).has_value());
+TEST_CASE("settings that ask for nothing are no settings") {
   CHECK(task({{"privileged", Value{false}}, {"devices", list({})}}).has_value());
+}
+
+TEST_CASE("metrics are on the loopback unless another address is written") {
+  const auto address = [](const char* written) {
+    const auto config = decode_plugin_config(map({{"metrics_address", text(written)}}));
+    return config ? config->metrics_address : "refused: " + config.error().message();
+  };
+  CHECK(address("").empty());
+  CHECK(address("9106") == "127.0.0.1:9106");
+  CHECK(address(":9106") == "127.0.0.1:9106");
+  CHECK(address("localhost:9106") == "127.0.0.1:9106");
+  CHECK(address("127.0.0.1:09106") == "127.0.0.1:9106");
+  CHECK(address("0.0.0.0:1") == "0.0.0.0:1");
+  CHECK(address("[::1]:65535") == "[::1]:65535");
+  for (const char* wrong :
+       {"here", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1",
+        "127.0.0.1:80s", "::1:9106", "[127.0.0.1]:9106", "[::1:9106", "node.example:9106",
+        "http://127.0.0.1:9106", "127.0.0.1:9106,0.0.0.0:9106", " 127.0.0.1:9106"}) {
+    CAPTURE(wrong);
+    CHECK(address(wrong).find("\"metrics_address\"") != std::string::npos);
+    CHECK(address(wrong).find("127.0.0.1:9106") != std::string::npos);
+  }
 }
 
 TEST_CASE("maps are accepted in every spelling that Nomad delivers") {

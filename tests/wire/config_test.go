@@ -86,6 +86,8 @@ func TestSetConfigNamesTheKeyAndAValidExample(t *testing.T) {
 		`runtime = "lxc"`:               {"runtime", "lxc", "podman"},
 		`state_dir = "relative/path"`:   {"state_dir"},
 		`pull_activity_interval = "5x"`: {"pull_activity_interval", "5x"},
+		`metrics_address = "here"`:      {"metrics_address", "here", "127.0.0.1:9106"},
+		`metrics_address = "[::1]:0"`:   {"metrics_address"},
 		`max_concurrent_pulls = 0`:      {"max_concurrent_pulls"},
 	} {
 		t.Run(text, func(t *testing.T) {

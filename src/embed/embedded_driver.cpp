@@ -1,0 +1,167 @@
+#include "embed/embedded_driver.hpp"
+
+#include <csignal>
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <system_error>
+
+namespace ndc::embed {
+
+// Keeps every event and wakes up whoever waits for one.
+class EmbeddedDriver::Events final : public StreamSink<TaskEvent> {
+ public:
+  void next(TaskEvent event) override {
+    const std::lock_guard lock{mutex_};
+    events_.push_back(std::move(event));
+    changed_.notify_all();
+  }
+  void end(std::optional<Error>) override { closed_ = true; }
+  bool closed() const override { return closed_; }
+
+  std::vector<TaskEvent> all() const {
+    const std::lock_guard lock{mutex_};
+    return events_;
+  }
+
+  Expected<TaskEvent> wait_for(const std::string& task_id, const std::string& text, Within within) {
+    std::unique_lock lock{mutex_};
+    std::size_t seen = 0;
+    const TaskEvent* found = nullptr;
+    const bool came = changed_.wait_for(lock, within, [&] {
+      for (; !found && seen < events_.size(); ++seen) {
+        const TaskEvent& event = events_[seen];
+        if (event.task_id == task_id && event.message.find(text) != std::string::npos) {
+          found = &event;
+        }
+      }
+      return found != nullptr;
+    });
+    if (came) return *found;
+    return fail({.code = ErrorCode::kTimeout,
+                 .what = "wait for an event of",
+                 .on = task_id,
+                 .cause = "none that holds " + quoted(text) + " came in time"});
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<TaskEvent> events_;
+  std::atomic<bool> closed_{false};
+};
+
+EmbeddedDriver::EmbeddedDriver(std::shared_ptr<runtime::ContainerRuntime> runtime,
+                               PluginConfig config, actors::DriverOptions options)
+    : runtime_{std::make_shared<runtime::FaultyRuntime>(std::move(runtime))},
+      messages_{std::make_shared<actors::MessageFaults>()},
+      events_{std::make_shared<Events>()} {
+  options.make_runtime = [made = runtime_](const PluginConfig&) {
+    return std::shared_ptr<runtime::ContainerRuntime>{made};
+  };
+  options.message_faults = messages_;
+  driver_ = actors::make_driver(std::move(options));
+  driver_->watch_events(events_);
+  // Messages of one sender arrive in order: whatever is asked next finds it configured.
+  driver_->set_config(std::move(config), std::nullopt, {});
+}
+
+EmbeddedDriver::~EmbeddedDriver() { driver_.reset(); }
+
+TaskSpec EmbeddedDriver::task(const std::string& name, const std::string& image) {
+  static std::atomic<unsigned> count{0};
+  char alloc[40];
+  // Ids of Nomad's form; the process id keeps those of two programs apart.
+  static_cast<void>(std::snprintf(alloc, sizeof alloc, "%08x-%04x-0000-0000-000000000000", ++count,
+                                  static_cast<unsigned>(getpid()) & 0xffff));
+  TaskSpec spec;
+  spec.alloc_id = alloc;
+  spec.name = name;
+  spec.id = spec.alloc_id + "/" + name + "/00000001";
+  spec.stdout_path = spec.stderr_path = "/dev/null";
+  spec.config.data = Value::Map{{"image", Value{image}}};
+  return spec;
+}
+
+Expected<TaskHandle> EmbeddedDriver::start(const TaskSpec& spec, Within within) {
+  auto started =
+      answer_of<actors::TaskStarted>("start task " + quoted(spec.id), within,
+                                     [&](auto reply) { driver_->start_task(spec, reply); });
+  if (!started) return fail(std::move(started.error()));
+  return decode_handle(started->driver_state);
+}
+
+Expected<void> EmbeddedDriver::recover(const TaskHandle& handle, Within within) {
+  return answer_of<void>("recover task " + quoted(handle.task_id), within, [&](auto reply) {
+    driver_->recover_task(handle.task_id, encode_handle(handle), reply);
+  });
+}
+
+Expected<TaskExit> EmbeddedDriver::wait(const std::string& task_id, Within within) {
+  return answer_of<TaskExit>("wait for task " + quoted(task_id), within,
+                             [&](auto reply) { driver_->wait_task(task_id, reply); });
+}
+
+Expected<void> EmbeddedDriver::stop(const std::string& task_id, std::chrono::nanoseconds grace,
+                                    Within within) {
+  return answer_of<void>("stop task " + quoted(task_id), within,
+                         [&](auto reply) { driver_->stop_task(task_id, grace, "", reply); });
+}
+
+Expected<void> EmbeddedDriver::signal(const std::string& task_id, const std::string& name,
+                                      Within within) {
+  return answer_of<void>("signal task " + quoted(task_id), within,
+                         [&](auto reply) { driver_->signal_task(task_id, name, reply); });
+}
+
+Expected<void> EmbeddedDriver::destroy(const std::string& task_id, Within within) {
+  return answer_of<void>("destroy task " + quoted(task_id), within,
+                         [&](auto reply) { driver_->destroy_task(task_id, true, reply); });
+}
+
+Expected<TaskStatus> EmbeddedDriver::inspect(const std::string& task_id, Within within) {
+  return answer_of<TaskStatus>("inspect task " + quoted(task_id), within,
+                               [&](auto reply) { driver_->inspect_task(task_id, reply); });
+}
+
+std::vector<TaskEvent> EmbeddedDriver::events() const { return events_->all(); }
+
+Expected<TaskEvent> EmbeddedDriver::wait_for_event(const std::string& task_id,
+                                                   const std::string& text, Within within) {
+  return events_->wait_for(task_id, text, within);
+}
+
+Expected<void> EmbeddedDriver::wait_for_state(const std::string& task_id, TaskState state,
+                                              Within within) {
+  const bool came = eventually(
+      [&] {
+        const auto status = inspect(task_id, within);
+        return status && status->state == state;
+      },
+      within);
+  if (came) return {};
+  return fail({.code = ErrorCode::kTimeout, .what = "wait for the state of", .on = task_id});
+}
+
+Expected<void> EmbeddedDriver::kill_process(const TaskHandle& handle, const std::string& key) {
+  const auto& state = handle.container.state;
+  const auto found = state.find(key);
+  pid_t pid = 0;
+  if (found != state.end()) {
+    const std::string& text = found->second;
+    std::from_chars(text.data(), text.data() + text.size(), pid);
+  }
+  Error error{.code = ErrorCode::kWrongState, .what = "kill process", .on = key};
+  if (pid <= 1) {
+    error.cause = "the handle of " + quoted(handle.task_id) + " names no such process";
+    return fail(std::move(error));
+  }
+  if (::kill(pid, SIGKILL) == 0) return {};
+  error.code = ErrorCode::kInternal;
+  error.cause = std::generic_category().message(errno);
+  return fail(std::move(error));
+}
+
+}  // namespace ndc::embed

@@ -1,0 +1,236 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+const (
+	machines = 500 // tasks over the stand-in for Apple's CLI
+	watched  = 100 // of them when monitors are weighed
+)
+
+// mac is the plugin over the stand-in, with its tasks.
+type mac struct {
+	*nomadkit.Plugin
+	cli   *nomadkit.Standin
+	tasks []*nomadkit.Task
+}
+
+func newMac(t *testing.T) *mac {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ndc-bench-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	cli, err := nomadkit.NewStandin(dir, "1.2.2", "NDC_STANDIN_STATS_MS=50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cli.Close)
+	return &mac{Plugin: nomadkit.StartPluginIn(t, filepath.Join(dir, "state"), cli.Config()), cli: cli}
+}
+
+func (m *mac) grow(t *testing.T, size int) {
+	t.Helper()
+	var fresh []*nomadkit.Task
+	for len(m.tasks)+len(fresh) < size {
+		fresh = append(fresh, nomadkit.MuteTask(t, m.Plugin, shell(sleeper)))
+	}
+	if failures := nomadkit.Together(fresh, func(task *nomadkit.Task) error {
+		handle, _, err := m.StartTask(task.TaskConfig)
+		task.Handle = handle
+		return err
+	}); len(failures) > 0 {
+		t.Fatalf("%d of %d starts failed: %v", len(failures), len(fresh), failures[0])
+	}
+	m.tasks = append(m.tasks, fresh...)
+}
+
+func (m *mac) monitor(t *testing.T, task *nomadkit.Task) int {
+	t.Helper()
+	pid := nomadkit.MonitorOf(m.StateDir, "nomad-main-"+task.AllocID[:8])
+	if pid == 0 {
+		t.Fatal("a task without a monitor")
+	}
+	return pid
+}
+
+// TestMachines starts 500 tasks over the stand-in: what they cost while nothing happens, and how long
+// a new plugin takes to find them again.
+func TestMachines(t *testing.T) {
+	m := newMac(t)
+	m.grow(t, watched)
+	m.weigh(t)
+	m.grow(t, machines)
+	m.rest(t)
+	m.recover(t)
+	if failures := nomadkit.Together(m.tasks, func(task *nomadkit.Task) error {
+		if err := m.StopTask(task.ID, limit, "SIGKILL"); err != nil {
+			return err
+		}
+		return m.DestroyTask(task.ID, true)
+	}); len(failures) > 0 {
+		t.Fatalf("%d of %d ends failed: %v", len(failures), len(m.tasks), failures[0])
+	}
+}
+
+// weigh measures the memory that monitors share with nobody.
+func (m *mac) weigh(t *testing.T) {
+	t.Helper()
+	var sample []float64
+	for _, task := range m.tasks {
+		private, err := PrivateMemory(m.monitor(t, task))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sample = append(sample, float64(private)/(1<<20))
+	}
+	most := Quantile(sample, 1)
+	report.Goal("apple: private memory of a monitor", most, "MiB", "< 1", most < 1,
+		fmt.Sprintf("/proc/PID/smaps_rollup, private clean and dirty: the most of %d, the median is %.2f MiB", len(sample), Median(sample)))
+}
+
+// rest counts the calls of the CLI while every task's usage is asked for once in a second.
+func (m *mac) rest(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var samples atomic.Int64
+	for _, task := range m.tasks {
+		stream, err := m.TaskStats(ctx, task.ID, interval)
+		if err != nil {
+			t.Fatalf("TaskStats: %v", err)
+		}
+		go func(stream <-chan *drivers.TaskResourceUsage) {
+			for range stream {
+				samples.Add(1)
+			}
+		}(stream)
+	}
+	time.Sleep(2 * time.Second) // the first samples are taken at once, which is no rest
+	first, err := UsageOf(m.Cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, stats, taken, start := m.cli.Calls(""), m.cli.Calls("stats"), samples.Load(), time.Now()
+	time.Sleep(window)
+	wall := time.Since(start)
+	calls, stats, taken = m.cli.Calls("")-calls, m.cli.Calls("stats")-stats, samples.Load()-taken
+	last, err := UsageOf(m.Cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := float64(calls-stats) / wall.Seconds()
+	report.Goal("apple: processes started at rest", other, "per second", "0", calls == stats && taken > 0,
+		fmt.Sprintf("calls of the CLI but `stats`, of which there were %d in %.0f s for %d samples of %d tasks", stats, wall.Seconds(), taken, machines))
+	report.Note(fmt.Sprintf("apple: CPU at rest, %d tasks", machines), 100*float64(last.CPU-first.CPU)/float64(wall), "% of a core",
+		"schedstat of the plugin's threads; the stand-in's own cost says nothing about a Mac")
+	report.Note(fmt.Sprintf("apple: plugin PSS, %d tasks", machines), float64(last.PSS)/(1<<20), "MiB", "/proc/PID/smaps_rollup")
+}
+
+func (m *mac) recover(t *testing.T) {
+	t.Helper()
+	var whole []float64
+	for range kills {
+		m.Kill9(t)
+		start := time.Now()
+		m.Plugin = nomadkit.StartPluginIn(t, m.StateDir, m.cli.Config())
+		failures := nomadkit.Together(m.tasks, func(task *nomadkit.Task) error { return m.RecoverTask(task.RecoveredHandle()) })
+		whole = append(whole, milliseconds(time.Since(start)))
+		if len(failures) > 0 {
+			t.Fatalf("%d of %d recoveries failed: %v", len(failures), len(m.tasks), failures[0])
+		}
+	}
+	took := Median(whole)
+	report.Goal(fmt.Sprintf("apple: recovery of %d tasks", machines), took, "ms", "< 2000", took < 2000,
+		fmt.Sprintf("exec of a new plugin after kill -9 until every RecoverTask is answered, median of %d", kills))
+}
+
+// TestMachineExitLatency compares two moments: the attached CLI has ended, WaitTask answers. All that
+// lies between is the driver's: the monitor, the record on the disk, its word to the plugin.
+func TestMachineExitLatency(t *testing.T) {
+	m := newMac(t)
+	var sample []float64
+	for i := range exits {
+		code := 3 * (i % 2)
+		task := nomadkit.NewTask(t, m.Plugin, shell(""))
+		release := filepath.Join(task.Dir, "local", "go")
+		task.SetConfig(t, shell(fmt.Sprintf("mkfifo %s; echo ready; read x <%s; exit %d", release, release, code)))
+		task.Start(t)
+		task.WaitLog(t, "stdout", "ready")
+		sample = append(sample, milliseconds(m.exitOf(t, task, release, code)))
+	}
+	p99 := Quantile(sample, 0.99)
+	report.Goal("apple: exit to WaitTask, p99", p99, "ms", "< 20", p99 < 20,
+		fmt.Sprintf("pidfd of the attached CLI to Nomad's client, %d exits one by one", len(sample)))
+	report.Note("apple: exit to WaitTask, median", Median(sample), "ms", "the same exits")
+}
+
+func (m *mac) exitOf(t *testing.T, task *nomadkit.Task, release string, code int) time.Duration {
+	t.Helper()
+	children := nomadkit.ChildrenOf(m.monitor(t, task))
+	if len(children) != 1 {
+		t.Fatalf("the monitor has children %v, want the CLI", children)
+	}
+	end, err := WatchEnd(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	answer, err := m.WaitTask(ctx, task.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan time.Time, 1)
+	go func() {
+		at, err := end(limit)
+		if err != nil {
+			at = time.Time{}
+		}
+		ended <- at
+	}()
+	if err := os.WriteFile(release, []byte("\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	result := nomadkit.Receive(t, answer, limit, "answer of WaitTask")
+	now := time.Now()
+	at := <-ended
+	if at.IsZero() || result.Err != nil || result.ExitCode != code {
+		t.Fatalf("exit %+v, want code %d; the CLI's end was seen at %v", result, code, at)
+	}
+	if err := m.DestroyTask(task.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	return now.Sub(at)
+}
+
+// PrivateMemory is what a process shares with no other, in bytes.
+func PrivateMemory(pid int) (uint64, error) {
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum uint64
+	for _, line := range strings.Split(string(rollup), "\n") {
+		var kib uint64
+		for _, field := range []string{"Private_Clean: %d kB", "Private_Dirty: %d kB"} {
+			if _, err := fmt.Sscanf(line, field, &kib); err == nil {
+				sum += kib << 10
+			}
+		}
+	}
+	return sum, nil
+}

@@ -1,0 +1,222 @@
+// Package crashpoints takes the plugin, or one of the processes beside it, away at every named point
+// of a task's life (src/runtime/crash_point.hpp), goes on as Nomad's client does, and checks what the
+// driver promises about recovery. It needs the build of the preset "crash".
+package crashpoints
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// A victim is a kind of process that is killed at a point.
+type victim string
+
+const (
+	nobody   victim = ""         // the life cycle is only watched
+	plugin   victim = "plugin"   // Nomad starts it again and goes on
+	agent    victim = "agent"    // Nomad and its plugin: what was not written down is forgotten
+	cli      victim = "CLI"      // the engine's CLI at work for the plugin
+	conmon   victim = "conmon"   // Podman's watcher
+	monitor  victim = "monitor"  // ours on Apple's runtime
+	attached victim = "attached" // the CLI that a monitor holds
+)
+
+// engine is one runtime: its settings, and how its processes are told from others. A process counts
+// only if its command line holds the name or the directory of this very task.
+type engine struct {
+	name      string
+	config    func(w *world) string // of the plugin
+	prepare   func(w *world)        // before the plugin is started
+	image     func(w *world, s *scenario) string
+	inside    func(w *world) string           // the task's local directory, as the workload sees it
+	victims   func(w *world) map[victim][]int // those that live now
+	engineHas func(w *world) []string         // containers of the allocation
+}
+
+type process struct {
+	pid, parent int
+	arguments   []string
+}
+
+func (p process) has(word string) bool { return slices.Contains(p.arguments, word) }
+
+func (p process) mentions(text string) bool {
+	return strings.Contains(strings.Join(p.arguments, " "), text)
+}
+
+// processes lists those of the machine that mention one of the texts in their command lines.
+func processes(texts ...string) []process {
+	var out []process
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		data, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || len(data) == 0 {
+			continue
+		}
+		p := process{arguments: strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")}
+		if !slices.ContainsFunc(texts, p.mentions) {
+			continue
+		}
+		p.pid, _ = strconv.Atoi(filepath.Base(dir))
+		state, parent := stat(p.pid)
+		if state == 0 || state == 'Z' || p.pid == os.Getpid() {
+			continue
+		}
+		p.parent = parent
+		out = append(out, p)
+	}
+	return out
+}
+
+// stat is the state letter of a process and its parent; 0 if there is none.
+func stat(pid int) (byte, int) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 2 {
+		return 0, 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return fields[0][0], parent
+}
+
+func pluginAlive(p *nomadkit.Plugin) bool {
+	state, _ := stat(p.Cmd.Process.Pid)
+	return state != 0 && state != 'Z'
+}
+
+// --- Podman
+
+var podmanEngine = &engine{
+	name:    "podman",
+	config:  func(*world) string { return "runtime = \"podman\"\n" },
+	prepare: func(*world) {},
+	image: func(w *world, s *scenario) string {
+		if s.pulls {
+			return freshImage(w)
+		}
+		return nomadkit.Image()
+	},
+	inside: func(*world) string { return "/local" },
+	victims: func(w *world) map[victim][]int {
+		out := map[victim][]int{}
+		texts := []string{w.container(), w.image}
+		if w.task.Handle != nil {
+			texts = append(texts, w.containerID())
+		}
+		for _, p := range processes(texts...) {
+			switch {
+			case strings.HasSuffix(p.arguments[0], "conmon"):
+				out[conmon] = append(out[conmon], p.pid)
+			case p.parent == w.plugin.Cmd.Process.Pid && !p.has("ps"):
+				out[cli] = append(out[cli], p.pid)
+			}
+		}
+		return out
+	},
+	engineHas: func(w *world) []string { return nomadkit.ContainersOf(w.t, w.task.AllocID) },
+}
+
+var registry *nomadkit.Registry
+
+// freshImage is one that Podman has to pull.
+func freshImage(w *world) string {
+	name := nomadkit.Unique("ndc/crash") + ":1"
+	registry.Push(w.t, name, nomadkit.Content{Files: map[string]string{"which": name}})
+	return registry.Reference(name)
+}
+
+// --- Apple's container, imitated
+
+const appleVersion = "1.2.2"
+
+func standin() string {
+	return filepath.Join(filepath.Dir(filepath.Dir(nomadkit.Binary())), "standin", "container")
+}
+
+var appleEngine = &engine{
+	name: "apple",
+	config: func(w *world) string {
+		return fmt.Sprintf("runtime = \"apple\"\ncontainer_path = %q\n", filepath.Join(w.dir, "container"))
+	},
+	prepare: func(w *world) {
+		if err := os.Symlink(standin(), filepath.Join(w.dir, "container")); err != nil {
+			w.t.Fatal(err)
+		}
+		env := "NDC_STANDIN_STATE=" + w.dir + "/cli\nNDC_STANDIN_VERSION=" + appleVersion + "\nNDC_STANDIN_STATS_MS=50\n"
+		if err := os.WriteFile(filepath.Join(w.dir, "standin.env"), []byte(env), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	},
+	image: func(_ *world, s *scenario) string {
+		if s.pulls {
+			return "private.example.com/demo:1"
+		}
+		return "docker.io/library/demo:1"
+	},
+	inside: func(w *world) string { return filepath.Join(w.task.Dir, "local") },
+	victims: func(w *world) map[victim][]int {
+		out := map[victim][]int{}
+		program := filepath.Join(w.dir, "container")
+		for _, p := range processes(w.dir) {
+			switch {
+			case p.has("monitor") && p.mentions(filepath.Join(w.stateDir, w.container())):
+				out[monitor] = append(out[monitor], p.pid)
+			case p.arguments[0] == program && p.has("start") && p.has("--attach"):
+				out[attached] = append(out[attached], p.pid)
+			case p.arguments[0] == program && p.parent == w.plugin.Cmd.Process.Pid &&
+				(p.has(w.container()) || p.has("pull") || p.has("login") || p.has("logout")):
+				out[cli] = append(out[cli], p.pid)
+			}
+		}
+		return out
+	},
+	engineHas: func(w *world) []string {
+		entries, _ := os.ReadDir(filepath.Join(w.dir, "cli", "containers"))
+		var names []string
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		return names
+	},
+}
+
+// leftovers says what of the task is still there, nil for nothing.
+func (w *world) leftovers() error {
+	if ids := w.engine.engineHas(w); len(ids) != 0 {
+		return fmt.Errorf("containers %v", ids)
+	}
+	for _, p := range processes(w.container()) {
+		return fmt.Errorf("process %d: %q", p.pid, p.arguments)
+	}
+	var left []string
+	_ = filepath.WalkDir(w.stateDir, func(path string, entry os.DirEntry, err error) error {
+		hidden := entry != nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".")
+		// Of a login that may be ours; the next pull with credentials looks after it.
+		mark := entry != nil && strings.HasPrefix(entry.Name(), "login-")
+		if err == nil && path != w.stateDir && !hidden && !mark {
+			left = append(left, path)
+		}
+		return nil
+	})
+	if len(left) != 0 {
+		return fmt.Errorf("in the state directory: %v", left)
+	}
+	return nil
+}
+
+func shortID(t testing.TB, alloc string) string {
+	if len(alloc) < 8 {
+		t.Fatalf("allocation %q", alloc)
+	}
+	return alloc[:8]
+}

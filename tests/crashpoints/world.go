@@ -1,0 +1,489 @@
+package crashpoints
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/helper/uuid"
+	"github.com/hashicorp/nomad/nomad/structs"
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// startTries is how often Nomad's restart policy starts a task that could not be started. One kill
+// costs one at most; the second is for an engine that is not done with the first.
+const startTries = 3
+
+// world is one run of a scenario: a node with its plugin and one task, seen as Nomad's client sees
+// them. Its methods act as the client's task runner does, also when the plugin is gone.
+type world struct {
+	t        *testing.T
+	engine   *engine
+	scenario *scenario
+	point    string
+	victim   victim
+
+	dir, stateDir string
+	log           string // of the points that were reached
+	image         string
+	plugin        *nomadkit.Plugin
+	task          *nomadkit.Task
+	armed         bool // the next plugin is started with the point armed
+	code          int  // the workload's, decided here and told to it at its end
+	destroyed     bool
+	stops         *stops
+}
+
+func newWorld(t *testing.T, e *engine, s *scenario, point string, v victim) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ndc-crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, engine: e, scenario: s, point: point, victim: v, dir: dir,
+		stateDir: filepath.Join(dir, "state"), log: filepath.Join(dir, "points"),
+		armed: !s.armedLater, code: 2 + rand.IntN(98)}
+	t.Cleanup(func() {
+		texts := []string{dir}
+		if w.task != nil {
+			texts = append(texts, w.task.AllocDir) // a workload without a container around it
+		}
+		for _, p := range processes(texts...) { // of a run that failed
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		os.RemoveAll(dir)
+	})
+	e.prepare(w)
+	w.image = e.image(w, s)
+	w.stops = watchStops(w)
+	t.Cleanup(w.stops.close)
+	w.launch()
+	w.newTask()
+	return w
+}
+
+func (w *world) container() string { return "nomad-main-" + shortID(w.t, w.task.AllocID) }
+
+// containerID is the engine's, from the handle.
+func (w *world) containerID() string {
+	var handle struct {
+		ID string `json:"container_id"`
+	}
+	if json.Unmarshal(w.task.Handle.DriverState, &handle) != nil || handle.ID == "" {
+		return w.container()
+	}
+	return handle.ID
+}
+
+// environment arms the point, in the first plugin that is to have it.
+func (w *world) environment() []string {
+	env := []string{}
+	if registry != nil {
+		env = append(env, trust)
+	}
+	if !w.armed {
+		return env
+	}
+	w.armed = false
+	at := w.point + " 1 stop"
+	if w.victim == nobody {
+		at = "* 2 stop"
+	} else if w.kills() {
+		at = w.point + " 1 kill"
+	}
+	return append(env, "NDC_CRASH_AT="+at, "NDC_CRASH_LOG="+w.log)
+}
+
+// kills says whether the victim is the process that comes to the point.
+func (w *world) kills() bool {
+	ofMonitor := strings.HasPrefix(w.point, "monitor.")
+	return w.victim == monitor && ofMonitor || (w.victim == plugin || w.victim == agent) && !ofMonitor
+}
+
+func (w *world) launch() {
+	w.t.Helper()
+	config := w.engine.config(w) + "gc { dangling_containers { period = \"1s\"\ncreation_grace = \"1ms\" } }\n" + w.scenario.config
+	w.plugin = nomadkit.StartPluginIn(w.t, w.stateDir, config, w.environment()...)
+}
+
+func (w *world) newTask() {
+	w.t.Helper()
+	w.task = nomadkit.NewTask(w.t, w.plugin, "image = \"placeholder\"", func(c *drivers.TaskConfig) {
+		c.Resources.NomadResources.Memory = structs.AllocatedMemoryResources{MemoryMB: 256}
+		c.Resources.LinuxResources.MemoryLimitBytes = 256 << 20
+	})
+	w.task.SetConfig(w.t, w.taskConfig())
+}
+
+func (w *world) taskConfig() string {
+	command := fmt.Sprintf("command = \"/bin/sh\"\nargs = [\"-c\", %q]\n", workload(w.engine.inside(w), w.scenario.tty))
+	if w.scenario.command != "" {
+		command = fmt.Sprintf("command = %q\n", w.scenario.command)
+	}
+	config := fmt.Sprintf("image = %q\n%s%s\n", w.image, command, w.scenario.task[w.engine.name])
+	if w.engine == podmanEngine {
+		config += "network_mode = \"none\"\n" // a killed podman would leave a network of the host behind
+	}
+	return config
+}
+
+// dead says whether the plugin was taken away, which is why a call failed.
+func (w *world) dead(err error) bool {
+	return err != nil && !pluginAlive(w.plugin)
+}
+
+// relaunch starts the plugin again as Nomad does when it finds it gone. The agent that died with it
+// takes its new plugin along.
+func (w *world) relaunch() {
+	w.t.Helper()
+	if w.victim != plugin && w.victim != agent && !w.scenario.killsPlugin {
+		w.t.Fatalf("the plugin ended, though nobody killed it:\n%s", w.plugin.Stderr.String())
+	}
+	w.launch()
+}
+
+// mayBeUnknown: with this victim goes what only it knew, the exit status and the rest of the output.
+func (w *world) mayBeUnknown() bool {
+	return w.scenario.unknown || w.victim == conmon || w.victim == monitor || w.victim == attached
+}
+
+// mayBeCut: a collector reads until its FIFO has no writer, and never again (Nomad's logmon). Where
+// it is new, on new FIFOs, only the plugin writes to them: if that dies too, nobody gets the rest.
+func (w *world) mayBeCut() bool { return w.scenario.newFIFOs && w.victim == plugin }
+
+// collectAgain is what Nomad does before it starts a task again: a collector that has seen the end of
+// its FIFO, as it does when a plugin dies that has opened it and not handed it on, begins anew. (The
+// one retry within a task's start, after ErrPluginShutdown, does without; its log is lost.)
+func (w *world) collectAgain() { w.task.RestartLogs(w.t) }
+
+func (w *world) newInvocation() {
+	w.task.ID = w.task.AllocID + "/main/" + uuid.Short()
+}
+
+// start is the task runner's start: again with the same id when the plugin is found dead, again
+// under a new one when the error is recoverable (its restart policy) or the agent itself died.
+func (w *world) start() {
+	w.t.Helper()
+	for try := 1; ; try++ {
+		handle, _, err := w.plugin.StartTask(w.task.TaskConfig)
+		if err == nil {
+			w.task.Handle = handle
+			return
+		}
+		if w.dead(err) {
+			w.relaunch()
+			w.collectAgain()
+			if w.victim == agent {
+				w.newInvocation()
+			}
+			continue
+		}
+		if !structs.IsRecoverable(err) || try == startTries {
+			w.t.Fatalf("StartTask, try %d: %v", try, err)
+		}
+		w.collectAgain()
+		w.newInvocation()
+	}
+}
+
+// recover is what a client does with a task that it knows of, once its plugin is there again.
+func (w *world) recover() {
+	w.t.Helper()
+	for {
+		err := w.plugin.RecoverTask(w.task.RecoveredHandle())
+		if err == nil {
+			return
+		}
+		if !w.dead(err) {
+			w.t.Fatalf("RecoverTask: %v", err)
+		}
+		w.relaunch()
+	}
+}
+
+// revive goes on with a living plugin that knows the task.
+func (w *world) revive() {
+	w.t.Helper()
+	w.relaunch()
+	w.recover()
+}
+
+// call repeats a call about the task until a living plugin has answered it.
+func (w *world) call(what string, f func(p *nomadkit.Plugin) error) error {
+	w.t.Helper()
+	for {
+		err := f(w.plugin)
+		if !w.dead(err) {
+			return err
+		}
+		w.revive()
+	}
+}
+
+// release tells the workload to end, and how.
+func (w *world) release() {
+	w.write("go", "")
+}
+
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	path := filepath.Join(w.task.Dir, "local", name)
+	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// wait waits for the task's exit, with whatever plugin is there.
+func (w *world) wait() *drivers.ExitResult {
+	w.t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		ch, err := w.plugin.WaitTask(ctx, w.task.ID)
+		var result *drivers.ExitResult
+		if err == nil {
+			result = nomadkit.Receive(w.t, ch, 60*time.Second, "exit of the task")
+			err = result.Err
+		}
+		cancel()
+		if err != nil && w.dead(err) {
+			w.revive()
+			continue
+		}
+		if result == nil {
+			w.t.Fatalf("WaitTask: %v", err)
+		}
+		return result
+	}
+}
+
+// expectExit waits and compares. `stopped`: the workload was killed with SIGKILL.
+func (w *world) expectExit(want int) {
+	w.t.Helper()
+	result := w.wait()
+	if w.mayBeUnknown() && result.Err != nil {
+		if text := result.Err.Error(); !strings.Contains(text, "unknown") {
+			w.t.Errorf("the exit is an error that does not say unknown: %s", text)
+		}
+		return
+	}
+	if result.Err != nil || result.ExitCode != want {
+		w.t.Errorf("exit %d, error %v: the workload's code was %d", result.ExitCode, result.Err, want)
+	}
+	status, err := w.plugin.InspectTask(w.task.ID)
+	if w.dead(err) {
+		return
+	}
+	if err != nil || status.State != drivers.TaskStateExited {
+		w.t.Errorf("InspectTask after the exit: %+v, %v", status, err)
+	}
+}
+
+func (w *world) stop(timeout time.Duration) {
+	w.t.Helper()
+	if err := w.call("StopTask", func(p *nomadkit.Plugin) error { return p.StopTask(w.task.ID, timeout, "SIGTERM") }); err != nil {
+		w.t.Fatalf("StopTask: %v", err)
+	}
+}
+
+// destroy is what Nomad does with a task that has ended: it asks once, and forgets.
+func (w *world) destroy() {
+	w.t.Helper()
+	w.destroyed = true
+	if err := w.plugin.DestroyTask(w.task.ID, true); err != nil && !w.dead(err) && w.victim != cli {
+		w.t.Errorf("DestroyTask: %v", err)
+	}
+}
+
+// finish checks what must be true at the end of every run.
+func (w *world) finish() {
+	w.t.Helper()
+	if !pluginAlive(w.plugin) {
+		w.relaunch()
+	}
+	if w.leftovers() != nil {
+		w.neighbour()
+	}
+	if !pluginAlive(w.plugin) {
+		w.relaunch()
+		w.neighbour()
+	}
+	nomadkit.Eventually(w.t, 15*time.Second, "nothing is left of the task", w.leftovers)
+	if w.destroyed {
+		if status, err := w.plugin.InspectTask(w.task.ID); err == nil && status.State == drivers.TaskStateRunning {
+			w.t.Errorf("a destroyed task is said to be running: %+v", status)
+		}
+	}
+	if w.victim != nobody {
+		w.stops.reached()
+	}
+	if data, _ := os.ReadFile(filepath.Join(w.dir, "cli", "rejected.jsonl")); len(data) > 0 {
+		w.t.Errorf("the CLI rejected: %s", data)
+	}
+}
+
+// neighbour is the next task of this client. From it a new plugin learns which node it serves:
+// before, it must not touch any container that it does not know.
+func (w *world) neighbour() {
+	w.t.Helper()
+	config := fmt.Sprintf("image = %q\ncommand = \"/no/such/program\"\n", w.image)
+	other := nomadkit.MuteTask(w.t, w.plugin, config, func(c *drivers.TaskConfig) { c.NodeID = w.task.NodeID })
+	if _, _, err := w.plugin.StartTask(other.TaskConfig); err == nil { // dead or not, it is no start
+		w.t.Error("a task without a program was started")
+	}
+}
+
+// --- the processes that stand still at a point
+
+// stops follows the log of reached points. Where a process stands still there it kills the victim,
+// and lets the process go on.
+type stops struct {
+	w      *world
+	quit   chan struct{}
+	done   chan struct{}
+	points chan struct{} // closed when the armed point is reached
+	mu     sync.Mutex    // of what follows
+	seen   map[string]map[victim]bool
+	killed bool
+}
+
+// met is who was there at each point so far.
+func (s *stops) met() map[string]map[victim]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.seen)
+}
+
+func watchStops(w *world) *stops {
+	s := &stops{w: w, quit: make(chan struct{}), done: make(chan struct{}), points: make(chan struct{}),
+		seen: map[string]map[victim]bool{}}
+	go s.run()
+	return s
+}
+
+// close comes after the end of all processes: one that nobody lets go on would stand still for good.
+func (s *stops) close() {
+	close(s.quit)
+	<-s.done
+}
+
+func (s *stops) run() {
+	defer close(s.done)
+	offset := 0
+	reached := false
+	for {
+		data, _ := os.ReadFile(s.w.log)
+		for offset < len(data) {
+			end := strings.IndexByte(string(data[offset:]), '\n')
+			if end < 0 {
+				break
+			}
+			var pid int
+			var point string
+			_, err := fmt.Sscanf(string(data[offset:offset+end]), "%d %s", &pid, &point)
+			offset += end + 1
+			if err == nil {
+				s.at(pid, point)
+				if !reached && s.w.victim != nobody {
+					reached = true
+					close(s.points)
+				}
+			}
+		}
+		select {
+		case <-s.quit:
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// at is called with a process that is about to stand still at a point, or to be killed there.
+func (s *stops) at(pid int, point string) {
+	if err := awaitStop(pid); err != nil {
+		return // killed
+	}
+	there := s.w.engine.victims(s.w)
+	there[plugin] = []int{s.w.plugin.Cmd.Process.Pid}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.w.victim {
+	case nobody:
+		if s.seen[point] == nil {
+			s.seen[point] = map[victim]bool{}
+		}
+		for v := range there {
+			s.seen[point][v] = true
+		}
+		if startsCLI(point) {
+			s.seen[point][cli] = true
+		}
+	case agent:
+		there[agent] = there[plugin]
+		fallthrough
+	default:
+		for _, each := range there[s.w.victim] {
+			s.killed = true
+			_ = syscall.Kill(each, syscall.SIGKILL)
+		}
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	if s.w.victim == cli && startsCLI(point) {
+		s.killCLI()
+	}
+}
+
+// startsCLI: the plugin's event loop spawns the CLI as its next step after such a point.
+func startsCLI(point string) bool {
+	return strings.HasSuffix(point, "_spawned") || strings.HasSuffix(point, ".spawned") && !strings.HasPrefix(point, "monitor.")
+}
+
+// killCLI kills the CLI as soon as it is there; it is at work for tens of milliseconds.
+func (s *stops) killCLI() {
+	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, pid := range s.w.engine.victims(s.w)[cli] {
+			s.killed = syscall.Kill(pid, syscall.SIGKILL) == nil
+		}
+	}
+}
+
+var errEnded = errors.New("the process has ended")
+
+func awaitStop(pid int) error {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		switch state, _ := stat(pid); state {
+		case 'T', 't':
+			return nil
+		case 0, 'Z', 'X':
+			return errEnded
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("process %d did not stop", pid)
+}
+
+// reached waits for the armed point, which may come a moment after the last call. A run in which it
+// does not come proves nothing, and is counted as such.
+func (s *stops) reached() bool {
+	select {
+	case <-s.points:
+		return true
+	case <-time.After(5 * time.Second):
+		return false
+	}
+}

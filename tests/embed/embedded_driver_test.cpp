@@ -1,0 +1,94 @@
+// The embedded driver in real time over simulated containers: what its commands, waits and faults
+// promise to a program that uses them.
+
+#include <atomic>
+#include <memory>
+
+#include "embed/embedded_driver.hpp"
+#include "embed/simulated_runtime.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::embed {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::Call;
+
+struct Program {
+  std::shared_ptr<SimulatedRuntime> engine = std::make_shared<SimulatedRuntime>();
+  EmbeddedDriver driver{engine};
+  TaskSpec web = EmbeddedDriver::task("web", "demo");
+};
+
+TEST_CASE("a task is started, ended and removed without a wire") {
+  Program p;
+  const auto handle = p.driver.start(p.web);
+  REQUIRE(handle.has_value());
+  CHECK(p.engine->running() == std::vector<std::string>{handle->container.name});
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kRunning));
+  CHECK(p.engine->end(handle->container.name, {Exited{3}, false, {}}));
+  const auto exit = p.driver.wait(p.web.id);
+  REQUIRE(exit.has_value());
+  CHECK(std::get<Exited>(exit->status).code == 3);
+  CHECK(p.driver.destroy(p.web.id));
+  CHECK(p.engine->all().empty());
+}
+
+TEST_CASE("what is not answered in time is a time-out, never a hang") {
+  Program p;
+  REQUIRE(p.driver.start(p.web));
+  CHECK(p.driver.wait(p.web.id, 10ms).error().code == ErrorCode::kTimeout);
+  CHECK(p.driver.wait_for_event(p.web.id, "no such text", 10ms).error().code ==
+        ErrorCode::kTimeout);
+}
+
+TEST_CASE("every kind of runtime fault strikes as often as it was set") {
+  Program p;
+  p.driver.runtime().fail({Call::kCheck, "web", 2}, {.code = ErrorCode::kInvalidConfig});
+  CHECK(p.driver.start(p.web).error().code == ErrorCode::kInvalidConfig);
+  CHECK(p.driver.start(p.web).error().code == ErrorCode::kInvalidConfig);
+  REQUIRE(p.driver.start(p.web));
+
+  p.driver.runtime().raise({Call::kSignal});
+  CHECK(p.driver.signal(p.web.id, "SIGHUP").error().code == ErrorCode::kInternal);
+  CHECK(p.driver.wait_for_event(p.web.id, "the task runs on"));
+
+  REQUIRE(p.driver.wait_for_state(p.web.id, TaskState::kRunning));
+  p.driver.runtime().hang_after({Call::kSignal});
+  CHECK(p.driver.signal(p.web.id, "SIGTERM", 50ms).error().code == ErrorCode::kTimeout);
+  CHECK(p.driver.wait(p.web.id));  // the signal itself was sent
+  CHECK(p.driver.runtime().hanging() == 1);
+  CHECK(p.driver.runtime().struck() == 4);
+}
+
+TEST_CASE("a delayed message arrives late, a dropped one never") {
+  Program p;
+  REQUIRE(p.driver.start(p.web));
+  p.driver.messages().delay({"task_actor", p.web.id, "InspectTask"}, 200ms);
+  CHECK(p.driver.inspect(p.web.id, 20ms).error().code == ErrorCode::kTimeout);
+  CHECK(p.driver.inspect(p.web.id));
+  p.driver.messages().drop({"driver_actor", "", "WaitTask"});
+  // With the message its reply is gone: the caller is told rather than left waiting.
+  CHECK(p.driver.wait(p.web.id).error().code == ErrorCode::kInternal);
+  CHECK(p.driver.messages().struck() == 2);
+}
+
+TEST_CASE("a failure of the root is told to the program") {
+  std::atomic<int> failed{0};
+  actors::DriverOptions options;
+  options.failed = [&] { ++failed; };
+  EmbeddedDriver driver{std::make_shared<SimulatedRuntime>(), {}, options};
+  REQUIRE(eventually([&] { return driver.messages().crash("driver_actor") == 1; }));
+  CHECK(eventually([&] { return failed == 1; }));
+  CHECK(driver.inspect("any").error().code == ErrorCode::kInternal);  // told, not left waiting
+}
+
+TEST_CASE("a process that a handle does not name is not killed") {
+  TaskHandle handle;
+  CHECK(EmbeddedDriver::kill_process(handle, "pid").error().code == ErrorCode::kWrongState);
+  handle.container.state["pid"] = "-1";
+  CHECK(EmbeddedDriver::kill_process(handle, "pid").error().code == ErrorCode::kWrongState);
+}
+
+}  // namespace
+}  // namespace ndc::embed

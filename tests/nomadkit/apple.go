@@ -1,0 +1,104 @@
+package nomadkit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Apple is the runtime of Macs, over the stand-in for its CLI. Where root runs the tests, its
+// containers have the files of the test image and a network of their own.
+type Apple struct {
+	*Standin
+}
+
+// PrivateImage is an image that the stand-in gives only to those who have logged in.
+const PrivateImage = "private.test/ndc/app:1"
+
+// Rootfs is the directory that scripts/test-rootfs makes.
+func Rootfs() string { return os.Getenv("NDC_TEST_ROOTFS") }
+
+func newApple(dir, version string) (*Apple, error) {
+	standin, err := NewStandin(dir, version, "NDC_STANDIN_STATS_MS=200", "NDC_STANDIN_ROOTFS="+Rootfs(),
+		"NDC_STANDIN_NETNS=1")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(standin.State, 0o700); err != nil {
+		return nil, err
+	}
+	// "private." hosts want the user "user" with the password "secret".
+	known := fmt.Sprintf("{%q: {\"Env\": [\"PATH=/bin\"]}, %q: {\"Env\": [\"PATH=/bin\"]}}\n", Image(), PrivateImage)
+	return &Apple{standin}, os.WriteFile(filepath.Join(standin.State, "registry.json"), []byte(known), 0o600)
+}
+
+func (*Apple) Name() string      { return "apple" }
+func (a *Apple) Version() string { return a.version }
+
+// Containers are found by the label that the driver puts on them.
+func (a *Apple) Containers(t testing.TB, allocID string) []string {
+	t.Helper()
+	return a.containersOf(allocID)
+}
+
+func (a *Apple) containersOf(allocID string) []string {
+	var ids []string
+	for _, id := range a.Standin.Containers() {
+		// One that is gone by now is not this allocation's.
+		if record, err := a.Record(id); err == nil && record.Configuration.Labels["nomad.alloc_id"] == allocID {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (a *Apple) Look(t testing.TB, allocID string) Look {
+	t.Helper()
+	return Look{a.The(t, allocID).ID, a.Pid(a.The(t, allocID).ID), a.The(t, allocID).Configuration.Labels}
+}
+
+// The is the record of the one container of an allocation.
+func (a *Apple) The(t testing.TB, allocID string) Made {
+	t.Helper()
+	ids := a.containersOf(allocID)
+	if len(ids) != 1 {
+		t.Fatalf("allocation %s has containers %v, want one", allocID, ids)
+	}
+	record, err := a.Record(ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+func (a *Apple) RemoveContainers(allocID string) {
+	for _, id := range a.containersOf(allocID) {
+		_, _ = a.Run("delete", "--force", id)
+	}
+}
+
+func (a *Apple) Network(t testing.TB) string {
+	t.Helper()
+	name := Unique("ndc-net")
+	if _, err := a.Run("network", "create", name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func (a *Apple) RemoveVolume(name string) { _, _ = a.Run("volume", "delete", name) }
+
+// Close ends what outlives the containers as well.
+func (a *Apple) Close(agentDir string) {
+	a.Standin.Close()
+	// Monitors that still wait for a log collector, and CLIs that a test made hang.
+	for _, pid := range ProcessesWith(agentDir + "/") {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if text := strings.TrimSpace(a.Rejected()); text != "" {
+		fmt.Fprintf(os.Stderr, "apple %s: the CLI rejected: %s\n", a.version, text)
+	}
+}

@@ -1,0 +1,148 @@
+package nomadkit
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Standin is Apple's CLI of one node: the stand-in for it, with settings and a state of its own.
+type Standin struct {
+	CLI     string // the executable
+	State   string // the stand-in's README says what is in there
+	version string
+}
+
+// StandinBinary is the stand-in of the build that the plugin under test comes from.
+func StandinBinary() string {
+	return filepath.Join(filepath.Dir(filepath.Dir(Binary())), "standin", "container")
+}
+
+// NewStandin makes one of this version in a directory; `settings` are more lines of its standin.env.
+func NewStandin(dir, version string, settings ...string) (*Standin, error) {
+	if _, err := os.Stat(StandinBinary()); err != nil {
+		return nil, fmt.Errorf("the stand-in is not built (%w): run 'make build'", err)
+	}
+	s := &Standin{CLI: filepath.Join(dir, "container"), State: filepath.Join(dir, "cli"), version: version}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(StandinBinary(), s.CLI); err != nil {
+		return nil, err
+	}
+	env := append([]string{"NDC_STANDIN_STATE=" + s.State, "NDC_STANDIN_VERSION=" + version}, settings...)
+	return s, os.WriteFile(filepath.Join(dir, "standin.env"), []byte(strings.Join(env, "\n")+"\n"), 0o600)
+}
+
+// Config is for the plugin's config block.
+func (s *Standin) Config() string {
+	return fmt.Sprintf("runtime = \"apple\"\ncontainer_path = %q\n", s.CLI)
+}
+
+// Run calls the CLI as a person would.
+func (s *Standin) Run(args ...string) (string, error) {
+	out, err := exec.Command(s.CLI, args...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("container %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// Fault sets a fault; an empty line takes it back.
+func (s *Standin) Fault(t testing.TB, name, line string) {
+	t.Helper()
+	path := filepath.Join(s.State, "faults", name)
+	if line == "" {
+		_ = os.Remove(path)
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, line+"\n")
+}
+
+// Calls counts the calls of a subcommand, or all of them.
+func (s *Standin) Calls(command string) int {
+	data, _ := os.ReadFile(filepath.Join(s.State, "calls.jsonl"))
+	if command == "" {
+		return strings.Count(string(data), "\n")
+	}
+	return strings.Count(string(data), fmt.Sprintf("\"command\":%q", command))
+}
+
+// Rejected is what the CLI refused to parse, which is always the driver's fault.
+func (s *Standin) Rejected() string {
+	data, _ := os.ReadFile(filepath.Join(s.State, "rejected.jsonl"))
+	return string(data)
+}
+
+// Containers lists the ids of all containers, running or not.
+func (s *Standin) Containers() []string {
+	entries, _ := os.ReadDir(filepath.Join(s.State, "containers"))
+	var names []string
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") { // half made, or half removed
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+// Made is the part of a container's record that the tests look at.
+type Made struct {
+	ID            string
+	Configuration struct {
+		Labels    map[string]string
+		Resources struct {
+			CPUs          int   `json:"cpus"`
+			MemoryInBytes int64 `json:"memoryInBytes"`
+		}
+		Networks []struct{ Network string }
+		CapAdd   []string
+		CapDrop  []string
+		Rosetta  bool
+	}
+}
+
+// Record is what took effect when a container was created.
+func (s *Standin) Record(id string) (Made, error) {
+	var record Made
+	data, err := os.ReadFile(filepath.Join(s.State, "containers", id, "record.json"))
+	if err != nil {
+		return record, err
+	}
+	return record, json.Unmarshal(data, &record)
+}
+
+// Pid is the workload's process id, 0 unless it runs.
+func (s *Standin) Pid(id string) int {
+	data, _ := os.ReadFile(filepath.Join(s.State, "containers", id, "state"))
+	pid := 0
+	if _, err := fmt.Sscanf(string(data), "running %d", &pid); err != nil {
+		return 0
+	}
+	return pid
+}
+
+// Close ends all containers; monitors see that and end too.
+func (s *Standin) Close() {
+	_ = os.RemoveAll(filepath.Join(s.State, "faults"))
+	_, _ = s.Run("delete", "--all", "--force")
+}
+
+// MonitorOf is the process id of the monitor of a container, 0 without one.
+func MonitorOf(stateDir, id string) int {
+	data, _ := os.ReadFile(filepath.Join(stateDir, id, "lock"))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	if pid > 0 && syscall.Kill(pid, 0) != nil {
+		return 0
+	}
+	return pid
+}

@@ -1,0 +1,39 @@
+// Mounts compared by what mountinfo says of them.
+
+#include "runtime/mount_guard_linux.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+constexpr const char* kHost =
+    "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+    "30 20 0:5 / /proc rw - proc proc rw\n"
+    "40 20 8:2 /volumes/a /srv/a\\040b rw shared:1 - ext4 /dev/sdb rw\n"
+    "41 20 8:3 / /mnt rw - ext4 /dev/sdc rw\n"
+    "42 20 8:4 / /mnt rw - ext4 /dev/sdd rw\n";
+
+TEST_CASE("a path is known by the device and the place in its file system") {
+  CHECK(identity_of(kHost, "/etc/x") == MountIdentity{"8:1", "/etc/x"});
+  CHECK(identity_of(kHost, "/") == MountIdentity{"8:1", "/"});
+  CHECK(identity_of(kHost, "/srv/a b") == MountIdentity{"8:2", "/volumes/a"});
+  CHECK(identity_of(kHost, "/srv/a b/c") == MountIdentity{"8:2", "/volumes/a/c"});
+  CHECK(identity_of(kHost, "/srv/a bc") == MountIdentity{"8:1", "/srv/a bc"});
+  CHECK(identity_of(kHost, "/mnt/x") == MountIdentity{"8:4", "/x"});
+  CHECK_FALSE(identity_of("", "/x").has_value());
+  CHECK_FALSE(identity_of("20 1 8:1\n\xFF\n", "/x").has_value());
+}
+
+TEST_CASE("each volume needs a mount of its own") {
+  const MountIdentity data{"8:1", "/srv/data"};
+  const char* one = "50 49 8:1 /srv/data /run/rootfs/data rw - ext4 /dev/sda1 rw\n";
+  CHECK(missing_mounts(one, {data}).empty());
+  CHECK(missing_mounts(one, {data, data}) == std::vector{data});
+  CHECK(missing_mounts(std::string{one} + one, {data, data}).empty());
+  CHECK(missing_mounts("50 49 8:1 /etc /run/rootfs/data rw - ext4 x rw\n", {data}).size() == 1);
+  CHECK(missing_mounts("50 49 8:2 /srv/data /run/rootfs/data rw - ext4 x rw\n", {data}).size() ==
+        1);
+}
+
+}  // namespace
+}  // namespace ndc::runtime
