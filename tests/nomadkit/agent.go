@@ -300,7 +300,7 @@ func (a *Agent) Remove() {
 		_ = a.Stop(false)
 	}
 	// What outlives an agent by design: plugin, log collectors. All name the agent's directory.
-	for _, pid := range append(a.Plugins(), a.helpers()...) {
+	for _, pid := range append(a.Plugins(), a.Collectors()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	a.Runtime.Close(a.Dir)
@@ -313,9 +313,9 @@ func (a *Agent) Remove() {
 	_ = os.RemoveAll(a.Dir)
 }
 
-// helpers lists the agent's own children that it leaves behind when it is killed: a process of the
-// agent's binary in the agent's process group.
-func (a *Agent) helpers() []int {
+// Collectors lists the agent's log collectors, which it leaves behind when it is killed: processes of
+// the agent's binary that hold a FIFO of its allocations.
+func (a *Agent) Collectors() []int {
 	var pids []int
 	if a.cmd == nil || a.cmd.Process == nil {
 		return nil
