@@ -4,6 +4,8 @@
 #include <cctype>
 #include <vector>
 
+#include "runtime/state_directory.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -80,7 +82,7 @@ const std::vector<Rule>& rules() {
       {"statfs", kInvalidConfig, "check the source of the mount"},
       {"setting memory", kStartFailed, "give the task more memory"},
       {"memory limit", kInvalidConfig, "check the task's memory"},
-      {"no space left on device", kRuntimeUnavailable, "the node's disk is full"},
+      {"no space left on device", kRuntimeUnavailable, kDiskFull},
       {"not found in $path", kStartFailed, "check the task's command and the image's PATH"},
       {"unable to start container process", kStartFailed, "check the task's command"},
       {"oci permission denied", kStartFailed, "the task's command cannot be executed"},

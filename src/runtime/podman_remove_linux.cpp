@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/crash_point.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_peer_linux.hpp"
@@ -42,7 +43,10 @@ struct Removal : std::enable_shared_from_this<Removal> {
       if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
     }
     crash_point("podman.remove.removed");
-    PodmanFiles{state_dir, container.name}.remove();
+    const PodmanFiles files{state_dir, container.name};
+    // Podman ends what it knows of.
+    if (workload_lives(files)) end_abandoned(files);
+    files.remove();
     crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.
     if (shared && !std::exchange(again, true)) return run();

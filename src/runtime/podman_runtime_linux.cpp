@@ -21,6 +21,7 @@
 #include "runtime/io_usage_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_argv.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_exec_linux.hpp"
@@ -415,7 +416,9 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
           for (const PodmanListed& entry : *listed) names.insert(entry.name);
           for (const std::string& name : self->leftovers_.look(names)) {
             spdlog::info("removing the files of {}, whose container is gone", name);
-            PodmanFiles{self->state_dir_, name}.remove();
+            const PodmanFiles files{self->state_dir_, name};
+            end_abandoned(files);
+            files.remove();
           }
           for (PodmanListed& entry : *listed) {
             out.push_back({{std::move(entry.name), std::move(entry.id), {}},

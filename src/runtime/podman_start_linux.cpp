@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
@@ -11,9 +13,11 @@
 #include "runtime/mount_guard_linux.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/netns_linux.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -165,6 +169,8 @@ void PodmanStart::launched(Expected<CommandResult> result) {
     return remove_and_answer(name, std::move(error));
   }
   broke_off_ = !std::holds_alternative<Exited>(result->status);
+  // By the time somebody looks again there may be room.
+  disk_was_full_ = disk_is_full(files_.directory());
   diagnose(podman_error(kStartContainer, name, result->status, result->err));
 }
 
@@ -252,6 +258,10 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
   crash_point("podman.start.second_look");
+  end_abandoned(files_);
+  if (auto clear = files_.forget_attempt(); !clear) {
+    spdlog::warn("{}", clear.error().message());
+  }
   const bool created = !existing_id.empty();
   Command look;
   if (created) {
@@ -277,6 +287,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
                 error.cause =
                     "podman failed to start it (its words are in the task's stderr log), but "
                     "could prepare it a moment later";
+                if (self->disk_was_full_) error.hint = kDiskFull;
                 if (leftover.empty()) {
                   const std::string id = result->out.substr(0, result->out.find('\n'));
                   if (is_container_id(id)) leftover = id;
@@ -304,6 +315,7 @@ void PodmanStart::answer(Error error) {
     if (!owner.empty()) error.cause += " by " + owner;
   }
   crash_point("podman.start.failed");
+  end_abandoned(files_);
   files_.remove();
   done_(fail(std::move(error)));
 }

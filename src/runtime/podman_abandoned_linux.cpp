@@ -1,0 +1,56 @@
+#include "runtime/podman_abandoned_linux.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "runtime/proc_linux.hpp"
+
+namespace ndc::runtime {
+namespace {
+
+// The file's path is in conmon's command line: nobody else's conmon has it.
+bool is_conmon_of(pid_t pid, const PodmanFiles& files) {
+  const auto arguments = process_arguments(pid);
+  return std::find(arguments.begin(), arguments.end(), files.conmon_pid_file()) != arguments.end();
+}
+
+// `pid`, its children and theirs.
+std::vector<pid_t> with_descendants(pid_t pid) {
+  std::vector<pid_t> family{pid};
+  const auto all = all_processes();
+  for (std::size_t i = 0; i < family.size(); ++i) {
+    for (const pid_t other : all) {
+      const auto stat = process_stat(other);
+      if (stat && stat->parent == family[i]) family.push_back(other);
+    }
+  }
+  return family;
+}
+
+}  // namespace
+
+bool workload_lives(const PodmanFiles& files) {
+  const pid_t conmon = files.conmon_pid();
+  const auto workload = process_stat(files.pid());
+  return workload && workload->state != 'Z' && workload->parent == conmon &&
+         is_conmon_of(conmon, files);
+}
+
+void end_abandoned(const PodmanFiles& files) {
+  const pid_t conmon = files.conmon_pid();
+  const UniqueFd pidfd = open_pidfd(conmon);
+  // Looked at when the process can no longer become another one.
+  if (!pidfd || !is_conmon_of(conmon, files)) return;
+  spdlog::warn("ending conmon {}, which a broken start left in {}", conmon, files.directory());
+  const auto family = with_descendants(conmon);
+  signal_pidfd(pidfd, SIGKILL);
+  for (const pid_t pid : family) {
+    if (pid != conmon) ::kill(pid, SIGKILL);
+  }
+}
+
+}  // namespace ndc::runtime
