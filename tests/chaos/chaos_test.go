@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"math/rand"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
 	"github.com/hashicorp/nomad/jobspec2"
+
+	"nomad-driver-container/tests/nomadkit"
 )
 
 func parse(t *testing.T, text, id string) *api.Job {
@@ -22,63 +25,73 @@ func parse(t *testing.T, text, id string) *api.Job {
 
 func TestNothingIsLostInChaos(t *testing.T) {
 	seed := seed(t)
+	fmt.Printf("chaos: seed %d (CHAOS_SEED=%d repeats it)\n", seed, seed)
+	for _, kind := range nomadkit.RuntimeKinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			chaos(t, kind, seed)
+		})
+	}
+}
+
+// chaos runs tasks and makes faults side by side, each of them from a random sequence of its own.
+func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 	limit := time.Duration(setting(t, "CHAOS_SECONDS", 60)) * time.Second
 	most := setting(t, "CHAOS_FAULTS", 1<<30)
+	pause := time.Duration(setting(t, "CHAOS_PAUSE_MS", 1000)) * time.Millisecond
 	tasks := setting(t, "CHAOS_TASKS", 12)
-	fmt.Printf("chaos: seed %d (CHAOS_SEED=%d repeats it), %s, %d tasks at a time\n", seed, seed, limit, tasks)
 
-	w := newWorld(t)
+	w := newWorld(t, kind)
+	fmt.Printf("chaos: %s: %d tasks at a time, faults for %s\n", kind, tasks, limit)
 	done := make(chan struct{})
 	var running sync.WaitGroup
-	for n := range tasks {
+	repeat := func(step func(n int)) {
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			rng := rand.New(rand.NewSource(seed*1000 + n))
-			for i := 0; ; i++ {
+			for n := 0; ; n++ {
 				select {
 				case <-done:
 					return
 				default:
-					w.job(fmt.Sprintf("chaos-%d-%d", n, i), newPlan(rng))
+					step(n)
 				}
 			}
 		}()
 	}
-	running.Add(1)
-	go func() {
-		defer running.Done()
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Second):
-				w.oneEach()
-			}
-		}
-	}()
-
-	rng := rand.New(rand.NewSource(seed))
-	end := time.Now().Add(limit)
-	for made := int64(0); time.Now().Before(end) && made < most; made++ {
-		time.Sleep(atMost(rng, 1500*time.Millisecond))
-		f := pick(rng)
-		if f.disturbs {
-			w.disturb()
-		}
-		if err := f.do(w, rng); err != nil {
-			w.violation("making the fault %q: %v", f.name, err)
-		}
-		if f.disturbs {
-			w.disturb()
-		}
-		w.count("fault: " + f.name)
-		if progress := int(made+1) % 50; progress == 0 {
-			fmt.Printf("chaos: %d faults, %s left\n", made+1, time.Until(end).Round(time.Second))
-		}
+	for n := range tasks {
+		rng := rand.New(rand.NewSource(seed*1000 + n))
+		repeat(func(i int) { w.job(fmt.Sprintf("chaos-%d-%d", n, i), newPlan(rng)) })
 	}
+	repeat(func(int) {
+		time.Sleep(time.Second)
+		w.oneEach()
+	})
+
+	end := time.Now().Add(limit)
+	var made atomic.Int64
+	var makers sync.WaitGroup
+	for n, faults := range [][]fault{w.engine.small(), append(w.engine.large(), large...)} {
+		rng := rand.New(rand.NewSource(seed + int64(n)))
+		longest := pause * time.Duration(1+n) // large faults last for a while themselves
+		makers.Add(1)
+		go func() {
+			defer makers.Done()
+			for time.Now().Before(end) && made.Load() < most {
+				time.Sleep(atMost(rng, longest))
+				if !w.make(pick(faults, rng), rng) {
+					continue
+				}
+				if sum := made.Add(1); sum%100 == 0 {
+					fmt.Printf("chaos: %s: %d faults, %s left\n", kind, sum, time.Until(end).Round(time.Second))
+				}
+			}
+		}()
+	}
+	makers.Wait()
+	w.engine.heal()
 	close(done)
 	running.Wait()
 	w.nothingLeft()
-	w.report()
+	w.report(made.Load())
 }

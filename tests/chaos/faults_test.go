@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,29 +17,27 @@ import (
 	"nomad-driver-container/tests/nomadkit"
 )
 
-// fault breaks one thing, and mends it again where it does not mend by itself. One that may keep
-// tasks from starting says so.
+// errNothing says that there was nothing to break.
+var errNothing = errors.New("nothing to break")
+
+// fault breaks one thing, and mends it again where it does not mend by itself.
 type fault struct {
-	name     string
-	weight   int // how often, relative to the others
-	disturbs bool
-	do       func(w *world, rng *rand.Rand) error
+	name   string
+	weight int // how often, relative to the others
+	do     func(w *world, rng *rand.Rand) error
 }
 
-var faults = []fault{
-	{"plugin killed", 6, true, killPlugin},
-	{"podman killed", 6, true, killPodman},
-	{"podman hangs", 2, true, switchPodman("hang", 8*time.Second)},
-	{"podman fails", 2, true, switchPodman("fail", 3*time.Second)},
-	{"podman is slow", 2, false, switchPodman("slow", 4*time.Second)},
-	{"state directory full", 3, true, fillDisk},
-	{"descriptors exhausted", 3, true, exhaustDescriptors},
-	{"agent killed", 1, true, restartAgent(true, false)},
-	{"agent restarted", 1, true, restartAgent(false, false)},
-	{"log collectors and agent killed", 1, true, restartAgent(true, true)},
+// large are the faults that concern all tasks, whatever runs them.
+var large = []fault{
+	{"plugin killed", 6, killPlugin},
+	{"state directory full", 3, fillDisk},
+	{"descriptors exhausted", 3, exhaustDescriptors},
+	{"agent killed", 1, restartAgent(true, false)},
+	{"agent restarted", 1, restartAgent(false, false)},
+	{"log collectors and agent killed", 1, restartAgent(true, true)},
 }
 
-func pick(rng *rand.Rand) fault {
+func pick(faults []fault, rng *rand.Rand) fault {
 	total := 0
 	for _, f := range faults {
 		total += f.weight
@@ -56,33 +57,51 @@ func atMost(rng *rand.Rand, limit time.Duration) time.Duration {
 	return time.Duration(rng.Int63n(int64(limit)))
 }
 
+// kill kills a process that may have gone by itself.
+func kill(pid int) error { return ignoreGone(syscall.Kill(pid, syscall.SIGKILL)) }
+
+func ignoreGone(err error) error {
+	if err == unix.ESRCH {
+		return nil
+	}
+	return err
+}
+
 func killPlugin(w *world, _ *rand.Rand) error {
 	pid := w.plugin()
 	if pid == 0 {
-		return nil // the agent has not started its successor yet
+		return errNothing // the agent has not started its successor yet
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return kill(pid)
 }
 
-// killPodman kills one of the podman processes that the plugin waits for.
-func killPodman(w *world, rng *rand.Rand) error {
-	children := nomadkit.ChildrenOf(w.plugin())
+// killChild kills one of the engine's programs that the plugin waits for.
+func killChild(w *world, rng *rand.Rand) error {
+	children := slices.DeleteFunc(nomadkit.ChildrenOf(w.plugin()), func(pid int) bool {
+		for _, watchers := range w.engine.watchers() {
+			if slices.Contains(watchers, pid) {
+				return true // killWatcher's
+			}
+		}
+		return false
+	})
 	if len(children) == 0 {
-		return nil
+		return errNothing
 	}
-	if err := syscall.Kill(children[rng.Intn(len(children))], syscall.SIGKILL); err != syscall.ESRCH {
-		return err
-	}
-	return nil
+	return kill(children[rng.Intn(len(children))])
 }
 
-func switchPodman(does string, limit time.Duration) func(*world, *rand.Rand) error {
-	return func(w *world, rng *rand.Rand) error {
-		w.podman(does)
-		time.Sleep(atMost(rng, limit))
-		w.podman("")
-		return nil
+// killWatcher kills what stands between a task and its exit status. Its log may have a hole then,
+// and how it ends may be unknown: but that must be said.
+func killWatcher(w *world, rng *rand.Rand) error {
+	watchers := w.engine.watchers()
+	if len(watchers) == 0 {
+		return errNothing
 	}
+	allocs := slices.Sorted(maps.Keys(watchers))
+	alloc := allocs[rng.Intn(len(allocs))]
+	w.excuse(alloc)
+	return kill(watchers[alloc][rng.Intn(len(watchers[alloc]))])
 }
 
 func fillDisk(w *world, rng *rand.Rand) error {
@@ -120,25 +139,18 @@ func exhaustDescriptors(w *world, rng *rand.Rand) error {
 	return ignoreGone(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil))
 }
 
-func ignoreGone(err error) error {
-	if err == unix.ESRCH {
-		return nil
-	}
-	return err
-}
-
 // restartAgent ends the agent, waits a moment in which tasks may end unseen, and starts it again.
 func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
 	return func(w *world, rng *rand.Rand) error {
-		w.restart.Lock()
-		defer w.restart.Unlock()
-		pids := w.agent.Collectors()
+		back := w.agentAway()
+		plugin, pids := w.plugin(), w.agent.Collectors()
+		defer func() { back(collectors && (plugin == 0 || w.plugin() != plugin)) }()
 		if err := w.agent.Stop(hard); err != nil {
 			return err
 		}
 		if collectors {
 			for _, pid := range pids {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+				_ = kill(pid)
 			}
 		}
 		time.Sleep(atMost(rng, 3*time.Second))

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"math/rand"
 	"os"
 	"path/filepath"
 	"sort"
@@ -18,56 +19,64 @@ import (
 
 // world is one agent with everything that can be broken around it.
 type world struct {
-	t     *testing.T
-	agent *nomadkit.Agent
-
-	// The agent is restarted as a whole; whoever looks for its plugin waits for that.
-	restart sync.Mutex
+	t      *testing.T
+	agent  *nomadkit.Agent
+	engine engine
 
 	mu         sync.Mutex
 	counts     map[string]int // faults and outcomes
 	violations []string
-	disturbed  time.Time // when a fault last was at work that may keep a task from starting
+	disturbed  time.Time       // when a fault last was at work
+	working    int             // faults at work
+	excused    map[string]bool // beginnings of allocations whose watcher was killed
+	away       []absence       // of the agent
 }
 
-// wrapper stands in front of podman and does what the file beside it says. What it fails with names
-// no cause, like a broken installation.
-const wrapper = `#!/bin/sh
-case $(cat "%[1]s" 2>/dev/null) in
-  hang) exec sleep 600 ;;
-  slow) sleep 1 ;;
-  fail) echo "Error: chaos: nothing works" >&2; exit 125 ;;
-esac
-exec podman "$@"
-`
+// absence is a time in which the agent was not there.
+type absence struct {
+	from, to time.Time
+	alone    bool // neither log collectors nor the plugin were there either
+}
 
 // The reaper comes by every few seconds, so that what it must remove is gone soon.
 const pluginConfig = `
-    podman_path     = "%[1]s/podman"
-    command_timeout = "5s"
+    command_timeout    = "5s"
+    image_pull_timeout = "8s"
     gc {
       dangling_containers {
         period         = "5s"
         creation_grace = "10s"
       }
-    }`
+    }
+    `
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
-	tools := t.TempDir()
-	agent, err := nomadkit.NewAgent(nomadkit.PodmanKind, fmt.Sprintf(pluginConfig, tools))
+	w := &world{t: t, counts: map[string]int{}, excused: map[string]bool{}}
+	var over *podman
+	config := pluginConfig
+	if kind == nomadkit.PodmanKind {
+		over = newPodman(t)
+		config += over.config()
+	}
+	agent, err := nomadkit.NewAgent(kind, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, agent: agent, counts: map[string]int{}}
+	w.agent = agent
+	if over != nil {
+		over.agent, w.engine = agent, over
+		agent.Trust(t, over.registry)
+	} else {
+		w.engine = &apple{Apple: agent.Runtime.(*nomadkit.Apple), t: t, agent: agent}
+	}
 	t.Cleanup(func() {
-		w.podman("")
+		w.engine.heal()
+		if t.Failed() {
+			w.keepLogs()
+		}
 		agent.Remove()
 	})
-	text := fmt.Sprintf(wrapper, w.control())
-	if err := os.WriteFile(filepath.Join(tools, "podman"), []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	// A small disk of its own for the state, so that it can be filled.
 	if err := syscall.Mount("ndc-chaos", w.state(), "tmpfs", 0, "size=8m,mode=0700"); err != nil {
 		t.Fatalf("a tmpfs for the state directory: %v", err)
@@ -78,14 +87,37 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) control() string { return filepath.Join(w.agent.Dir, "podman-does") }
-func (w *world) state() string   { return filepath.Join(w.agent.Dir, "state") }
-
-// podman makes every podman that the plugin starts from now on hang, fail or be slow; "" ends that.
-func (w *world) podman(does string) {
-	if err := os.WriteFile(w.control(), []byte(does), 0o644); err != nil {
-		w.violation("the podman switch: %v", err)
+// keepLogs saves what the agents said from their directory, which goes.
+func (w *world) keepLogs() {
+	dir := filepath.Join(nomadkit.Root(), "build", "logs", "chaos-"+string(w.agent.Kind))
+	_ = os.RemoveAll(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.t.Logf("the agents' logs are lost: %v", err)
+		return
 	}
+	logs, _ := filepath.Glob(filepath.Join(w.agent.Dir, "agent-*.log"))
+	for _, path := range logs {
+		data, _ := os.ReadFile(path)
+		_ = os.WriteFile(filepath.Join(dir, filepath.Base(path)), data, 0o644)
+	}
+	fmt.Printf("chaos: the agents' logs are in %s\n", dir)
+}
+
+func (w *world) state() string { return filepath.Join(w.agent.Dir, "state") }
+
+// make makes a fault.
+func (w *world) make(f fault, rng *rand.Rand) bool {
+	w.disturb(1)
+	defer w.disturb(-1)
+	err := f.do(w, rng)
+	if err == errNothing {
+		return false
+	}
+	if err != nil {
+		w.violation("making the fault %q: %v", f.name, err)
+	}
+	w.count("fault: " + f.name)
+	return true
 }
 
 func (w *world) count(what string) {
@@ -102,18 +134,83 @@ func (w *world) violation(format string, args ...any) {
 	w.t.Errorf("violation: %s", text)
 }
 
-// disturb notes that starts may fail for a reason now, and until a while after the fault.
-func (w *world) disturb() {
+// disturb notes that a fault begins (1) or ends (-1): starts may fail for a reason now, and until a
+// while after it.
+func (w *world) disturb(change int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.working += change
 	w.disturbed = time.Now()
 }
 
-// quietSince says whether nothing that keeps a task from starting was at work since `start`.
+// quietSince says whether no fault was at work since `start`.
 func (w *world) quietSince(start time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.disturbed.Add(10 * time.Second).Before(start)
+	return w.working == 0 && w.disturbed.Add(10*time.Second).Before(start)
+}
+
+// excuse notes that an allocation's exit status and bytes may be lost.
+func (w *world) excuse(alloc string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.excused[alloc] = true
+}
+
+func (w *world) isExcused(alloc string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.excused[alloc[:8]]
+}
+
+// agentAway notes that the agent goes; the function that it returns, that it is back.
+func (w *world) agentAway() (back func(alone bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = append(w.away, absence{from: time.Now()})
+	n := len(w.away) - 1
+	return func(alone bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.away[n].to, w.away[n].alone = time.Now(), alone
+	}
+}
+
+// absences lists those that ended after `start`, or have not.
+func (w *world) absences(start time.Time) []absence {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var since []absence
+	for _, a := range w.away {
+		if a.to.IsZero() || a.to.After(start) {
+			since = append(since, a)
+		}
+	}
+	return since
+}
+
+// uncollected says why nobody may have collected the end of an allocation's log, "" if somebody must.
+func (w *world) uncollected(alloc string, start time.Time) string {
+	// A task over Podman writes into the collector's FIFO itself. When it ends while collector and
+	// plugin are away, the last end of the FIFO goes, and with it what was not read.
+	for _, a := range w.absences(start) {
+		if a.alone && w.agent.Kind == nomadkit.PodmanKind {
+			return "the task ended while log collector and plugin were away"
+		}
+	}
+	// Nomad starts no new collector when it calls StartTask again. The one that it has came to its
+	// FIFO's end when the plugin that had opened it was killed.
+	const again = "failed to start task because plugin shutdown unexpectedly"
+	logs, _ := filepath.Glob(filepath.Join(w.agent.Dir, "agent-*.log"))
+	for _, path := range logs {
+		text, _ := os.ReadFile(path)
+		for _, line := range strings.Split(string(text), "\n") {
+			if strings.Contains(line, again) && strings.Contains(line, alloc) {
+				return "the plugin was killed within StartTask"
+			}
+		}
+	}
+	return ""
 }
 
 // plugin is the pid of the agent's plugin, 0 while there is none.
@@ -126,8 +223,12 @@ func (w *world) plugin() int {
 
 // job runs one task from its submission to its end and checks it.
 func (w *world) job(id string, p plan) {
-	text := strings.ReplaceAll(nomadkit.BatchJob("kill_timeout = \"4s\"\n"+nomadkit.Shell(p.script())),
-		"${image}", nomadkit.Image())
+	image, more := w.engine.image(), ""
+	if p.pulls {
+		image, more = w.engine.pulled(), "force_pull = true"
+	}
+	text := strings.ReplaceAll(nomadkit.BatchJob("kill_timeout = \"4s\"\n"+nomadkit.Shell(p.script(), more)),
+		"${image}", image)
 	job := parse(w.t, text, id)
 	start := time.Now()
 	w.try("registering "+id, func() error {
@@ -174,7 +275,17 @@ func (w *world) job(id string, p plan) {
 	if alloc == nil {
 		return
 	}
-	outcome, err := w.check(alloc, p, start)
+	// The collector may still be at it when the task's state is told.
+	outcome, err := w.check(alloc, p, start, false)
+	for deadline := time.Now().Add(15 * time.Second); err != nil && time.Now().Before(deadline); {
+		time.Sleep(200 * time.Millisecond)
+		outcome, err = w.check(alloc, p, start, false)
+	}
+	if why := w.uncollected(alloc.ID, start); err != nil && why != "" {
+		if outcome, err = w.check(alloc, p, start, true); err == nil {
+			outcome += ", cut off: " + why
+		}
+	}
 	if err != nil {
 		w.violation("%s, allocation %s: %v\nevents:\n%sstdout: %s", id, allocID, err,
 			nomadkit.Events(alloc, "main"), last(w.log(allocID, "stdout"), 600))
@@ -205,13 +316,15 @@ func (w *world) log(allocID, stream string) string {
 	return string(data)
 }
 
-// check compares what Nomad says of a task with what the task itself wrote.
-func (w *world) check(alloc *api.Allocation, p plan, start time.Time) (string, error) {
-	stdout, err := read(w.log(alloc.ID, "stdout"))
+// check compares what Nomad says of a task with what the task itself wrote; of which the end may be
+// missing if it is `cut`.
+func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) (string, error) {
+	excused := w.isExcused(alloc.ID)
+	stdout, err := read(w.log(alloc.ID, "stdout"), excused, cut)
 	if err != nil {
 		return "", fmt.Errorf("stdout: %w", err)
 	}
-	stderr, err := read(w.log(alloc.ID, "stderr"))
+	stderr, err := read(w.log(alloc.ID, "stderr"), excused, cut)
 	if err != nil {
 		return "", fmt.Errorf("stderr: %w", err)
 	}
@@ -221,7 +334,7 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time) (string, e
 		if i < len(stderr) {
 			errLines = stderr[i].lines
 		}
-		if r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && r.lines != errLines {
+		if !excused && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && r.lines != errLines) {
 			return "", fmt.Errorf("run %s has %d lines on stdout, %d on stderr", r.name, r.lines, errLines)
 		}
 	}
@@ -238,44 +351,59 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time) (string, e
 		}
 	}
 	if ended == nil {
-		switch {
-		case failure != "" && w.quietSince(start):
-			return "", fmt.Errorf("it could not start although nothing was broken: %s", failure)
-		case failure != "":
-			return "not started", nil
-		case p.stopAt > 0 && len(stdout) == 0:
-			return "stopped before it ran", nil
+		return w.checkUnended(alloc, p, start, stdout, failure)
+	}
+	if strings.Contains(ended.DisplayMessage, "unknown") {
+		if excused {
+			return "ended with an unknown status, its watcher was killed", nil
 		}
-		return "", fmt.Errorf("it ended without a word about how")
+		return "", fmt.Errorf("its exit status is unknown for no reason: %s", ended.DisplayMessage)
 	}
 	if len(stdout) == 0 {
-		if p.stopAt > 0 && ended.ExitCode != 0 {
+		switch {
+		case p.stopAt > 0 && ended.ExitCode != 0:
 			return "stopped at once", nil
+		case cut:
+			return "ended", nil
 		}
 		return "", fmt.Errorf("it wrote nothing and ended with %d (%s)", ended.ExitCode, ended.DisplayMessage)
 	}
 	final := stdout[len(stdout)-1]
 	switch {
 	case final.exit != 0 && ended.ExitCode == final.exit:
-		if p.stopAt == 0 && final.lines != p.lines {
+		if p.stopAt == 0 && final.lines != p.lines && !excused {
 			return "", fmt.Errorf("%d lines of %d", final.lines, p.lines)
 		}
 		return "exited", nil
 	case final.exit == 0 && p.stopAt > 0 && ended.Signal != 0:
 		return "killed when stopped", nil
+	case final.exit == 0 && (excused || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
+		return "exited without its last words", nil
 	}
 	return "", fmt.Errorf("its last run said %d, Nomad says %d, signal %d (%s)", final.exit, ended.ExitCode,
 		ended.Signal, ended.DisplayMessage)
 }
 
+// checkUnended is check for an allocation without a word about a task's end.
+func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, stdout []run, failure string) (string, error) {
+	switch {
+	case failure != "" && w.quietSince(start):
+		return "", fmt.Errorf("it could not start although nothing was broken: %s", failure)
+	case failure != "":
+		return "not started", nil
+	// Nomad asks the driver for its capabilities before there is a task; no event tells of that.
+	case strings.Contains(alloc.ClientDescription, "plugin is shut down") && len(stdout) == 0:
+		return "not started, the plugin was away", nil
+	case p.stopAt > 0 && len(stdout) == 0:
+		return "stopped before it ran", nil
+	}
+	return "", fmt.Errorf("it is %s (%s) without a word about how", alloc.ClientStatus, alloc.ClientDescription)
+}
+
 // oneEach checks that no task has two running containers.
 func (w *world) oneEach() {
-	out, err := nomadkit.Podman("ps", "--filter", "label=nomad.task_id", "--format", "{{index .Labels \"nomad.task_id\"}}")
-	if err != nil {
-		return // podman races with containers that go away
-	}
 	seen := map[string]bool{}
-	for _, task := range strings.Fields(out) {
+	for _, task := range w.engine.running() {
 		if seen[task] {
 			w.violation("task %s has two running containers", task)
 		}
@@ -300,10 +428,7 @@ func (w *world) nothingLeft() {
 }
 
 func (w *world) left() []string {
-	var left []string
-	for _, container := range nomadkit.PodmanContainersOf(w.agent.Dir) {
-		left = append(left, "container "+container)
-	}
+	left := w.engine.left()
 	for _, file := range nomadkit.FilesIn(w.state()) {
 		left = append(left, "file "+file)
 	}
@@ -320,16 +445,19 @@ func (w *world) left() []string {
 }
 
 // report prints what was done and seen.
-func (w *world) report() {
+func (w *world) report(faults int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.counts["task exited"] == 0 {
+		w.t.Error("no task ran to its end: nothing was checked")
+	}
 	var names []string
 	for name := range w.counts {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		fmt.Printf("chaos: %6d %s\n", w.counts[name], name)
+		fmt.Printf("chaos: %s: %6d %s\n", w.agent.Kind, w.counts[name], name)
 	}
-	fmt.Printf("chaos: %6d violations\n", len(w.violations))
+	fmt.Printf("chaos: %s: %d faults, %d violations\n", w.agent.Kind, faults, len(w.violations))
 }

@@ -328,7 +328,9 @@ func (a *Agent) Collectors() []int {
 		}
 		for _, target := range OpenFiles(pid) {
 			if strings.HasPrefix(target, a.Dir+"/data/alloc/") && strings.Contains(target, ".fifo") {
-				if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil && strings.Contains(exe, "nomad") {
+				// The plugin and its monitors have them open as well.
+				exe, err := os.Readlink(filepath.Join(dir, "exe"))
+				if err == nil && strings.Contains(exe, "nomad") && !strings.Contains(exe, filepath.Base(Binary())) {
 					pids = append(pids, pid)
 				}
 				break
