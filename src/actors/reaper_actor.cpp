@@ -78,13 +78,23 @@ class ReaperActor {
     if (!settings().enabled || !config_->enabled) return;
     const auto now = std::chrono::system_clock::now();
     std::vector<runtime::FoundContainer> candidates;
+    std::set<std::string> from_the_future;
     for (const runtime::FoundContainer& found : *result) {
       // Of unknown age it may be in the making.
-      if (!found.created_at || now - *found.created_at < settings().creation_grace) continue;
+      if (!found.created_at) continue;
+      if (*found.created_at > now) {
+        // The clock was set back. It is old enough when it has been here for a whole period.
+        const std::string& id = found.container.id;
+        from_the_future.insert(id);
+        if (!from_the_future_.contains(id)) continue;
+      } else if (now - *found.created_at < settings().creation_grace) {
+        continue;
+      }
       // The operator wants to look at ended ones.
       if (!found.running && !config_->gc.container) continue;
       candidates.push_back(found);
     }
+    from_the_future_ = std::move(from_the_future);
     if (!candidates.empty()) act::tell(driver_, FindDangling{std::move(candidates)});
   }
 
@@ -125,7 +135,8 @@ class ReaperActor {
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::uint64_t generation_ = 0;
-  std::set<std::string> abandoned_;  // task ids whose containers are looked for
+  std::set<std::string> from_the_future_;  // ids that the last look found so
+  std::set<std::string> abandoned_;        // task ids whose containers are looked for
 };
 
 }  // namespace

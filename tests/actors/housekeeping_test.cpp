@@ -55,6 +55,19 @@ TEST_CASE("only old containers of this node that no task owns are removed") {
   CHECK(f.runtime->count("remove nomad-stopped") == 1);
 }
 
+// Else it would stay until the clock has caught up, which can be years.
+TEST_CASE("a container that was made before the clock was set back is removed at the second look") {
+  Fixture f;
+  configure(f, {});
+  f.run_task(spec_on_node());
+  f.kit.advance(6min, 1s);
+  list(f, {found("lost", kNode, -60min)});
+  CHECK(f.runtime->count("remove nomad-") == 0);
+  f.kit.advance(6min, 1s);
+  list(f, {found("lost", kNode, -60min)});
+  CHECK(f.runtime->count("remove nomad-lost") == 1);
+}
+
 TEST_CASE("before a task has told which node this is nothing is removed") {
   Fixture f;
   configure(f, {});
