@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +31,7 @@ var large = []fault{
 	{"plugin killed", 6, killPlugin},
 	{"state directory full", 3, fillDisk},
 	{"descriptors exhausted", 3, exhaustDescriptors},
+	{"clock set wrong", 3, jumpClock},
 	{"agent killed", 1, restartAgent(true, false)},
 	{"agent restarted", 1, restartAgent(false, false)},
 	{"log collectors and agent killed", 1, restartAgent(true, true)},
@@ -154,13 +154,6 @@ func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
 			}
 		}
 		time.Sleep(atMost(rng, 3*time.Second))
-		if err := w.agent.Start(); err != nil {
-			// A port of its may be taken for a moment; the second failure counts.
-			if !strings.Contains(err.Error(), "address already in use") {
-				return err
-			}
-			return w.agent.Start()
-		}
-		return nil
+		return w.startAgent()
 	}
 }

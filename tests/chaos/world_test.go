@@ -30,6 +30,7 @@ type world struct {
 	working    int             // faults at work
 	excused    map[string]bool // beginnings of allocations whose watcher was killed
 	away       []absence       // of the agent
+	clockJumps bool
 }
 
 // absence is a time in which the agent was not there.
@@ -81,10 +82,37 @@ func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	if err := syscall.Mount("ndc-chaos", w.state(), "tmpfs", 0, "size=8m,mode=0700"); err != nil {
 		t.Fatalf("a tmpfs for the state directory: %v", err)
 	}
+	if err := w.prepareClock(); err != nil {
+		t.Fatal(err)
+	}
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// startAgent starts the agent again and waits until it can be asked. Its driver may not be healthy for
+// a while: other faults go on.
+func (w *world) startAgent() error {
+	for try := 0; ; try++ {
+		if err := w.agent.Exec(); err != nil {
+			return err
+		}
+		for deadline := time.Now().Add(60 * time.Second); w.agent.Alive(); {
+			leader, err := w.agent.API.Status().Leader()
+			if err == nil && leader != "" {
+				return nil
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("the agent is not ready: %q, %w", leader, err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		// A port of its may be taken for a moment; the second failure counts.
+		if try > 0 || !strings.Contains(w.agent.Log(), "address already in use") {
+			return fmt.Errorf("the agent ended: %s", w.agent.LogTail())
+		}
+	}
 }
 
 // keepLogs saves what the agents said from their directory, which goes.
@@ -375,7 +403,7 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 			return "", fmt.Errorf("%d lines of %d", final.lines, p.lines)
 		}
 		return "exited", nil
-	case final.exit == 0 && p.stopAt > 0 && ended.Signal != 0:
+	case final.exit == 0 && p.stopAt > 0 && (ended.Signal != 0 || ended.ExitCode == 128+int(syscall.SIGKILL)):
 		return "killed when stopped", nil
 	case final.exit == 0 && (excused || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
 		return "exited without its last words", nil

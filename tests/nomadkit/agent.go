@@ -21,6 +21,7 @@ type Agent struct {
 	API     *api.Client
 	Kind    RuntimeKind
 	Runtime Runtime
+	Env     []string // of the agent and all that it starts, beside this program's own
 	cmd     *exec.Cmd
 	args    []string // beside its own file
 	rpc     string   // address of its server
@@ -209,8 +210,8 @@ func (a *Agent) Exec() error {
 	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	// A plugin that is killed leaves its socket behind; it goes with the agent's directory.
-	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
-		"TMPDIR="+filepath.Join(a.Dir, "tmp"))
+	a.cmd.Env = append(append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
+		"TMPDIR="+filepath.Join(a.Dir, "tmp")), a.Env...)
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {
