@@ -41,15 +41,19 @@ bool workload_lives(const PodmanFiles& files) {
 }
 
 void end_abandoned(const PodmanFiles& files) {
-  const pid_t conmon = files.conmon_pid();
-  const UniqueFd pidfd = open_pidfd(conmon);
-  // Looked at when the process can no longer become another one.
-  if (!pidfd || !is_conmon_of(conmon, files)) return;
-  spdlog::warn("ending conmon {}, which a broken start left in {}", conmon, files.directory());
-  const auto family = with_descendants(conmon);
-  signal_pidfd(pidfd, SIGKILL);
-  for (const pid_t pid : family) {
-    if (pid != conmon) ::kill(pid, SIGKILL);
+  // All are looked at: where the disk was full conmon could not write down its process id, and what
+  // runs on is the half of it that nobody waits for.
+  for (const pid_t pid : all_processes()) {
+    if (!is_conmon_of(pid, files)) continue;
+    const UniqueFd pidfd = open_pidfd(pid);
+    // Again, now that the number can no longer become another process's.
+    if (!pidfd || !is_conmon_of(pid, files)) continue;
+    spdlog::warn("ending conmon {}, which a broken start left in {}", pid, files.directory());
+    const auto family = with_descendants(pid);
+    signal_pidfd(pidfd, SIGKILL);
+    for (const pid_t other : family) {
+      if (other != pid) ::kill(other, SIGKILL);
+    }
   }
 }
 

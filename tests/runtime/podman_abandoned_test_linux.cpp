@@ -65,6 +65,8 @@ TEST_CASE("conmon and workload that a killed podman left are ended") {
   const PodmanFiles files{directory / "state", "nomad-main-0a1b2c3d"};
   const Left left{loop, files, files.conmon_pid_file()};
   CHECK(runtime::workload_lives(files));
+  SECTION("as their ids say") {}
+  SECTION("without ids, for which a full disk had no room") { REQUIRE(files.forget_attempt()); }
   runtime::end_abandoned(files);
   left.over.get();
   wait_for([&] { return !runtime::process_stat(left.workload); });
