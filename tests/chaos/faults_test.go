@@ -144,7 +144,7 @@ func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
 	return func(w *world, rng *rand.Rand) error {
 		back := w.agentAway()
 		plugin, pids := w.plugin(), w.agent.Collectors()
-		defer func() { back(collectors && (plugin == 0 || w.plugin() != plugin)) }()
+		defer func() { back(collectors, collectors && (plugin == 0 || w.plugin() != plugin)) }()
 		if err := w.agent.Stop(hard); err != nil {
 			return err
 		}

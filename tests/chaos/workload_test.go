@@ -107,7 +107,7 @@ func read(log string, holes, cut bool) ([]run, error) {
 // enginesOwn says whether the engine's program wrote a line, not the task. Until the container runs, its
 // stderr is the task's: why a start failed is told there. No line of the task looks like that.
 func enginesOwn(line string) bool {
-	for _, beginning := range []string{"Error: ", `time="`, "[conmon:", "runc ", "Ensure container "} {
+	for _, beginning := range []string{"Error: ", `time="`, "[conmon:", "runc ", "thread 'main' panicked", "note: run with", "Ensure container "} {
 		if strings.HasPrefix(line, beginning) {
 			return true
 		}

@@ -36,7 +36,8 @@ type world struct {
 // absence is a time in which the agent was not there.
 type absence struct {
 	from, to time.Time
-	alone    bool // neither log collectors nor the plugin were there either
+	hole     bool // its log collectors were killed too
+	alone    bool // and the plugin was not there either
 }
 
 // The reaper comes by every few seconds, so that what it must remove is gone soon.
@@ -185,22 +186,27 @@ func (w *world) excuse(alloc string) {
 	w.excused[alloc] = true
 }
 
-func (w *world) isExcused(alloc string) bool {
+// mayHaveHole says whether a line of an allocation's log may be missing: its watcher was killed, or the
+// log collector, which takes what it has read and not yet written with it.
+func (w *world) mayHaveHole(alloc string, start time.Time) (watcher, collector bool) {
+	for _, a := range w.absences(start) {
+		collector = collector || a.hole
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.excused[alloc[:8]]
+	return w.excused[alloc[:8]], collector
 }
 
 // agentAway notes that the agent goes; the function that it returns, that it is back.
-func (w *world) agentAway() (back func(alone bool)) {
+func (w *world) agentAway() (back func(hole, alone bool)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.away = append(w.away, absence{from: time.Now()})
 	n := len(w.away) - 1
-	return func(alone bool) {
+	return func(hole, alone bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.away[n].to, w.away[n].alone = time.Now(), alone
+		w.away[n].to, w.away[n].hole, w.away[n].alone = time.Now(), hole, alone
 	}
 }
 
@@ -347,12 +353,13 @@ func (w *world) log(allocID, stream string) string {
 // check compares what Nomad says of a task with what the task itself wrote; of which the end may be
 // missing if it is `cut`.
 func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) (string, error) {
-	excused := w.isExcused(alloc.ID)
-	stdout, err := read(w.log(alloc.ID, "stdout"), excused, cut)
+	excused, collectorKilled := w.mayHaveHole(alloc.ID, start)
+	holes := excused || collectorKilled
+	stdout, err := read(w.log(alloc.ID, "stdout"), holes, cut)
 	if err != nil {
 		return "", fmt.Errorf("stdout: %w", err)
 	}
-	stderr, err := read(w.log(alloc.ID, "stderr"), excused, cut)
+	stderr, err := read(w.log(alloc.ID, "stderr"), holes, cut)
 	if err != nil {
 		return "", fmt.Errorf("stderr: %w", err)
 	}
@@ -362,7 +369,7 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		if i < len(stderr) {
 			errLines = stderr[i].lines
 		}
-		if !excused && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && r.lines != errLines) {
+		if !holes && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && r.lines != errLines) {
 			return "", fmt.Errorf("run %s has %d lines on stdout, %d on stderr", r.name, r.lines, errLines)
 		}
 	}
@@ -399,13 +406,13 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 	final := stdout[len(stdout)-1]
 	switch {
 	case final.exit != 0 && ended.ExitCode == final.exit:
-		if p.stopAt == 0 && final.lines != p.lines && !excused {
+		if p.stopAt == 0 && final.lines != p.lines && !holes {
 			return "", fmt.Errorf("%d lines of %d", final.lines, p.lines)
 		}
 		return "exited", nil
 	case final.exit == 0 && p.stopAt > 0 && (ended.Signal != 0 || ended.ExitCode == 128+int(syscall.SIGKILL)):
 		return "killed when stopped", nil
-	case final.exit == 0 && (excused || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
+	case final.exit == 0 && (holes || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
 		return "exited without its last words", nil
 	}
 	return "", fmt.Errorf("its last run said %d, Nomad says %d, signal %d (%s)", final.exit, ended.ExitCode,
