@@ -234,17 +234,24 @@ func (w *world) uncollected(alloc string, start time.Time) string {
 	}
 	// Nomad starts no new collector when it calls StartTask again. The one that it has came to its
 	// FIFO's end when the plugin that had opened it was killed.
-	const again = "failed to start task because plugin shutdown unexpectedly"
+	if w.agentsSaid(alloc, "failed to start task because plugin shutdown unexpectedly") {
+		return "the plugin was killed within StartTask"
+	}
+	return ""
+}
+
+// agentsSaid says whether a line of the agents' logs tells this of an allocation.
+func (w *world) agentsSaid(alloc, what string) bool {
 	logs, _ := filepath.Glob(filepath.Join(w.agent.Dir, "agent-*.log"))
 	for _, path := range logs {
 		text, _ := os.ReadFile(path)
 		for _, line := range strings.Split(string(text), "\n") {
-			if strings.Contains(line, again) && strings.Contains(line, alloc) {
-				return "the plugin was killed within StartTask"
+			if strings.Contains(line, what) && strings.Contains(line, alloc) {
+				return true
 			}
 		}
 	}
-	return ""
+	return false
 }
 
 // plugin is the pid of the agent's plugin, 0 while there is none.
@@ -296,9 +303,16 @@ func (w *world) job(id string, p plan) {
 		})
 	}
 	var alloc *api.Allocation
+	untold, look := false, time.Now().Add(20*time.Second)
 	w.try("the end of "+id, func() error {
 		found, _, err := w.agent.API.Allocations().Info(allocID, nil)
-		if err == nil && !found.ClientTerminalStatus() {
+		if err == nil && !found.ClientTerminalStatus() && time.Now().After(look) {
+			// A client that was killed between an allocation's end and its report to the servers
+			// does not report it later: they believe that it goes on.
+			look = time.Now().Add(5 * time.Second)
+			untold = len(w.absences(start)) > 0 && w.agentsSaid(allocID, "task run loop exiting")
+		}
+		if err == nil && !found.ClientTerminalStatus() && !untold {
 			err = fmt.Errorf("allocation %s is %s:\n%s", allocID, found.ClientStatus, nomadkit.Events(found, "main"))
 		}
 		if err == nil {
@@ -306,6 +320,10 @@ func (w *world) job(id string, p plan) {
 		}
 		return err
 	})
+	if untold {
+		w.count("task ended, but its client was killed before it told")
+		return
+	}
 	if alloc == nil {
 		return
 	}
