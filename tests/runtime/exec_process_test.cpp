@@ -251,6 +251,21 @@ TEST_CASE("the adapter turns the exit into a status or an error with the tail of
   CHECK(end.error().cause.ends_with("no such container\n"));
 }
 
+TEST_CASE("a CLI that a signal ended is an error, not an exit of the command") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto client = std::make_shared<RecordingClient>();
+  runtime::ExecProcessOptions options;
+  options.interpret = [](const ExitStatus& status, const std::string&) -> Expected<ExitStatus> {
+    return status;
+  };
+  REQUIRE(start(loop, "kill -PIPE $$", client, {}, options));
+  const auto end = client->end();
+  REQUIRE_FALSE(end);
+  CHECK(end.error().code == ErrorCode::kRuntimeUnavailable);
+  CHECK(contains(end.error().cause, "signal 13"));
+}
+
 TEST_CASE("an exec that cannot be spawned tells only the caller") {
   const LeakCheck leaks;
   EventLoop loop;
