@@ -7,11 +7,8 @@
 
 namespace ndc::runtime {
 
-// The workload whose process id is in the container's files still lives below its conmon.
-bool workload_lives(const PodmanFiles& files);
-
-// Kills the conmon whose process id is in the container's files, and what is below it. Nothing
-// where there is none, or where the id is another process's by now.
+// Kills every conmon of this container, and what is below it. Reads all of /proc: for what went
+// wrong only.
 void end_abandoned(const PodmanFiles& files);
 
 }  // namespace ndc::runtime

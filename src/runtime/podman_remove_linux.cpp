@@ -4,6 +4,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/conmon_linux.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
@@ -44,8 +45,8 @@ struct Removal : std::enable_shared_from_this<Removal> {
     }
     crash_point("podman.remove.removed");
     const PodmanFiles files{state_dir, container.name};
-    // Podman ends what it knows of.
-    if (workload_lives(files)) end_abandoned(files);
+    // Nobody knows how a container began that no task owns: perhaps with a podman that was killed.
+    if (Conmon::from(container).pid == 0) end_abandoned(files);
     files.remove();
     crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.

@@ -492,7 +492,8 @@ func (w *world) left() []string {
 		left = append(left, fmt.Sprintf("child process %d", pid))
 	}
 	for _, pid := range nomadkit.ProcessesWith(w.state()) {
-		left = append(left, fmt.Sprintf("process %d with the state directory in its command line", pid))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		left = append(left, fmt.Sprintf("process %d (%s)", pid, strings.ReplaceAll(string(line), "\x00", " ")))
 	}
 	return left
 }
