@@ -253,7 +253,11 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   const auto found = parse_container(result->out);
   if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
   if (found->running) {
-    if (const auto conmon = Conmon::find(found->conmon_pid, container.id)) {
+    auto conmon = Conmon::find(found->conmon_pid, container.id);
+    // Podman does not know it where conmon's file with the number went before podman had read it:
+    // to a full disk, or to a second start that found the first one at work.
+    if (!conmon) conmon = Conmon::search(container.id);
+    if (conmon) {
       done(Attached{StillRunning{}});
       return follow(container, *conmon, std::move(exited));
     }

@@ -327,7 +327,9 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   out.container.state["pid"] = std::to_string(pid);
   if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
   // Nothing to find where it has ended already: then attach() learns the rest.
-  if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
+  auto conmon = Conmon::find(conmon_pid, id);
+  if (!conmon && conmon_pid == 0) conmon = Conmon::search(id);  // of one that was adopted
+  if (conmon) conmon->save(out.container);
   if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
   if (const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs)) {
     const auto stdout_fd = route->stdout_fd();

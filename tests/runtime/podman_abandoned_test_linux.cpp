@@ -5,6 +5,7 @@
 #include <functional>
 #include <thread>
 
+#include "runtime/conmon_linux.hpp"
 #include "runtime/machine.hpp"
 #include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/proc_linux.hpp"
@@ -33,11 +34,13 @@ struct Left {
   pid_t conmon = 0;
   pid_t workload = 0;
 
-  Left(EventLoop& its_loop, const PodmanFiles& its_files, const std::string& mentions)
+  Left(EventLoop& its_loop, const PodmanFiles& its_files, const std::string& mentions,
+       const std::string& option = "")
       : loop{its_loop}, files{its_files} {
     REQUIRE(files.make());
     auto command = shell("sleep 60 & echo $! > " + files.pid_file() + "; echo $$ > " +
                          files.conmon_pid_file() + "; wait");
+    command.argv.push_back(option);
     command.argv.push_back(mentions);
     command.timeout = std::chrono::minutes{1};
     runtime::run_command(loop, std::move(command), [over = over](auto) { over.set(true); });
@@ -80,6 +83,19 @@ TEST_CASE("a process that has got the number of a conmon is left alone") {
   runtime::end_abandoned(files);
   CHECK(runtime::process_stat(left.conmon));
   CHECK(runtime::process_stat(left.workload));
+}
+
+TEST_CASE("a conmon whose process id nobody wrote down is found by its container") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  TemporaryDirectory directory;
+  const PodmanFiles files{directory / "state", "nomad-main-0a1b2c3d"};
+  const std::string id(64, 'e');
+  const Left left{loop, files, id, "-c"};
+  const auto found = runtime::Conmon::search(id);
+  REQUIRE(found);
+  CHECK(found->pid == left.conmon);
+  CHECK_FALSE(runtime::Conmon::search(std::string(64, 'f')));
 }
 
 TEST_CASE("what runc did not finish writing does not hinder the next attempt") {
