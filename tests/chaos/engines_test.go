@@ -224,6 +224,15 @@ func (a *apple) heal() {
 	for _, name := range append([]string{"all"}, commands...) {
 		a.Fault(a.t, name, "")
 	}
+	// A call that hung when its plugin was killed has nobody who ends it.
+	for _, pid := range nomadkit.ProcessesWith(a.CLI + " ") {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		orphan := strings.Contains(string(stat), ") S 1 ")
+		if orphan && strings.HasPrefix(string(line), a.CLI+"\x00") && !strings.Contains(string(line), "\x00--attach\x00") {
+			_ = kill(pid)
+		}
+	}
 }
 
 func (a *apple) watchers() map[string][]int {

@@ -56,8 +56,9 @@ func codeOf(name string, stopped bool, code int) bool {
 
 // read takes a log apart. A line that is missing, repeated or torn, and a run that goes on after its
 // successor has begun (two at a time), are errors. In a log that may have holes lines may be missing
-// or torn, in one that was cut off the last line may be torn.
-func read(log string, holes, cut bool) ([]run, error) {
+// or torn, in one that was cut off the last line may be torn. Until the container runs, its stderr is the
+// engine's: why a start failed is told there, in `foreign` lines.
+func read(log string, holes, cut, foreign bool) ([]run, error) {
 	var runs []run
 	if cut {
 		log = log[:strings.LastIndexByte(log, '\n')+1]
@@ -71,7 +72,7 @@ func read(log string, holes, cut bool) ([]run, error) {
 		}
 		name, rest, ok := strings.Cut(line, " ")
 		torn := !ok || len(name) != 36
-		if enginesOwn(line) || torn && holes {
+		if torn && (holes || foreign) {
 			continue
 		}
 		if torn {
@@ -102,17 +103,6 @@ func read(log string, holes, cut bool) ([]run, error) {
 		current.lines = n
 	}
 	return runs, nil
-}
-
-// enginesOwn says whether the engine's program wrote a line, not the task. Until the container runs, its
-// stderr is the task's: why a start failed is told there. No line of the task looks like that.
-func enginesOwn(line string) bool {
-	for _, beginning := range []string{"Error: ", `time="`, "[conmon:", "runc ", "thread 'main' panicked", "note: run with", "Ensure container "} {
-		if strings.HasPrefix(line, beginning) {
-			return true
-		}
-	}
-	return false
 }
 
 func last(text string, n int) string {

@@ -5,6 +5,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -240,13 +241,14 @@ func (w *world) uncollected(alloc string, start time.Time) string {
 	return ""
 }
 
-// agentsSaid says whether a line of the agents' logs tells this of an allocation.
-func (w *world) agentsSaid(alloc, what string) bool {
+// agentsSaid says whether a line of the agents' logs tells all this of an allocation.
+func (w *world) agentsSaid(alloc string, what ...string) bool {
 	logs, _ := filepath.Glob(filepath.Join(w.agent.Dir, "agent-*.log"))
 	for _, path := range logs {
 		text, _ := os.ReadFile(path)
 		for _, line := range strings.Split(string(text), "\n") {
-			if strings.Contains(line, what) && strings.Contains(line, alloc) {
+			if strings.Contains(line, alloc) &&
+				!slices.ContainsFunc(what, func(part string) bool { return !strings.Contains(line, part) }) {
 				return true
 			}
 		}
@@ -311,6 +313,9 @@ func (w *world) job(id string, p plan) {
 			// does not report it later: they believe that it goes on.
 			look = time.Now().Add(5 * time.Second)
 			untold = len(w.absences(start)) > 0 && w.agentsSaid(allocID, "task run loop exiting")
+			// Nomad tries to stop a task five times by the handle that it had, with pauses of up to
+			// two minutes, also when that is of a plugin that was killed.
+			untold = untold || w.agentsSaid(allocID, "failed to kill task", "plugin is shut down")
 		}
 		if err == nil && !found.ClientTerminalStatus() && !untold {
 			err = fmt.Errorf("allocation %s is %s:\n%s", allocID, found.ClientStatus, nomadkit.Events(found, "main"))
@@ -321,7 +326,7 @@ func (w *world) job(id string, p plan) {
 		return err
 	})
 	if untold {
-		w.count("task ended, but its client was killed before it told")
+		w.count("task whose end Nomad does not tell")
 		return
 	}
 	if alloc == nil {
@@ -373,21 +378,21 @@ func (w *world) log(allocID, stream string) string {
 func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) (string, error) {
 	excused, collectorKilled := w.mayHaveHole(alloc.ID, start)
 	holes := excused || collectorKilled
-	stdout, err := read(w.log(alloc.ID, "stdout"), holes, cut)
+	stdout, err := read(w.log(alloc.ID, "stdout"), holes, cut, false)
 	if err != nil {
 		return "", fmt.Errorf("stdout: %w", err)
 	}
-	stderr, err := read(w.log(alloc.ID, "stderr"), holes, cut)
+	stderr, err := read(w.log(alloc.ID, "stderr"), holes, cut, true)
 	if err != nil {
 		return "", fmt.Errorf("stderr: %w", err)
 	}
 	for i, r := range stdout {
-		// Every line goes to stdout first: a run that was killed may have one more there.
+		// Every line goes to stdout first: a run that was killed or stopped may have one more there.
 		errLines := 0
 		if i < len(stderr) {
 			errLines = stderr[i].lines
 		}
-		if !holes && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && r.lines != errLines) {
+		if !holes && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && p.stopAt == 0 && r.lines != errLines) {
 			return "", fmt.Errorf("run %s has %d lines on stdout, %d on stderr", r.name, r.lines, errLines)
 		}
 	}
@@ -449,6 +454,13 @@ func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, std
 		return "not started, the plugin was away", nil
 	case p.stopAt > 0 && len(stdout) == 0:
 		return "stopped before it ran", nil
+	// A client that comes back to an allocation that is to be stopped ends it without an event.
+	case p.stopAt > 0 && len(w.absences(start)) > 0:
+		return "stopped while its client was away", nil
+	// A client whose plugin dies again while it recovers a task gives the task up.
+	case w.agentsSaid(alloc.ID, "failed to initialize driver after it exited unexpectedly"),
+		w.agentsSaid(alloc.ID, "error recovering task", "plugin is shut down"):
+		return "given up by Nomad, the plugin was killed within its recovery", nil
 	}
 	return "", fmt.Errorf("it is %s (%s) without a word about how", alloc.ClientStatus, alloc.ClientDescription)
 }
