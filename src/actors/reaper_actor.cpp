@@ -83,10 +83,12 @@ class ReaperActor {
     std::map<std::string, std::chrono::system_clock::time_point> first_seen;
     std::vector<runtime::FoundContainer> candidates;
     for (const runtime::FoundContainer& found : *result) {
+      // An age that the engine does not tell, or that a clock set back made one in the future,
+      // counts from when the container was first seen.
       auto since = found.created_at;
-      if (!since) {
+      if (!since || *since > now) {
         const auto before = first_seen_.find(found.container.id);
-        since = before == first_seen_.end() ? now : before->second;
+        since = before == first_seen_.end() ? now : std::min(before->second, now);
         first_seen[found.container.id] = *since;
       }
       if (now - *since < settings().creation_grace) continue;
@@ -135,8 +137,8 @@ class ReaperActor {
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::uint64_t generation_ = 0;
-  // Of containers whose age the engine does not tell: Apple's CLI before 1.0, where one was never
-  // started.
+  // Of containers whose age is not known: Apple's CLI before 1.0 does not tell it of one that was
+  // never started.
   std::map<std::string, std::chrono::system_clock::time_point> first_seen_;
   std::set<std::string> abandoned_;  // task ids whose containers are looked for
 };

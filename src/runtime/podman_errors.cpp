@@ -4,6 +4,8 @@
 #include <cctype>
 #include <vector>
 
+#include "runtime/state_directory.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -85,7 +87,7 @@ const std::vector<Rule>& rules() {
       {"statfs", kInvalidConfig, "check the source of the mount"},
       {"setting memory", kStartFailed, "give the task more memory"},
       {"memory limit", kInvalidConfig, "check the task's memory"},
-      {"no space left on device", kRuntimeUnavailable, "the node's disk is full"},
+      {"no space left on device", kRuntimeUnavailable, kDiskFull},
       {"not found in $path", kStartFailed, "check the task's command and the image's PATH"},
       {"error setting rlimit", kInvalidConfig, "the node's own limit is lower: lower ulimit"},
       {"unable to start container process", kStartFailed, "check the task's command"},

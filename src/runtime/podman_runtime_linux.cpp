@@ -21,6 +21,7 @@
 #include "runtime/io_usage_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_argv.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_exec_linux.hpp"
@@ -254,7 +255,11 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   const auto found = parse_container(result->out);
   if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
   if (found->running) {
-    if (const auto conmon = Conmon::find(found->conmon_pid, container.id)) {
+    auto conmon = Conmon::find(found->conmon_pid, container.id);
+    // Podman does not know it where conmon's file with the number went before podman had read it:
+    // to a full disk, or to a second start that found the first one at work.
+    if (!conmon) conmon = Conmon::search(container.id);
+    if (conmon) {
       done(Attached{StillRunning{}});
       return follow(container, *conmon, std::move(exited));
     }
@@ -417,7 +422,9 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
           for (const PodmanListed& entry : *listed) names.insert(entry.name);
           for (const std::string& name : self->leftovers_.look(names)) {
             spdlog::info("removing the files of {}, whose container is gone", name);
-            PodmanFiles{self->state_dir_, name}.remove();
+            const PodmanFiles files{self->state_dir_, name};
+            end_abandoned(files);
+            files.remove();
           }
           for (PodmanListed& entry : *listed) {
             out.push_back({{std::move(entry.name), std::move(entry.id), {}},

@@ -65,7 +65,11 @@ func (s *Standin) Fault(t testing.TB, name, line string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, path, line+"\n")
+	// The CLI may read it at any time.
+	write(t, path+".new", line+"\n")
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Calls counts the calls of a subcommand, or all of them.
