@@ -269,7 +269,7 @@ class Comparison {
     same("rosetta", task_.rosetta || want == "linux/amd64", get_bool(made_, "rosetta"));
     same("ssh_agent", task_.ssh_agent, get_bool(made_, "ssh"));
     same("virtualization", task_.virtualization, get_bool(made_, "virtualization"));
-    same("kernel", task_.kernel.value_or(""), get_string(settings_, "kernel"));
+    same("kernel", request_.kernel.value_or(""), get_string(settings_, "kernel"));
     same("init_image", task_.init_image.value_or(""), get_string(settings_, "init-image"));
     same("rm", false, get_bool(settings_, "rm"));
     std::set<std::string> sockets;
