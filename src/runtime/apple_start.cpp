@@ -254,7 +254,10 @@ void AppleStart::replace(const Error& first_error) {
 
 // The earlier attempt's last output comes before everything of the next one.
 void AppleStart::await_monitor(int tries) {
-  if (tries == 0 || living_monitor(files_.directory()) == 0) {
+  const bool lives = living_monitor(files_.directory()) > 0;
+  // It waits for a CLI that hangs, and once its files are gone nobody would find it again.
+  if (lives && tries == 0) std::make_shared<AppleWatch>(tools_, files_, id_)->dismiss();
+  if (!lives || tries == 0) {
     files_.remove();
     return create();
   }

@@ -2,6 +2,7 @@ package apple
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +83,41 @@ func TestAKilledMonitorMeansAnUnknownExit(t *testing.T) {
 		if err := n.DestroyTask(task.ID, false); err != nil {
 			t.Fatal(err)
 		}
+		n.nothingLeft(t)
+	})
+}
+
+// The plugin was killed while `start` hung: the next attempt takes the place of that one.
+func TestAMonitorWhoseCLIHangsEndsWithItsAttempt(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.NewTask(t, n.Plugin, fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", \"exit 4\"]\n", nomadkit.Image()))
+		n.Fault(t, "start", "hang times 1")
+		first := n.Plugin
+		go func() { _, _, _ = first.StartTask(task.TaskConfig) }()
+		pid := 0
+		nomadkit.Eventually(t, 20*time.Second, "a monitor", func() error {
+			if pid = n.monitorOf(task); pid == 0 {
+				return fmt.Errorf("none")
+			}
+			return nil
+		})
+		n.Kill9(t)
+		n.Plugin = nomadkit.StartPluginIn(t, n.StateDir, n.Config())
+		if _, _, err := n.StartTask(task.TaskConfig); err != nil {
+			t.Fatal(err)
+		}
+		if result := task.WaitOn(t, n.Plugin, 20*time.Second); result.ExitCode != 4 {
+			t.Errorf("got %+v", result)
+		}
+		if err := n.DestroyTask(task.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		nomadkit.Eventually(t, 30*time.Second, "the first monitor ends", func() error {
+			if slices.Contains(nomadkit.ProcessesWith("monitor "+n.StateDir), pid) {
+				return fmt.Errorf("process %d", pid)
+			}
+			return nil
+		})
 		n.nothingLeft(t)
 	})
 }

@@ -137,11 +137,19 @@ func (p *podman) watchers() map[string][]int {
 }
 
 func (p *podman) running() []string {
-	out, err := nomadkit.Podman("ps", "--filter", "label=nomad.task_id", "--format", "{{index .Labels \"nomad.task_id\"}}")
+	out, err := nomadkit.Podman("ps", "--filter", "label=nomad.job_name", "--format",
+		"{{index .Labels \"nomad.job_name\"}} {{index .Labels \"nomad.task_id\"}}")
 	if err != nil {
 		return nil // podman races with containers that go away
 	}
-	return strings.Fields(out)
+	var tasks []string
+	for _, line := range strings.Split(out, "\n") {
+		// Other tests have containers on this machine too.
+		if job, task, _ := strings.Cut(line, " "); strings.HasPrefix(job, "chaos-") {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
 }
 
 func (p *podman) left() []string {

@@ -76,6 +76,13 @@ func TestAContainerRemovedBehindTheBackCannotBeRecovered(t *testing.T) {
 	task := nomadkit.Run(t, p, "sleep 60")
 	p.Kill9(t)
 	nomadkit.RemoveContainersOf(task.AllocID)
+	// As long as conmon is there the container is believed to be.
+	nomadkit.Eventually(t, 10*time.Second, "conmon ends", func() error {
+		if pids := nomadkit.ProcessesWith("nomad-main-" + task.AllocID[:8]); len(pids) != 0 {
+			return fmt.Errorf("processes %v", pids)
+		}
+		return nil
+	})
 	next := nomadkit.StartPluginIn(t, p.StateDir, "")
 	must.Error(t, next.RecoverTask(task.RecoveredHandle()))
 	_ = next.DestroyTask(task.ID, true)
