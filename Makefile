@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e test-cluster crash-points soak test-nomad fuzz bench doctor lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e test-cluster crash-points chaos soak test-nomad fuzz bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -53,6 +53,9 @@ crash-points: ## kill plugin, monitor, CLI and conmon at every named point: buil
 
 soak: ## restart SOAK_TASKS tasks (default 3000) over each runtime: what the plugin holds stays flat
 	@scripts/test soak
+
+chaos: ## random faults around a real agent for CHAOS_SECONDS (default 600); CHAOS_SEED repeats a run
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-600} scripts/test chaos
 
 test-nomad: ## end to end with another agent: make test-nomad NOMAD=1.8.4 [NOMAD_BIN=/path/to/nomad]
 	@NDC_NOMAD="$(NOMAD)" NOMAD_BIN="$(NOMAD_BIN)" scripts/test e2e

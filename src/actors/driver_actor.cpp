@@ -2,6 +2,7 @@
 // their actors, and holds everything that Nomad is waiting for, so that it outlives a crash of a
 // task actor.
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -18,7 +19,9 @@ namespace ndc::actors {
 namespace {
 
 // What callers may have open at a time. Nomad needs a handful of each.
-constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
+constexpr long kMaxCommands = 256;  // signals, execs, inspections of one task
+// How often a start looks whether the attempt before it has come to an end.
+constexpr std::chrono::milliseconds kPredecessorPause{200};
 constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
 constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
 constexpr std::size_t kMaxStreams = 256;   // usage of one task; events; fingerprints
@@ -64,8 +67,8 @@ class DriverActor {
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
         [this](const WaitTask& m) { wait(m); },
-        [this](const StopTask& m) { pass_on(m, &Entry::stops); },
-        [this](const DestroyTask& m) { pass_on(m, &Entry::stops); },
+        [this](const StopTask& m) { stop(m); },
+        [this](const DestroyTask& m) { destroy(m); },
         [this](const InspectTask& m) { pass_on(m); },
         [this](const SignalTask& m) { pass_on(m); },
         [this](const ExecTask& m) { pass_on(m); },
@@ -90,6 +93,9 @@ class DriverActor {
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
+    bool destroying = false;  // DestroyTask was called
+    bool recovered = false;   // after that, by another client
+    bool removed = false;     // destroyed, but that client has not asked for its exit yet
     Gate commands{kMaxCommands};
     Gate stops{kMaxStops};
   };
@@ -324,6 +330,7 @@ class DriverActor {
       return;
     }
     if (!m.spec->node_id.empty()) node_ids_.insert(m.spec->node_id);
+    if (waits_for_predecessor(m)) return;
     Entry& entry = tasks_[id];
     entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
     entry.seed.spec = m.spec;
@@ -333,8 +340,35 @@ class DriverActor {
     launch(entry);
   }
 
+  // Nomad runs one attempt of a task at a time. Another one here is one that it has forgotten (the
+  // client was killed before it wrote down the handle), or that could not be removed. They share
+  // the container's name and files, so it goes first, and with it what it does to them.
+  bool waits_for_predecessor(const StartTask& m) {
+    const TaskSpec& spec = *m.spec;
+    const auto it = std::find_if(tasks_.begin(), tasks_.end(), [&spec](const auto& task) {
+      const TaskIdentity& other = task.second.seed.identity;
+      return !spec.alloc_id.empty() && other.alloc_id == spec.alloc_id &&
+             other.task_name == spec.name && !task.second.removed;
+    });
+    if (it == tasks_.end()) return false;
+    const caf::actor me{self_};
+    if (it->second.starting) {
+      act::tell_after(me, kPredecessorPause, m);
+      return true;
+    }
+    spdlog::warn("task {}: destroying its earlier attempt {} first", spec.id, it->first);
+    destroy({it->first, true, Reply<Expected<void>>{[me, m](std::optional<Expected<void>> done) {
+               if (done && *done) return act::tell(me, m);
+               Error error = done ? done->error() : Error{};
+               error.code = ErrorCode::kRuntimeUnavailable;
+               m.reply(fail(std::move(error).wrap("remove the task's earlier attempt")));
+             }}});
+    return true;
+  }
+
   void recover(const RecoverTask& m) {
-    if (tasks_.contains(m.task_id)) {  // re-attached to a living plugin
+    if (const auto known = tasks_.find(m.task_id); known != tasks_.end()) {
+      known->second.recovered = known->second.destroying;  // re-attached to a living plugin
       m.reply(Expected<void>{});
       return;
     }
@@ -415,10 +449,16 @@ class DriverActor {
     act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
       crash_point("driver.start.answering");
-      (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
+      const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
       crash_point("driver.start.answered");
       entry.starting.reset();
       entry.seed.spec.reset();  // with its environment: the handle is enough from here on
+      if (!told) {
+        // The client is gone. Its successor does not know the handle, and will not ask.
+        spdlog::warn("task {}: nobody waits for its start any more: ending it", m.task_id);
+        destroy({m.task_id, true, {}});
+        return;
+      }
     }
     if (entry.recovering) {
       (*entry.recovering)(Expected<void>{});
@@ -437,8 +477,36 @@ class DriverActor {
     end_streams(entry, m.error);
   }
 
+  void stop(const StopTask& m) {
+    const auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end() || !it->second.removed) return pass_on(m, &Entry::stops);
+    m.reply(Expected<void>{});  // it is as stopped as can be
+  }
+
+  void destroy(const DestroyTask& m) {
+    const auto it = tasks_.find(m.task_id);
+    if (it != tasks_.end()) {
+      it->second.destroying = true;
+      it->second.recovered = false;
+      if (it->second.removed) {
+        tasks_.erase(it);
+        m.reply(Expected<void>{});
+        return;
+      }
+    }
+    pass_on(m, &Entry::stops);
+  }
+
   void destroyed(const TaskDestroyed& m) {
-    tasks_.erase(m.task_id);
+    // The client that asked for this may be gone, and its successor, which has been told that the
+    // task is there, is about to ask how it ended.
+    const auto it = tasks_.find(m.task_id);
+    if (it != tasks_.end() && it->second.recovered && it->second.exit) {
+      it->second.removed = true;
+      it->second.actor = {};
+    } else {
+      tasks_.erase(m.task_id);
+    }
     crash_point("driver.destroy.forgotten");
     act::tell(helpers_.images, ImageReleased{m.task_id});
   }
@@ -516,7 +584,7 @@ class DriverActor {
   template <class Command>
   void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
     auto it = tasks_.find(m.task_id);
-    if (it == tasks_.end()) {
+    if (it == tasks_.end() || it->second.removed) {
       m.reply(fail(not_found(m.task_id)));
       return;
     }

@@ -140,6 +140,9 @@ class FingerprintActor {
   void publish(Fingerprint fingerprint) {
     if (fingerprint.health != Health::kUndetected) {
       fingerprint.attributes["driver.container.version"] = std::string{kVersion};
+      // Nomad's servers remember by a node's attributes that it was no place for a job, and look
+      // again when they are others: health alone coming back would leave jobs waiting for ever.
+      fingerprint.attributes["driver.container.healthy"] = fingerprint.health == Health::kHealthy;
     }
     provisional_ = false;
     if (current_ == fingerprint) return;

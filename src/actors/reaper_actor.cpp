@@ -3,7 +3,10 @@
 // driver actor says. Never looks before a whole period has passed, so that a restarted client has
 // recovered its tasks by then.
 
+#include <chrono>
+#include <map>
 #include <set>
+#include <string>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -77,14 +80,23 @@ class ReaperActor {
     abandoned_.clear();
     if (!settings().enabled || !config_->enabled) return;
     const auto now = std::chrono::system_clock::now();
+    std::map<std::string, std::chrono::system_clock::time_point> first_seen;
     std::vector<runtime::FoundContainer> candidates;
     for (const runtime::FoundContainer& found : *result) {
-      // Of unknown age it may be in the making.
-      if (!found.created_at || now - *found.created_at < settings().creation_grace) continue;
+      // An age that the engine does not tell, or that a clock set back made one in the future,
+      // counts from when the container was first seen.
+      auto since = found.created_at;
+      if (!since || *since > now) {
+        const auto before = first_seen_.find(found.container.id);
+        since = before == first_seen_.end() ? now : std::min(before->second, now);
+        first_seen[found.container.id] = *since;
+      }
+      if (now - *since < settings().creation_grace) continue;
       // The operator wants to look at ended ones.
       if (!found.running && !config_->gc.container) continue;
       candidates.push_back(found);
     }
+    first_seen_ = std::move(first_seen);
     if (!candidates.empty()) act::tell(driver_, FindDangling{std::move(candidates)});
   }
 
@@ -125,6 +137,9 @@ class ReaperActor {
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::uint64_t generation_ = 0;
+  // Of containers whose age is not known: Apple's CLI before 1.0 does not tell it of one that was
+  // never started.
+  std::map<std::string, std::chrono::system_clock::time_point> first_seen_;
   std::set<std::string> abandoned_;  // task ids whose containers are looked for
 };
 

@@ -103,21 +103,27 @@ void TaskActor::begin() {
     attach();
     return;
   }
-  auto config = decode_task_config(seed_.spec->config);
-  if (!config) {
-    start_failed(std::move(config.error()));
-    return;
-  }
-  config->image = image_to_use(config->image, *seed_.config);
-  config_ = std::make_shared<const TaskConfig>(std::move(*config));
+  TaskConfig config = read_task_config(seed_.spec->config, config_errors_);
+  config.image = image_to_use(config.image, *seed_.config);
+  config_ = std::make_shared<const TaskConfig>(std::move(config));
   seed_.runtime->check(seed_.spec, config_,
                        [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });
 }
 
 void TaskActor::job_checked(const Expected<void>& result) {
   if (state_ != State::kPreparing) return;
-  if (!result) {
-    start_failed(result.error());
+  // All that is wrong is told at once, so that nobody has to mend a job error by error. Where it is
+  // wrong anyway, it does not matter that the engine could not be asked.
+  std::vector<Error> errors = std::exchange(config_errors_, {});
+  if (!errors.empty()) errors = {combine("read the task's config", "", errors)};
+  if (!result && (errors.empty() || !result.error().recoverable())) {
+    errors.push_back(result.error());
+  }
+  if (auto auth = credentials_for(config_->image, config_->auth, seed_.config->auth); !auth) {
+    errors.push_back(std::move(auth.error()));
+  }
+  if (!errors.empty()) {
+    start_failed(errors.size() == 1 ? errors.front() : combine({}, {}, errors));
     return;
   }
   meter_.phase_done(StartPhase::kCheck);

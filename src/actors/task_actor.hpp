@@ -119,6 +119,7 @@ class TaskActor {
   TaskSeed seed_;
   State state_ = State::kPreparing;
   TaskMeter meter_;
+  std::vector<Error> config_errors_;  // until the rest of the job was checked
   std::shared_ptr<const TaskConfig> config_;
   runtime::Image image_;
   bool image_retried_ = false;

@@ -50,7 +50,7 @@ void TaskActor::logs_drained() {
 }
 
 void TaskActor::stop(const StopTask& m) {
-  if (state_ == State::kExited) {
+  if (state_ == State::kExited || state_ == State::kDestroying) {
     m.reply(Expected<void>{});
     return;
   }
@@ -170,6 +170,8 @@ void TaskActor::remove_container() {
 void TaskActor::container_removed(const Expected<void>& result) {
   if (state_ != State::kDestroying) return;
   crash_point("task.destroy.removed");
+  // First the driver forgets the task: who is answered may start the next attempt at once.
+  if (result) act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});
   for (const auto& reply : std::exchange(destroying_, {})) reply(result);
   if (!result) {
     enter(State::kExited, "the removal failed");
@@ -178,7 +180,6 @@ void TaskActor::container_removed(const Expected<void>& result) {
     act::tell_after(caf::actor{self_}, pause, DestroyTask{seed_.identity.task_id, false, {}});
     return;
   }
-  act::tell(seed_.driver, TaskDestroyed{seed_.identity.task_id});
   self_->quit();
 }
 

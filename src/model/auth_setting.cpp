@@ -30,7 +30,7 @@ Expected<std::optional<RegistryAuth>> read_auth(std::string_view key, const Valu
   RegistryAuth auth;
   std::vector<Error> errors;
   auth_table().read(auth, std::string{key} + ".", value, errors);
-  if (!errors.empty()) return fail(std::move(errors.front()));
+  if (!errors.empty()) return fail(combine({}, {}, errors));
   if (auth == RegistryAuth{}) return std::optional<RegistryAuth>{};
   if (auth.username.empty()) {
     return fail(invalid_setting(std::string{key} + ".username", "it is missing",
@@ -42,6 +42,13 @@ Expected<std::optional<RegistryAuth>> read_auth(std::string_view key, const Valu
   }
   if (has_break(auth.password)) {
     return fail(invalid_setting(std::string{key} + ".password", "it holds a line break"));
+  }
+  const std::string& server = auth.server_address;
+  if (!server.empty() && (has_break(server) || server.find(' ') != std::string::npos ||
+                          registry_host(server).empty())) {
+    return fail(invalid_setting(std::string{key} + ".server_address",
+                                quoted(server) + " is no address of a registry",
+                                "write for example \"registry.example.com:5000\""));
   }
   return std::optional{std::move(auth)};
 }

@@ -36,7 +36,7 @@ void check_caps(const TaskConfig& task, const PluginConfig& plugin, std::vector<
 }
 
 void check_image(const TaskConfig& task, const PluginConfig& plugin, std::vector<Error>& errors) {
-  if (plugin.allowed_images.empty()) return;
+  if (plugin.allowed_images.empty() || task.image.empty()) return;  // said already
   if (task.load) {
     errors.push_back(refused("load", "the operator's allowed_images names what may run",
                              "an archive can hold anything under any name: push the image to a "

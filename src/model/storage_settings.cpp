@@ -25,6 +25,13 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
+constexpr const char* kReplacesRoot = " would replace all of the image's files";
+
+// By whatever spelling: "/", "//", "/./".
+bool is_root(std::string_view path) {
+  return path.find_first_not_of("/.") == std::string_view::npos && path.find("...") == path.npos;
+}
+
 bool absolute(std::string_view path) { return !path.empty() && path.front() == '/'; }
 
 Error bad_volume(std::string_view key, std::string_view text, const std::string& why) {
@@ -153,6 +160,10 @@ std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBl
         "expected an absolute path in the container, found " + quoted(mount.target),
         "write for example \"/data\"");
   }
+  if (is_root(mount.target)) {
+    return invalid_setting(key + ".target", quoted(mount.target) + kReplacesRoot,
+                           "write for example \"/data\"");
+  }
   if (mount.type != "bind" && mount.target.find(':') != std::string::npos) {
     return invalid_setting(key + ".target", quoted(mount.target) + " holds a colon",
                            "only a bind mount can have one there");
@@ -208,7 +219,7 @@ const SettingsTable<Device>& device_table() {
   return table;
 }
 
-// Calls `each` with every block of a list and its key, "mount[1]".
+// Calls `each` with every block of a list and its key, "mount[1]", and a place for its errors.
 template <class Each>
 Expected<void> for_blocks(std::string_view key, const Value& value, Each each) {
   const Value::List* list = value.list();
@@ -216,10 +227,11 @@ Expected<void> for_blocks(std::string_view key, const Value& value, Each each) {
     return fail(invalid_setting(key, std::string{"expected blocks, found a "} + value.type_name()));
   }
   std::size_t index = 0;
+  std::vector<Error> errors;
   for (const Value& element : *list) {
-    const std::string name = std::string{key} + "[" + std::to_string(index++) + "]";
-    if (std::optional<Error> error = each(name, element)) return fail(std::move(*error));
+    each(std::string{key} + "[" + std::to_string(index++) + "]", element, errors);
   }
+  if (!errors.empty()) return fail(combine({}, {}, errors));
   return {};
 }
 
@@ -238,6 +250,7 @@ Expected<std::vector<Volume>> read_volumes(std::string_view key, const Value& va
     if (!absolute(parts[1])) {
       return fail(bad_volume(key, text, ": the path in the container must be absolute"));
     }
+    if (is_root(parts[1])) return fail(bad_volume(key, text, kReplacesRoot));
     Volume volume{parts[0], parts[1], {}};
     if (volume.named() && !is_volume_name(volume.source)) {
       return fail(bad_volume(key, text, ": this is no name of a volume"));
@@ -259,7 +272,7 @@ Expected<std::vector<Tmpfs>> read_tmpfs(std::string_view key, const Value& value
   std::vector<Tmpfs> mounts;
   for (const std::string& text : *texts) {
     const std::size_t colon = text.find(':');
-    if (!absolute(text) || has_control_character(text)) {
+    if (!absolute(text) || has_control_character(text) || is_root(text.substr(0, colon))) {
       return fail(invalid_setting(key, quoted(text) + " is no tmpfs",
                                   "write for example \"/run:size=64m,mode=1777\""));
     }
@@ -297,28 +310,29 @@ const Schema& device_schema() {
 
 Expected<std::vector<Device>> read_devices(std::string_view key, const Value& value) {
   std::vector<Device> devices;
-  auto read = for_blocks(key, value, [&](const std::string& name, const Value& element) {
-    std::vector<Error> errors;
-    Device device;
-    device_table().read(device, name + ".", element, errors);
-    if (!errors.empty()) return std::optional{std::move(errors.front())};
-    if (device.container_path.empty()) device.container_path = device.host_path;
-    if (device.permissions.empty()) device.permissions = "rwm";
-    for (const std::string& path : {device.host_path, device.container_path}) {
-      if (absolute(path) && path.find(':') == std::string::npos && !has_control_character(path)) {
-        continue;
-      }
-      return std::optional{invalid_setting(name, quoted(path) + " is no path of a device",
-                                           "write for example host_path = \"/dev/fuse\"")};
-    }
-    if (device.permissions.find_first_not_of("rwm") != std::string::npos) {
-      return std::optional{invalid_setting(
-          name + ".cgroup_permissions", quoted(device.permissions) + " has other letters than rwm",
-          "write for example \"rw\"")};
-    }
-    devices.push_back(std::move(device));
-    return std::optional<Error>{};
-  });
+  auto read = for_blocks(
+      key, value, [&](const std::string& name, const Value& element, std::vector<Error>& errors) {
+        Device device;
+        device_table().read(device, name + ".", element, errors);
+        if (device.container_path.empty()) device.container_path = device.host_path;
+        if (device.permissions.empty()) device.permissions = "rwm";
+        for (const std::string& path : {device.host_path, device.container_path}) {
+          if (absolute(path) && path.find(':') == std::string::npos &&
+              !has_control_character(path)) {
+            continue;
+          }
+          errors.push_back(invalid_setting(name, quoted(path) + " is no path of a device",
+                                           "write for example host_path = \"/dev/fuse\""));
+          break;
+        }
+        if (device.permissions.find_first_not_of("rwm") != std::string::npos) {
+          errors.push_back(
+              invalid_setting(name + ".cgroup_permissions",
+                              quoted(device.permissions) + " has other letters than rwm",
+                              "write for example \"rw\""));
+        }
+        devices.push_back(std::move(device));
+      });
   if (!read) return fail(std::move(read.error()));
   return devices;
 }
@@ -330,13 +344,13 @@ const Schema& mount_schema() {
 
 Expected<MountBlocks> read_mount_blocks(std::string_view key, const Value& value) {
   MountBlocks out;
-  auto read = for_blocks(key, value, [&](const std::string& name, const Value& element) {
-    std::vector<Error> errors;
-    MountBlock mount;
-    mount_table().read(mount, name + ".", element, errors);
-    if (!errors.empty()) return std::optional{std::move(errors.front())};
-    return add_mount(name, std::move(mount), out);
-  });
+  auto read = for_blocks(
+      key, value, [&](const std::string& name, const Value& element, std::vector<Error>& errors) {
+        MountBlock mount;
+        mount_table().read(mount, name + ".", element, errors);
+        if (auto error = add_mount(name, std::move(mount), out))
+          errors.push_back(std::move(*error));
+      });
   if (!read) return fail(std::move(read.error()));
   return out;
 }

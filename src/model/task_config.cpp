@@ -147,15 +147,20 @@ const Schema& task_schema() {
   return schema;
 }
 
-Expected<TaskConfig> decode_task_config(const Value& value) {
+TaskConfig read_task_config(const Value& value, std::vector<Error>& errors) {
   TaskConfig config;
-  std::vector<Error> errors;
   if (value.is_nil()) errors.push_back(invalid_setting("image", "it is required"));
   check_aliases(value, errors);
   task_table().read(config, "", value, errors);
-  if (!errors.empty()) return fail(combine("read the task's config", "", errors));
   // Rosetta is for nothing else, and the image has to be pulled for it.
   if (config.rosetta && !config.platform) config.platform = "linux/amd64";
+  return config;
+}
+
+Expected<TaskConfig> decode_task_config(const Value& value) {
+  std::vector<Error> errors;
+  TaskConfig config = read_task_config(value, errors);
+  if (!errors.empty()) return fail(combine("read the task's config", "", errors));
   return config;
 }
 

@@ -122,7 +122,11 @@ struct TaskConfig {
 
 const Schema& task_schema();
 
-// All errors of the block at once (kInvalidConfig, kUnsupported), each naming its key.
+// All errors of the block (kInvalidConfig), each naming its key; what is wrong is as if it had not
+// been given.
+TaskConfig read_task_config(const Value& value, std::vector<Error>& errors);
+
+// The same, for those who want all or nothing.
 Expected<TaskConfig> decode_task_config(const Value& value);
 
 }  // namespace ndc

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -20,6 +23,9 @@ namespace {
 constexpr const char* kCookie = "NOMAD_PLUGIN_MAGIC_COOKIE";
 constexpr std::string_view kCookieValue =
     "e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255";
+constexpr const char* kPrefix = "ndcp-";  // of the directory's name; mkdtemp adds six characters
+constexpr const char* kSocket = "/plugin.sock";
+constexpr std::time_t kYoungSeconds = 60;
 constexpr std::size_t kMaxSocketPath = 103;  // the smallest limit of the platforms: macOS
 
 std::string environment(const char* name) {
@@ -48,6 +54,38 @@ Expected<gid_t> group_id(const std::string& group) {
                .on = group,
                .cause = code != 0 ? std::generic_category().message(code) : "no such group",
                .hint = "see PLUGIN_UNIX_SOCKET_GROUP in Nomad's environment"});
+}
+
+int open_directory(const std::string& path) {
+  return open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+// Whether it is a socket's directory whose owner is gone. A lock ends with its process, in whatever
+// PID namespace that was; a directory that is not locked yet is young.
+bool is_left_over(int directory) {
+  struct stat info {};
+  return fstat(directory, &info) == 0 && info.st_uid == geteuid() &&
+         std::time(nullptr) - info.st_mtime > kYoungSeconds &&
+         flock(directory, LOCK_EX | LOCK_NB) == 0;
+}
+
+// Removes what killed plugins of this user left.
+void sweep(const std::string& parent) {
+  std::error_code error;
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator it{parent, error}; !error && it != end;
+       it.increment(error)) {
+    const std::string path = it->path();
+    const std::string name = it->path().filename();
+    if (!name.starts_with(kPrefix) || name.size() != std::strlen(kPrefix) + 6) continue;
+    const int directory = open_directory(path);
+    if (directory < 0) continue;
+    if (is_left_over(directory)) {
+      unlinkat(directory, kSocket + 1, 0);
+      rmdir(path.c_str());  // with anything else in it, it stays
+    }
+    close(directory);
+  }
 }
 
 }  // namespace
@@ -80,17 +118,20 @@ void clear_handshake_environment() {
   }
 }
 
-SocketPlace::SocketPlace(std::string directory)
-    : directory_{std::move(directory)}, socket_{directory_ + "/plugin.sock"} {}
+SocketPlace::SocketPlace(std::string directory, int lock)
+    : directory_{std::move(directory)}, socket_{directory_ + kSocket}, lock_{lock} {}
 
 SocketPlace::SocketPlace(SocketPlace&& other) noexcept
-    : directory_{std::exchange(other.directory_, {})}, socket_{std::exchange(other.socket_, {})} {}
+    : directory_{std::exchange(other.directory_, {})},
+      socket_{std::exchange(other.socket_, {})},
+      lock_{std::exchange(other.lock_, -1)} {}
 
 Expected<SocketPlace> SocketPlace::make(const std::string& parent) {
   std::string path = parent;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
-  path += "/ndc-XXXXXX";
-  const std::size_t length = path.size() + std::strlen("/plugin.sock");
+  const std::string directory = path;
+  path += std::string{"/"} + kPrefix + "XXXXXX";
+  const std::size_t length = path.size() + std::strlen(kSocket);
   if (length > kMaxSocketPath || path.find_first_of("|\n") != std::string::npos) {
     return fail({.code = ErrorCode::kInvalidConfig,
                  .what = "make a socket in",
@@ -105,7 +146,15 @@ Expected<SocketPlace> SocketPlace::make(const std::string& parent) {
   if (mkdtemp(path.data()) == nullptr) {  // mode 0700
     return system_failure("make a directory for the socket in", parent, errno);
   }
-  return SocketPlace{std::move(path)};
+  const int lock = open_directory(path);
+  if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    const int code = errno;
+    if (lock >= 0) close(lock);
+    rmdir(path.c_str());
+    return system_failure("lock the directory of the socket", path, code);
+  }
+  sweep(directory.empty() ? "/" : directory);
+  return SocketPlace{std::move(path), lock};
 }
 
 Expected<void> SocketPlace::share_with(const std::string& group) const {
@@ -125,6 +174,7 @@ void SocketPlace::remove() {
   if (directory_.empty()) return;
   unlink(socket_.c_str());
   rmdir(directory_.c_str());
+  close(std::exchange(lock_, -1));
 }
 
 std::string handshake_line(const std::string& socket, const HandshakeRequest& request) {

@@ -24,7 +24,8 @@ struct HandshakeRequest {
 // Removes what is only for this process from the environment, before it has children or threads.
 void clear_handshake_environment();
 
-// A fresh directory that only its owner can enter, for one socket. Removed with it.
+// A fresh directory that only its owner can enter, for one socket. Removed with it, or by the next
+// plugin of the same user if its owner was killed: who lives has it locked.
 class SocketPlace {
  public:
   static Expected<SocketPlace> make(const std::string& parent);
@@ -42,9 +43,10 @@ class SocketPlace {
   void remove();
 
  private:
-  explicit SocketPlace(std::string directory);
+  SocketPlace(std::string directory, int lock);
   std::string directory_;
   std::string socket_;
+  int lock_;  // the directory, open and locked
 };
 
 // Newline included.

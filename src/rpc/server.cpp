@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <grpc/support/time.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -55,7 +56,9 @@ class GrpcServer final : public Server {
 
   void stop(std::chrono::milliseconds grace) override {
     stopping_->ask();
-    server_->Shutdown(std::chrono::system_clock::now() + grace);
+    // Not of the wall clock, which may be set meanwhile.
+    server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                   gpr_time_from_millis(grace.count(), GPR_TIMESPAN)));
   }
 
  private:

@@ -118,6 +118,10 @@ void add_network(const AppleRequest& request, AppleArguments& out) {
       break;
     case Kind::kTask: {
       const std::string& task = config.network_mode.name;
+      if (!request.peer) {
+        out.options.push_back("--network=" + request.private_network + mac);
+        break;
+      }
       bool first = true;
       for (const std::string& network : request.peer->networks) {
         out.options.push_back("--network=" + network + (first ? mac : ""));
@@ -131,8 +135,8 @@ void add_network(const AppleRequest& request, AppleArguments& out) {
       if (std::find(networks.begin(), networks.end(), "default") != networks.end()) {
         out.notes.push_back("Task " + quoted(task) +
                             " is on the network \"default\", which is not private to the "
-                            "allocation: give it a network of its own for that (container network "
-                            "create, network_mode)");
+                            "allocation: for that give it network_mode = \"task:" +
+                            task + "\" too");
       }
       break;
     }
@@ -184,7 +188,7 @@ void add_machine(const AppleRequest& request, std::vector<std::string>& options)
   if (config.rosetta) options.emplace_back("--rosetta");
   if (config.ssh_agent) options.emplace_back("--ssh");
   if (config.virtualization) options.emplace_back("--virtualization");
-  if (config.kernel) add(options, "--kernel", *config.kernel);
+  if (request.kernel) add(options, "--kernel", *request.kernel);
   if (config.init_image) add(options, "--init-image", *config.init_image);
   for (const Volume& socket : request.sockets) {
     options.push_back("--publish-socket=" + socket.source + ":" + socket.target);
@@ -227,10 +231,6 @@ void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<
                              "remove the mode from the group's network block and use network_mode",
                              ErrorCode::kUnsupported));
   }
-  if (kind == Kind::kTask && config.network_mode.name == spec.name) {
-    errors.push_back(refused("network_mode", "a task cannot share its own network",
-                             "name another task of the group"));
-  }
   if (kind == Kind::kNamed && config.network_mode.name.find_first_of(",=") != std::string::npos) {
     errors.push_back(refused("network_mode",
                              quoted(config.network_mode.name) + " is no name of a network",
@@ -252,10 +252,19 @@ void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<
 }
 
 void refuse_process(const TaskConfig& config, std::vector<Error>& errors) {
-  if (config.entrypoint && cleared(*config.entrypoint) && !config.command && config.args.empty()) {
-    errors.push_back(refused("entrypoint",
-                             "Apple's container cannot run the image's CMD without its ENTRYPOINT",
-                             "write the command too"));
+  if (config.entrypoint && cleared(*config.entrypoint)) {
+    const std::string first = config.command        ? *config.command
+                              : config.args.empty() ? ""
+                                                    : config.args.front();
+    // An empty word for --entrypoint would bring the image's back.
+    if (first.empty()) {
+      errors.push_back(refused("entrypoint",
+                               config.command || !config.args.empty()
+                                   ? "without the image's ENTRYPOINT the command is empty"
+                                   : "Apple's container cannot run the image's CMD without its "
+                                     "ENTRYPOINT",
+                               "write the command too"));
+    }
   }
   for (const auto& [name, limit] : config.ulimit) {
     if (!is_ulimit(name)) {
@@ -370,7 +379,7 @@ Expected<AppleArguments> apple_arguments(const AppleRequest& request) {
     refusals.push_back(
         {ErrorCode::kInvalidConfig, "use image", request.image, "it is no image reference", {}});
   }
-  if (config.network_mode.kind == Kind::kTask && !request.peer) {
+  if (config.network_mode.kind == Kind::kTask && !request.peer && request.private_network.empty()) {
     refusals.push_back(
         refused("network_mode", "the other task's network is not known", "start that task first"));
   }

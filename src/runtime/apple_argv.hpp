@@ -32,9 +32,11 @@ struct AppleRequest {
   std::string id;
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<AppleMount> mounts;
-  std::vector<Volume> sockets;  // publish_sockets with resolved host paths
+  std::vector<Volume> sockets;        // publish_sockets with resolved host paths
+  std::optional<std::string> kernel;  // the same of kernel
   std::optional<ApplePeer> peer;
-  std::string env_file;  // its path; the caller writes it
+  std::string private_network;  // the allocation's, for the task that others join
+  std::string env_file;         // its path; the caller writes it
   unsigned host_cpus = 1;
 };
 

@@ -191,6 +191,17 @@ void AppleCli::find(const std::string& id,
   });
 }
 
+void AppleCli::networks(std::function<void(Expected<Networks>)> done) {
+  const char* what = "list networks";
+  run_ok(command({"network", "list", "--format", "json"}), Kind::kNormal, what, {},
+         [what, done = std::move(done)](const Expected<std::string>& out) {
+           if (!out) return done(fail(out.error()));
+           auto parsed = parse_apple_networks(*out);
+           if (!parsed) return done(fail(std::move(parsed.error()).wrap(what)));
+           done(std::move(parsed));
+         });
+}
+
 void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
   if (version_) return done(*version_);
   run_ok(command({"--version"}), Kind::kPing, "ask the version of", "container",

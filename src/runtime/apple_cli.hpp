@@ -48,6 +48,9 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void find(const std::string& id,
             std::function<void(Expected<std::optional<AppleContainer>>)> done);
 
+  using Networks = std::vector<AppleNetwork>;
+  void networks(std::function<void(Expected<Networks>)> done);
+
   // The CLI's version, asked once until forget_version().
   void version(std::function<void(Expected<VersionNumber>)> done);
   std::optional<VersionNumber> known_version() const { return version_; }

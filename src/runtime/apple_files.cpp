@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -62,7 +61,7 @@ Expected<void> AppleFiles::make() const {
   for (const char* leftover : {kMonitorExit, kMonitorSpoolOut, kMonitorSpoolErr, kEnvironment}) {
     const std::string path = directory_ + "/" + leftover;
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return fail(state_error(path, std::strerror(errno)));
+      return fail(state_error(path, errno));
     }
   }
   return {};
@@ -79,7 +78,7 @@ Expected<std::string> AppleFiles::write_environment(const std::string& text) con
   const std::string path = directory_ + "/" + kEnvironment;
   const UniqueFd file{
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!file) return fail(state_error(path, std::strerror(errno)));
+  if (!file) return fail(state_error(path, errno));
   std::string_view rest = text;
   while (!rest.empty()) {
     const ssize_t written = ::write(file.get(), rest.data(), rest.size());
@@ -87,7 +86,7 @@ Expected<std::string> AppleFiles::write_environment(const std::string& text) con
     if (written <= 0) {
       const int error = errno;
       ::unlink(path.c_str());
-      return fail(state_error(path, std::strerror(error)));
+      return fail(state_error(path, error));
     }
     rest.remove_prefix(static_cast<std::size_t>(written));
   }

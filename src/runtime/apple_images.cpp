@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "model/image_reference.hpp"
@@ -190,7 +189,7 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
   auto made = make_private_directory(mark.substr(0, mark.rfind('/')));
   if (!made) return done(fail(std::move(made.error())));
   const UniqueFd file{::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!file) return done(fail(state_error(mark, std::strerror(errno))));
+  if (!file) return done(fail(state_error(mark, errno)));
   crash_point("apple.pull.marked");
   auto password = input_pipe(request.auth->password);
   if (!password) return done(fail(std::move(password.error()).wrap(kLogIn, host)));
@@ -291,7 +290,8 @@ void AppleImages::load(const LoadRequest& request, Done<Image> done) {
                             {ErrorCode::kInvalidConfig,
                              kLoad,
                              image.reference,
-                             "the archive " + quoted(archive) + " does not hold this image",
+                             "the archive " + quoted(archive) + " does not hold this image for " +
+                                 platform_of(image),
                              {}},
                             done);
             });

@@ -47,6 +47,16 @@ std::optional<WallTime> date(const Value* value) {
 
 std::string first_of(const std::string& a, const std::string& b) { return a.empty() ? b : a; }
 
+std::map<std::string, std::string> read_labels(const Value* labels) {
+  std::map<std::string, std::string> out;
+  if (labels == nullptr || !labels->IsObject()) return out;
+  for (const auto& label : labels->GetObject()) {
+    out.emplace(std::string{label.name.GetString(), label.name.GetStringLength()},
+                decode_label(json::text(&label.value)));
+  }
+  return out;
+}
+
 AppleContainer read_container(const Value* value) {
   AppleContainer out;
   const Value* configuration = json::member(value, "configuration");
@@ -72,13 +82,7 @@ AppleContainer read_container(const Value* value) {
     std::string name = json::text(json::member(network, "network"));
     if (!name.empty()) out.networks.push_back(std::move(name));
   });
-  const Value* labels = json::member(configuration, "labels");
-  if (labels != nullptr && labels->IsObject()) {
-    for (const auto& label : labels->GetObject()) {
-      out.labels.emplace(std::string{label.name.GetString(), label.name.GetStringLength()},
-                         decode_label(json::text(&label.value)));
-    }
-  }
+  out.labels = read_labels(json::member(configuration, "labels"));
   return out;
 }
 
@@ -107,6 +111,23 @@ Expected<std::vector<AppleContainer>> parse_apple_containers(std::string_view te
   json::each(&document, [&](const Value* value) {
     AppleContainer container = read_container(value);
     if (!container.id.empty()) out.push_back(std::move(container));
+  });
+  return out;
+}
+
+Expected<std::vector<AppleNetwork>> parse_apple_networks(std::string_view text) {
+  rapidjson::Document document;
+  if (auto ok = parse_list(text, document); !ok) return fail(std::move(ok.error()));
+  std::vector<AppleNetwork> out;
+  json::each(&document, [&](const Value* value) {
+    const Value* old = json::member(value, "config");
+    const Value* configuration = old != nullptr ? old : json::member(value, "configuration");
+    AppleNetwork network;
+    network.name = first_of(json::text(json::member(value, "id")),
+                            json::text(json::member(configuration, "name")));
+    network.labels = read_labels(json::member(configuration, "labels"));
+    network.created = date(json::member(configuration, "creationDate"));
+    if (!network.name.empty()) out.push_back(std::move(network));
   });
   return out;
 }

@@ -33,6 +33,12 @@ struct AppleContainer {
   bool running() const { return state == "running"; }
 };
 
+struct AppleNetwork {
+  std::string name;
+  std::map<std::string, std::string> labels;
+  std::optional<WallTime> created;
+};
+
 struct AppleVariant {
   std::string os;
   std::string architecture;
@@ -62,6 +68,7 @@ struct AppleVersions {
 };
 
 Expected<std::vector<AppleContainer>> parse_apple_containers(std::string_view json);
+Expected<std::vector<AppleNetwork>> parse_apple_networks(std::string_view json);
 Expected<std::vector<AppleImage>> parse_apple_images(std::string_view json);
 Expected<std::map<std::string, AppleUsage>> parse_apple_stats(std::string_view json);
 Expected<AppleVersions> parse_apple_versions(std::string_view json);

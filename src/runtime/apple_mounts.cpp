@@ -102,7 +102,7 @@ Expected<std::vector<AppleMount>> apple_mounts(const std::vector<ContainerMount>
     out.push_back(std::move(made));
   }
   for (Error& error : share_conflicts(out, version)) errors.push_back(std::move(error));
-  if (!errors.empty()) return fail(combine("prepare volumes", {}, errors));
+  if (!errors.empty()) return fail(combine({}, {}, errors));
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "model/linux_caps.hpp"
 #include "model/operator_policy.hpp"
 #include "runtime/apple_argv.hpp"
 #include "runtime/apple_errors.hpp"
@@ -42,6 +43,17 @@ Expected<void> check_ref(const ContainerRef& container, const char* what) {
                {}});
 }
 
+// What a container's reference has to say for remove() to find its allocation's network.
+std::map<std::string, std::string> network_state(const AppleContainer& container) {
+  const auto alloc = container.labels.find(kLabelAllocId);
+  if (alloc == container.labels.end()) return {};
+  const std::string own = allocation_network(alloc->second);
+  for (const std::string& network : container.networks) {
+    if (network == own) return {{kNetworkState, own}};
+  }
+  return {};
+}
+
 }  // namespace
 
 AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
@@ -50,10 +62,16 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       loop_{std::move(loop)},
       cli_{std::make_shared<AppleCli>(*loop_, config_)},
       images_{std::make_shared<AppleImages>(cli_, config_.state_dir)},
+      networks_{std::make_shared<AppleNetworks>(cli_, config_.gc.dangling_containers)},
       tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
              std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
              monitor_program.empty() ? own_program() : std::move(monitor_program)},
-      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {}
+      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {
+  if (config_.allow_caps) return;
+  // What every container has anyway may be given back to one that dropped all.
+  config_.allow_caps = default_allowed_caps();
+  config_.allow_caps->insert("CAP_NET_RAW");
+}
 
 std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const {
   const auto found = watches_.find(id);
@@ -78,10 +96,11 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
     self->cli_->list([self, done](const Expected<AppleCli::Containers>& all) {
       if (!all) return done(fail(all.error()));
       self->remove_leftovers(**all);
+      self->networks_->sweep(*all);
       std::vector<FoundContainer> out;
       for (const AppleContainer& container : **all) {
         if (!container.labels.contains(kLabelTaskId)) continue;
-        out.push_back({{container.id, container.id, {}},
+        out.push_back({{container.id, container.id, network_state(container)},
                        container.labels,
                        container.running(),
                        container.created ? container.created : container.started});
@@ -181,6 +200,7 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
     auto id = apple_container_id(request.container_name, *request.config);
     if (!id) return done(fail(std::move(id.error())));
     self->leftovers_.claim(*id);
+    self->networks_->learn_node(request.spec->node_id);
     const auto known = self->watch_of(*id);
     auto answered = [self, id = *id, exited = std::move(exited),
                      done = std::move(done)](Expected<AppleStart::Outcome> result) {
@@ -192,8 +212,8 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
       done(std::move(result->container));
       result->watch->when_ended(exited);
     };
-    std::make_shared<AppleStart>(self->tools_, self->config_, std::move(request), *id, known,
-                                 std::move(answered))
+    std::make_shared<AppleStart>(self->tools_, self->networks_, self->config_, std::move(request),
+                                 *id, known, std::move(answered))
         ->begin();
   });
 }
@@ -305,7 +325,9 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
                                          container.id);
   }
   auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
-  auto finish = [self = shared_from_this(), watch, timer, done, id = container.id] {
+  const auto on = container.state.find(kNetworkState);
+  auto finish = [self = shared_from_this(), watch, timer, done, id = container.id,
+                 network = on == container.state.end() ? std::string{} : on->second] {
     if (!*timer) return;
     timer->reset();
     watch->dismiss();
@@ -313,7 +335,7 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     watch->files().remove();
     crash_point("apple.remove.cleaned");
     self->watches_.erase(id);
-    done({});
+    self->networks_->release(network, [done] { done({}); });
   };
   const bool known = watches_.contains(container.id) && !watch->ended();
   *timer = loop_->after(known ? std::chrono::nanoseconds{kExitPatience} : 0ns, finish);

@@ -9,6 +9,7 @@
 
 #include "model/plugin_config.hpp"
 #include "runtime/apple_images.hpp"
+#include "runtime/apple_networks.hpp"
 #include "runtime/apple_watch.hpp"
 #include "runtime/container_runtime.hpp"
 #include "runtime/state_leftovers.hpp"
@@ -59,6 +60,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<EventLoop> loop_;
   std::shared_ptr<AppleCli> cli_;
   std::shared_ptr<AppleImages> images_;
+  std::shared_ptr<AppleNetworks> networks_;
   AppleWatchTools tools_;
   std::map<std::string, std::shared_ptr<AppleWatch>> watches_;  // by container id; loop thread
   StateLeftovers leftovers_;

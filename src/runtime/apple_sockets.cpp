@@ -79,7 +79,7 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
     }
     out.push_back(std::move(resolved));
   }
-  if (!errors.empty()) return fail(combine("publish sockets of task", spec.name, errors));
+  if (!errors.empty()) return fail(combine({}, {}, errors));
   return out;
 }
 

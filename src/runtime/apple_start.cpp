@@ -26,6 +26,8 @@ constexpr const char* kStartContainer = "start container";
 constexpr auto kMonitorPause = 20ms;
 constexpr int kMonitorTries = 150;
 
+constexpr int kNetworkTries = 3;
+
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
   return found == container.labels.end() ? "" : found->second;
@@ -50,10 +52,11 @@ std::optional<DriverNetwork> driver_network(const TaskSpec& spec, const TaskConf
 
 }  // namespace
 
-AppleStart::AppleStart(const AppleWatchTools& tools, const PluginConfig& config,
-                       StartRequest request, std::string id, std::shared_ptr<AppleWatch> known,
-                       Done<Outcome> done)
+AppleStart::AppleStart(const AppleWatchTools& tools, std::shared_ptr<AppleNetworks> networks,
+                       const PluginConfig& config, StartRequest request, std::string id,
+                       std::shared_ptr<AppleWatch> known, Done<Outcome> done)
     : tools_{tools},
+      networks_{std::move(networks)},
       config_{config},
       request_{std::move(request)},
       id_{std::move(id)},
@@ -85,16 +88,48 @@ void AppleStart::prepare(const VersionNumber& version) {
   wanted_.id = id_;
   wanted_.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted_.host_cpus = std::max(1u, std::thread::hardware_concurrency());
+  if (auto taken = take_paths(version); !taken) return answer(std::move(taken.error()));
+  if (config.network_mode.kind != NetworkMode::Kind::kTask) return create();
+  if (config.network_mode.name == spec.name) return make_network();
+  find_peer();
+}
+
+Expected<void> AppleStart::take_paths(const VersionNumber& version) {
+  const TaskSpec& spec = *request_.spec;
+  const TaskConfig& config = *request_.config;
+  const auto remember = [this](const std::string& path) {
+    if (restricts(config_.volumes)) checked_.push_back(checked_path(path));
+  };
   auto mounts = resolve_mounts(spec, config, config_.volumes);
-  if (!mounts) return answer(std::move(mounts.error()));
+  if (!mounts) return fail(std::move(mounts.error()));
+  for (const ContainerMount& mount : *mounts) {
+    if (mount.guarded) remember(mount.source);
+  }
   auto shares = apple_mounts(*mounts, version);
-  if (!shares) return answer(std::move(shares.error()).wrap("start task", spec.name));
+  if (!shares) return fail(std::move(shares.error()).wrap("start task", spec.name));
   wanted_.mounts = std::move(*shares);
   auto sockets = apple_sockets(spec, config, config_.volumes);
-  if (!sockets) return answer(std::move(sockets.error()));
+  if (!sockets) return fail(std::move(sockets.error()));
   wanted_.sockets = std::move(*sockets);
-  if (config.network_mode.kind == NetworkMode::Kind::kTask) return find_peer();
-  create();
+  for (const Volume& socket : wanted_.sockets) {
+    remember(socket.source.substr(0, std::max<std::size_t>(socket.source.rfind('/'), 1)));
+  }
+  if (config.kernel) {
+    auto kernel = allowed_path(spec, *config.kernel, config_.volumes);
+    if (!kernel) return fail(std::move(kernel.error()));
+    wanted_.kernel = std::move(*kernel);
+    remember(*wanted_.kernel);
+  }
+  return {};
+}
+
+void AppleStart::make_network() {
+  ++network_tries_;
+  networks_->ensure(*request_.spec, [self = shared_from_this()](Expected<std::string> network) {
+    if (!network) return self->answer(std::move(network.error()).wrap(kStartContainer, self->id_));
+    self->wanted_.private_network = std::move(*network);
+    self->create();
+  });
 }
 
 void AppleStart::find_peer() {
@@ -151,6 +186,11 @@ void AppleStart::created(Expected<CommandResult> result) {
     if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
     return namesake(std::move(error));  // it may have been created nevertheless
   }
+  const std::string& network = wanted_.private_network;
+  const bool lost_network = !network.empty() && result->err.find("network " + network +
+                                                                 " not found") != std::string::npos;
+  // The last container on it went just before ours referred to it.
+  if (lost_network && network_tries_ < kNetworkTries) return make_network();
   Error error = apple_error(kStartContainer, id_, result->status, result->err);
   if (says_already_exists(result->err) || says_daemon_is_down(result->err)) {
     return namesake(std::move(error));
@@ -224,6 +264,11 @@ void AppleStart::await_monitor(int tries) {
 
 void AppleStart::launch_monitor() {
   crash_point("apple.start.created");
+  // The engine opens the host's paths by itself, and only now: one that was swapped since it was
+  // checked is seen here, one that is swapped while it starts in started().
+  if (auto error = led_elsewhere(checked_)) {
+    return remove_and_answer(std::move(*error).wrap(kStartContainer, id_));
+  }
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
@@ -261,6 +306,9 @@ void AppleStart::monitor_launched(const Expected<CommandResult>& result) {
 void AppleStart::started(Expected<AppleContainer> result) {
   if (!result) return remove_and_answer(result.error());
   crash_point("apple.start.started");
+  if (auto error = led_elsewhere(checked_)) {
+    return remove_and_answer(std::move(*error).wrap(kStartContainer, id_));
+  }
   answer(*result);
 }
 
@@ -279,13 +327,13 @@ void AppleStart::remove_and_answer(const Error& error) {
 
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
-  if (watch_) {
-    watch_->dismiss();
-  } else if (living_monitor(files_.directory()) > 0) {
-    return done_(fail(std::move(error)));  // somebody else's: its files stay
-  }
-  files_.remove();
-  done_(fail(std::move(error)));
+  const bool others = !watch_ && living_monitor(files_.directory()) > 0;
+  if (watch_) watch_->dismiss();
+  if (!others) files_.remove();
+  networks_->release(wanted_.private_network,
+                     [self = shared_from_this(), error = std::move(error)]() mutable {
+                       self->done_(fail(std::move(error)));
+                     });
 }
 
 void AppleStart::answer(const AppleContainer& container) {
@@ -293,6 +341,12 @@ void AppleStart::answer(const AppleContainer& container) {
   out.watch = watch_;
   out.container.container.name = id_;
   out.container.container.id = id_;
+  const std::string own = allocation_network(request_.spec->alloc_id);
+  const std::vector<std::string> joined =
+      wanted_.peer ? wanted_.peer->networks : std::vector{wanted_.private_network};
+  if (std::find(joined.begin(), joined.end(), own) != joined.end()) {
+    out.container.container.state[kNetworkState] = own;
+  }
   out.container.started_at = container.started.value_or(std::chrono::system_clock::now());
   out.container.network = driver_network(*request_.spec, *request_.config, container);
   out.container.notes = std::move(arguments_.notes);

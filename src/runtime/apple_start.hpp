@@ -10,7 +10,9 @@
 #include "model/plugin_config.hpp"
 #include "runtime/apple_argv.hpp"
 #include "runtime/apple_cli.hpp"
+#include "runtime/apple_networks.hpp"
 #include "runtime/apple_watch.hpp"
+#include "runtime/checked_path.hpp"
 #include "runtime/container_runtime.hpp"
 
 namespace ndc::runtime {
@@ -23,13 +25,17 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
     std::shared_ptr<AppleWatch> watch;
   };
   // `known`: a watch that exists for the id already, from an earlier call; may be null.
-  AppleStart(const AppleWatchTools& tools, const PluginConfig& config, StartRequest request,
-             std::string id, std::shared_ptr<AppleWatch> known, Done<Outcome> done);
+  AppleStart(const AppleWatchTools& tools, std::shared_ptr<AppleNetworks> networks,
+             const PluginConfig& config, StartRequest request, std::string id,
+             std::shared_ptr<AppleWatch> known, Done<Outcome> done);
 
   void begin();
 
  private:
   void prepare(const VersionNumber& version);
+  // Resolves and allows what the job names of the host, and remembers what it was.
+  Expected<void> take_paths(const VersionNumber& version);
+  void make_network();
   void find_peer();
   void create();
   void created(Expected<CommandResult> result);
@@ -47,6 +53,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void answer(const AppleContainer& container);
 
   AppleWatchTools tools_;
+  std::shared_ptr<AppleNetworks> networks_;
   PluginConfig config_;
   StartRequest request_;
   std::string id_;
@@ -55,8 +62,10 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   AppleFiles files_;
   AppleRequest wanted_;
   AppleArguments arguments_;
+  std::vector<CheckedPath> checked_;
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
+  int network_tries_ = 0;
 };
 
 // publish_sockets with the host paths resolved and allowed; a stale socket of an earlier run is

@@ -67,6 +67,13 @@ std::optional<Conmon> Conmon::find(pid_t pid, const std::string& container_id) {
   return out;
 }
 
+std::optional<Conmon> Conmon::search(const std::string& container_id) {
+  for (const pid_t pid : all_processes()) {
+    if (auto found = find(pid, container_id)) return found;
+  }
+  return std::nullopt;
+}
+
 Conmon Conmon::from(const ContainerRef& container) {
   Conmon out;
   out.pid = static_cast<pid_t>(number(container, "conmon_pid"));

@@ -33,6 +33,8 @@ struct Conmon {
 
   // What is to be seen of the process `pid`; nullopt if it is not the conmon of `container_id`.
   static std::optional<Conmon> find(pid_t pid, const std::string& container_id);
+  // The same where nobody knows its process id. Reads all of /proc.
+  static std::optional<Conmon> search(const std::string& container_id);
   static Conmon from(const ContainerRef& container);
   void save(ContainerRef& container) const;
 };

@@ -111,9 +111,9 @@ inline constexpr const char* kCrashPoints[] = {
     "monitor.exit.reaped",
     "monitor.exit.drained",
     "monitor.exit.written",
-    "monitor.exit.synced",
     "monitor.exit.renamed",
     "monitor.exit.said",
+    "monitor.exit.synced",
     "monitor.end.delivered",
     "monitor.end.unlinked",
 };

@@ -353,7 +353,18 @@ void RunningExec::finish_if_complete() {
   for (const Output& output : outputs_) {
     if (output.open || output.with_client) return;
   }
-  if (options_.interpret) return finish(options_.interpret(*status_, err_tail_));
+  if (options_.interpret) {
+    // The child is an engine's CLI: its own death says nothing of the command.
+    if (const auto* died = std::get_if<Signalled>(&*status_)) {
+      return finish(fail({ErrorCode::kRuntimeUnavailable,
+                          "exec",
+                          name_,
+                          "ended by signal " + std::to_string(died->signal) +
+                              " before it told how the command ended",
+                          {}}));
+    }
+    return finish(options_.interpret(*status_, err_tail_));
+  }
   finish(*status_);
 }
 

@@ -1,14 +1,18 @@
 #include "runtime/log_route.hpp"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
@@ -38,8 +42,46 @@ Expected<UniqueFd> open_sink(const std::string& path, int flags) {
   return fd;
 }
 
+// How often an unread FIFO is looked at: nothing tells when a pipe has become empty.
+constexpr std::chrono::milliseconds kLookInterval{50};
+// With a collector that reads nothing although the task is being removed.
+constexpr std::chrono::seconds kPatience{5};
+
+bool holds_bytes(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+// Keeps ends of FIFOs that the collector has not emptied. When a task ends while its collector is
+// away (it was killed, and Nomad starts another one when it comes back), these are the last ends:
+// the bytes would go with them. For as long as the route is there, and a little longer.
+class UnreadEnds : public std::enable_shared_from_this<UnreadEnds> {
+ public:
+  UnreadEnds(EventLoop& loop, std::weak_ptr<void> route, std::vector<std::shared_ptr<UniqueFd>> fds)
+      : loop_{loop}, route_{std::move(route)}, fds_{std::move(fds)} {}
+
+  void look() {
+    std::erase_if(fds_, [](const auto& fd) { return !fd || !holds_bytes(fd->get()); });
+    const auto now = std::chrono::steady_clock::now();
+    if (!route_.expired()) {
+      give_up_ = now + kPatience;
+    } else if (now >= give_up_) {
+      fds_.clear();
+    }
+    if (fds_.empty()) return timer_.reset();
+    timer_ = loop_.after(kLookInterval, [self = shared_from_this()] { self->look(); });
+  }
+
+ private:
+  EventLoop& loop_;
+  const std::weak_ptr<void> route_;
+  std::vector<std::shared_ptr<UniqueFd>> fds_;
+  std::chrono::steady_clock::time_point give_up_{};
+  std::shared_ptr<EventLoop::Timer> timer_;
+};
+
 // The FIFOs of a route and the bridges from the pipes that were opened at their paths.
-class FifoEnds {
+class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
  public:
   FifoEnds(const LogPaths& paths, int flags, std::shared_ptr<AppearanceWatch> watch)
       : paths_{paths.stdout_path, paths.stderr_path}, flags_{flags}, watch_{std::move(watch)} {}
@@ -74,12 +116,15 @@ class FifoEnds {
     }
   }
 
-  void finish(const std::function<void()>& drained) {
+  void finish(EventLoop& loop, const std::function<void()>& drained) {
+    std::vector<std::shared_ptr<UniqueFd>> ends;
     {
       const std::lock_guard lock{mutex_};
       finished_ = true;
+      ends.assign(fds_.begin(), fds_.end());
       fds_ = {};
     }
+    std::make_shared<UnreadEnds>(loop, weak_from_this(), std::move(ends))->look();
     auto open = std::make_shared<std::size_t>(1);
     const auto one_less = [open, drained] {
       if (--*open == 0 && drained) drained();
@@ -123,7 +168,9 @@ class OpenDirectRoute final : public DirectLogRoute {
   }
 
   void finish(std::function<void()> drained) override {
-    post_([ends = ends_, drained = std::move(drained)] { ends->finish(drained); });
+    post_([&loop = loop_, ends = ends_, drained = std::move(drained)] {
+      ends->finish(loop, drained);
+    });
   }
 
  private:
@@ -173,8 +220,8 @@ class PumpedRoute final : public FifoRoute {
   }
 
   void finish(std::function<void()> drained) override {
-    post_([pump = pump_, ends = ends_, drained = std::move(drained)]() mutable {
-      pump->finish([ends, drained = std::move(drained)] { ends->finish(drained); });
+    post_([&loop = loop_, pump = pump_, ends = ends_, drained = std::move(drained)]() mutable {
+      pump->finish([&loop, ends, drained = std::move(drained)] { ends->finish(loop, drained); });
     });
   }
 

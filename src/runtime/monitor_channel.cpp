@@ -39,7 +39,11 @@ bool Channel::wants_source(std::int64_t now) const {
 
 int Channel::patience(std::int64_t now) const {
   std::int64_t next = -1;
-  if (spool_.pending() > 0) next = std::max<std::int64_t>(0, checked_ + kSinkCheck - now);
+  // Also while a FIFO holds what nobody has read: if another takes its place, the bytes are not to
+  // wait for the task's next ones.
+  if (spool_.pending() > 0 || in_sink() > 0) {
+    next = std::max<std::int64_t>(0, checked_ + kSinkCheck - now);
+  }
   if (source_ && spool_.pending() >= limit_ && spool_.pending() < 2 * limit_) {
     const std::int64_t read = std::max<std::int64_t>(0, slow_read_ + kSlowRead - now);
     next = next < 0 ? read : std::min(next, read);

@@ -58,12 +58,18 @@ bool write_exit_record(const char* directory, const ExitRecord& record) {
     return false;
   }
   crash_point("monitor.exit.written");
-  if (::fsync(file.get()) != 0) return false;
-  crash_point("monitor.exit.synced");
   if (::rename(path.c_str(), final_path.c_str()) != 0) return false;
   crash_point("monitor.exit.renamed");
+  return true;
+}
+
+bool sync_exit_record(const char* directory) {
+  const std::string path = std::string{directory} + "/" + kMonitorExit;
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
   const UniqueFd parent{::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  return parent && ::fsync(parent.get()) == 0;
+  if (!file || !parent || ::fsync(file.get()) != 0 || ::fsync(parent.get()) != 0) return false;
+  crash_point("monitor.exit.synced");
+  return true;
 }
 
 std::optional<ExitRecord> read_exit_record(const std::string& directory) {

@@ -3,7 +3,8 @@
 // stay small.
 //
 //   <directory>/lock       held (flock) while the monitor lives; holds its process id
-//   <directory>/exit       the exit record; appears once, whole, and is on the disk by then
+//   <directory>/exit       the exit record; appears once, whole, and is on the disk before the
+//                          monitor ends
 //   <directory>/spool.out  what the log collector has not taken yet (monitor_spool.hpp)
 //   <directory>/spool.err
 //
@@ -34,11 +35,14 @@ struct ExitRecord {
   std::string stderr_tail{};  // last bytes of its stderr; empty with a terminal
 };
 
-// Writes `<directory>/exit` atomically and waits until it is on the disk. False (errno) if it could
-// not.
+// Puts `<directory>/exit` in its place, whole: whoever dies from now on, it can be read. False
+// (errno) if it could not.
 bool write_exit_record(const char* directory, const ExitRecord& record);
+// Waits until the record is on the disk. False (errno) if it may not be: it is to be written again.
+bool sync_exit_record(const char* directory);
 
-// nullopt: there is none. A file that is no record counts as none.
+// nullopt: there is none. A file that is no record, as a host that lost its power may leave one,
+// counts as none.
 std::optional<ExitRecord> read_exit_record(const std::string& directory);
 
 // The process id of the monitor that holds the directory's lock; 0 if none does.

@@ -67,6 +67,17 @@ std::string own_program_for_others() {
   return path == "/proc/self/exe" ? "/proc/" + std::to_string(::getpid()) + "/exe" : path;
 }
 
+// Where the container's files are while hooks of this stage run: it has not moved into its root
+// yet, and sees the mounts of the host beside its own.
+std::string root_of(const rapidjson::Document& state) {
+  const std::string bundle = json::text(json::member(&state, "bundle"));
+  const auto config = read_file(bundle + "/config.json", json::kMaxSize);
+  rapidjson::Document document;
+  if (!config || json::parse(*config, document)) return {};
+  const std::string root = json::text(json::member(&document, "root", "path"));
+  return real_path(root.starts_with('/') ? root : bundle + "/" + root).value_or("");
+}
+
 std::string refusal_file(const std::string& directory) { return directory + "/mount-refused"; }
 
 std::string hook_json(const std::string& program, const std::string& directory,
@@ -124,9 +135,10 @@ std::optional<MountIdentity> identity_of(std::string_view mountinfo, const std::
   return best->identity;
 }
 
-std::vector<MountIdentity> missing_mounts(std::string_view mountinfo,
+std::vector<MountIdentity> missing_mounts(std::string_view mountinfo, const std::string& root,
                                           std::vector<MountIdentity> wanted) {
   for (const Mount& mount : mounts_in(mountinfo)) {
+    if (!is_below(mount.point, root)) continue;
     const auto found = std::find(wanted.begin(), wanted.end(), mount.identity);
     if (found != wanted.end()) wanted.erase(found);
   }
@@ -181,7 +193,9 @@ int guard_main(const std::vector<std::string>& arguments) {
   for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
     wanted.push_back({arguments[i], arguments[i + 1]});
   }
-  if (mountinfo && missing_mounts(*mountinfo, std::move(wanted)).empty()) return 0;
+  const std::string root = root_of(document);
+  const bool known = mountinfo && !root.empty();
+  if (known && missing_mounts(*mountinfo, root, std::move(wanted)).empty()) return 0;
   const std::ofstream note{refusal_file(arguments.front())};
   return kRefused;
 }

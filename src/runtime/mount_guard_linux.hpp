@@ -27,8 +27,8 @@ struct MountIdentity {
 // not tell.
 std::optional<MountIdentity> identity_of(std::string_view mountinfo, const std::string& path);
 
-// Those of `wanted` for which there is no mount. One mount serves one of them only.
-std::vector<MountIdentity> missing_mounts(std::string_view mountinfo,
+// Those of `wanted` for which there is no mount below `root`. One mount serves one of them only.
+std::vector<MountIdentity> missing_mounts(std::string_view mountinfo, const std::string& root,
                                           std::vector<MountIdentity> wanted);
 
 // Writes the OCI hook for the guarded ones of `mounts` into `directory`, and returns podman's

@@ -5,18 +5,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 
 namespace ndc::runtime {
 namespace {
-
-std::optional<std::string> real_path(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> found{::realpath(path.c_str(), nullptr),
-                                                          &std::free};
-  if (!found) return std::nullopt;
-  return std::string{found.get()};
-}
 
 Error refused(const Volume& volume, std::string cause, std::string hint = {}) {
   return {ErrorCode::kInvalidConfig, "mount volume", volume.source, std::move(cause),
@@ -87,16 +81,53 @@ Expected<std::string> allowed_source(const TaskSpec& spec, const Volume& volume,
   return *path;
 }
 
+// Engines differ in what they make of two mounts at one place.
+std::vector<Error> shared_targets(const std::vector<ContainerMount>& mounts,
+                                  const std::vector<Tmpfs>& tmpfs) {
+  std::vector<Error> errors;
+  std::map<std::string, std::string> taken;  // by target
+  const auto take = [&](const std::string& target, const std::string& what) {
+    std::string place = std::filesystem::path{target}.lexically_normal();
+    if (place.size() > 1 && place.ends_with('/')) place.pop_back();
+    const auto [first, is_new] = taken.emplace(place, what);
+    if (is_new) return;
+    errors.push_back({ErrorCode::kInvalidConfig, "mount at", target,
+                      first->second + " and " + what + " are both to be there",
+                      "give each a path of its own"});
+  };
+  for (const ContainerMount& mount : mounts) take(mount.target, ndc::quoted(mount.source));
+  for (const Tmpfs& one : tmpfs) take(one.path, "a tmpfs");
+  return errors;
+}
+
 }  // namespace
 
+std::optional<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> found{::realpath(path.c_str(), nullptr),
+                                                          &std::free};
+  if (!found) return std::nullopt;
+  return std::string{found.get()};
+}
+
+bool restricts(const PluginConfig::Volumes& policy) {
+  return !policy.enabled || !policy.allowed_paths.empty();
+}
+
 Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
-  return allowed_source(spec, Volume{path.starts_with("./") ? path : "./" + path, "/", {}},
-                        PluginConfig::Volumes{false, {}});
+  auto file = allowed_source(spec, Volume{path.starts_with("./") ? path : "./" + path, "/", {}},
+                             PluginConfig::Volumes{false, {}});
+  if (!file) {
+    file.error().what = "find file";
+    file.error().on = path;
+  }
+  return file;
 }
 
 Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
                                    const PluginConfig::Volumes& policy) {
-  return allowed_source(spec, Volume{path, "/", {}}, policy);
+  auto found = allowed_source(spec, Volume{path, "/", {}}, policy);
+  if (!found) found.error().what = "use path";
+  return found;
 }
 
 std::vector<Error> device_refusals(const TaskConfig& config) {
@@ -173,11 +204,10 @@ Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const
       errors.push_back(std::move(source.error()));
       continue;
     }
-    // Where any path is allowed, there is nothing to be gained by leading it elsewhere.
-    const bool restricted = !policy.enabled || !policy.allowed_paths.empty();
-    mounts.push_back({std::move(*source), volume.target, volume.options, restricted});
+    mounts.push_back({std::move(*source), volume.target, volume.options, restricts(policy)});
   }
-  if (!errors.empty()) return fail(combine("prepare volumes of task", spec.name, errors));
+  for (Error& error : shared_targets(mounts, config.tmpfs)) errors.push_back(std::move(error));
+  if (!errors.empty()) return fail(combine({}, {}, errors));
   return mounts;
 }
 

@@ -20,6 +20,10 @@ namespace ndc::runtime {
 Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const TaskConfig& config,
                                                      const PluginConfig::Volumes& policy);
 
+// Whether there are paths of the host that tasks may not have. Where there are none, nothing is to
+// be gained by leading an allowed one elsewhere.
+bool restricts(const PluginConfig::Volumes& policy);
+
 // Each of `devices` that is not there, or is no device (nor a directory of devices).
 std::vector<Error> device_refusals(const TaskConfig& config);
 
@@ -37,6 +41,9 @@ std::optional<Error> ssh_agent_refusal(const TaskConfig& config);
 
 // The agent's socket that the Nomad client was started with (SSH_AUTH_SOCK); empty if none.
 std::string ssh_agent_socket();
+
+// Without links, `.` and `..`; nullopt where there is no such thing.
+std::optional<std::string> real_path(const std::string& path);
 
 // `path` is `directory` or below it. Both real and absolute.
 bool is_below(const std::string& path, const std::string& directory);

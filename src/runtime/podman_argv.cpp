@@ -254,9 +254,9 @@ Expected<PodmanEnvironment> podman_environment(const TaskSpec& spec, const TaskC
   return out;
 }
 
-std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& config) {
-  std::vector<Error> errors =
-      unsupported_settings(config, Engine{Engine::Kind::kPodman, std::nullopt});
+std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& config,
+                                   std::optional<VersionNumber> version) {
+  std::vector<Error> errors = unsupported_settings(config, Engine{Engine::Kind::kPodman, version});
   const auto refuse = [&errors](const char* key, std::string cause, std::string hint) {
     errors.push_back(
         {ErrorCode::kInvalidConfig, "use setting", key, std::move(cause), std::move(hint)});

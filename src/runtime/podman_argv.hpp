@@ -3,6 +3,7 @@
 // that format cannot hold them, part of podman's own environment.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "model/error.hpp"
 #include "model/task_config.hpp"
 #include "model/task_spec.hpp"
+#include "model/version_number.hpp"
 
 namespace ndc::runtime {
 
@@ -55,7 +57,8 @@ struct PodmanArguments {
 Expected<PodmanEnvironment> podman_environment(const TaskSpec& spec, const TaskConfig& config);
 
 // All that this adapter refuses in the job, at once (kInvalidConfig, kUnsupported).
-std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& config);
+std::vector<Error> podman_refusals(const TaskSpec& spec, const TaskConfig& config,
+                                   std::optional<VersionNumber> version = std::nullopt);
 
 Expected<PodmanArguments> podman_arguments(const PodmanRequest& request);
 

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <vector>
 
+#include "runtime/state_directory.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -67,6 +69,11 @@ const std::vector<Rule>& rules() {
       {"invalid status code from registry 5", kRegistryUnreachable, ""},
       {"received unexpected http status: 5", kRegistryUnreachable, ""},
       {"requested access", kAuthFailed, "check the registry's credentials"},
+      {"--security-opt", kInvalidConfig, "security_opt takes what podman run --security-opt does"},
+      {"sysctl ", kInvalidConfig,
+       "only settings of the container's own namespaces can be set: net.* and kernel.shm* for "
+       "example"},
+      {"duplicate mount destination", kInvalidConfig, "give each mount a path of its own"},
       {"address already in use", kStartFailed, "another process has this port: use another one"},
       {"executable file not found", kStartFailed, "check the task's command and the image's PATH"},
       {"invoke a command that was not found", kStartFailed,
@@ -80,8 +87,9 @@ const std::vector<Rule>& rules() {
       {"statfs", kInvalidConfig, "check the source of the mount"},
       {"setting memory", kStartFailed, "give the task more memory"},
       {"memory limit", kInvalidConfig, "check the task's memory"},
-      {"no space left on device", kRuntimeUnavailable, "the node's disk is full"},
+      {"no space left on device", kRuntimeUnavailable, kDiskFull},
       {"not found in $path", kStartFailed, "check the task's command and the image's PATH"},
+      {"error setting rlimit", kInvalidConfig, "the node's own limit is lower: lower ulimit"},
       {"unable to start container process", kStartFailed, "check the task's command"},
       {"oci permission denied", kStartFailed, "the task's command cannot be executed"},
       {"oci runtime", kStartFailed, ""},

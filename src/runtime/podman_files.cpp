@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -50,11 +49,19 @@ Expected<void> PodmanFiles::make() const {
   if (!is_state_name(name_)) return fail(state_error(name_, "it is no container name"));
   if (auto made = make_private_directory(state_dir_); !made) return made;
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail(state_error(directory_, std::strerror(errno)));
+    return fail(state_error(directory_, errno));
   }
-  for (const std::string& path : {id_file(), pid_file(), conmon_pid_file(), oom_file()}) {
+  return forget_attempt();
+}
+
+Expected<void> PodmanFiles::forget_attempt() const {
+  // runc writes the process id into a hidden file beside it, and refuses to begin where that is
+  // there: so it is when the disk was full.
+  const std::string unfinished = directory_ + "/.pid";
+  for (const std::string& path :
+       {id_file(), pid_file(), unfinished, conmon_pid_file(), oom_file()}) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return fail(state_error(path, std::strerror(errno)));
+      return fail(state_error(path, errno));
     }
   }
   return {};
@@ -69,11 +76,11 @@ void PodmanFiles::remove() const {
 Expected<std::shared_ptr<UniqueFd>> PodmanFiles::endless_input() const {
   const std::string path = directory_ + "/stdin";
   ::unlink(path.c_str());
-  if (::mkfifo(path.c_str(), 0600) != 0) return fail(state_error(path, std::strerror(errno)));
+  if (::mkfifo(path.c_str(), 0600) != 0) return fail(state_error(path, errno));
   auto fd = std::make_shared<UniqueFd>(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   const int error = errno;
   ::unlink(path.c_str());
-  if (!*fd) return fail(state_error(path, std::strerror(error)));
+  if (!*fd) return fail(state_error(path, error));
   return fd;
 }
 

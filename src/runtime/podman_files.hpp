@@ -21,6 +21,8 @@ class PodmanFiles {
   // Refuses a state directory that is not ours or that others can write to. A console log stays: it
   // may be that of a container which is about to be adopted. The error is kInternal.
   Expected<void> make() const;
+  // Takes away what an attempt to start left there that would hinder the next one.
+  Expected<void> forget_attempt() const;
   // Everything of this container; nothing where the name is no container name.
   void remove() const;
 

@@ -4,7 +4,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/conmon_linux.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_peer_linux.hpp"
@@ -42,7 +44,10 @@ struct Removal : std::enable_shared_from_this<Removal> {
       if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
     }
     crash_point("podman.remove.removed");
-    PodmanFiles{state_dir, container.name}.remove();
+    const PodmanFiles files{state_dir, container.name};
+    // Nobody knows how a container began that no task owns: perhaps with a podman that was killed.
+    if (Conmon::from(container).pid == 0) end_abandoned(files);
+    files.remove();
     crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.
     if (shared && !std::exchange(again, true)) return run();

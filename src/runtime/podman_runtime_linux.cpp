@@ -21,6 +21,7 @@
 #include "runtime/io_usage_linux.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_argv.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_exec_linux.hpp"
@@ -99,7 +100,8 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
 void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
   const bool volumes = config_.volumes.enabled;
   // `info` looks at storage, conmon and the OCI runtime too: a task needs all of them.
-  cli_->run_aside(cli_->command({"info", "--format=json"}), [volumes, done = std::move(done)](
+  cli_->run_aside(cli_->command({"info", "--format=json"}), [self = shared_from_this(), volumes,
+                                                             done = std::move(done)](
                                                                 Expected<CommandResult> result) {
     if (!result) {
       const bool missing = result.error().code == ErrorCode::kRuntimeUnavailable;
@@ -125,6 +127,7 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
       return done(unhealthy(Health::kUnhealthy,
                             "Podman " + info->version + " is too old: install 4.3 or newer"));
     }
+    self->version_ = *version;
     Fingerprint out;
     out.health = Health::kHealthy;
     out.description = "Healthy";
@@ -151,7 +154,7 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
                           std::shared_ptr<const TaskConfig> config, Done<void> done) {
   loop_->post([self = shared_from_this(), spec = std::move(spec), config = std::move(config),
                done = std::move(done)] {
-    std::vector<Error> errors = podman_refusals(*spec, *config);
+    std::vector<Error> errors = podman_refusals(*spec, *config, self->version_);
     for (Error& error : policy_refusals(*config, self->config_)) {
       errors.push_back(std::move(error));
     }
@@ -252,7 +255,11 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   const auto found = parse_container(result->out);
   if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
   if (found->running) {
-    if (const auto conmon = Conmon::find(found->conmon_pid, container.id)) {
+    auto conmon = Conmon::find(found->conmon_pid, container.id);
+    // Podman does not know it where conmon's file with the number went before podman had read it:
+    // to a full disk, or to a second start that found the first one at work.
+    if (!conmon) conmon = Conmon::search(container.id);
+    if (conmon) {
       done(Attached{StillRunning{}});
       return follow(container, *conmon, std::move(exited));
     }
@@ -415,7 +422,9 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
           for (const PodmanListed& entry : *listed) names.insert(entry.name);
           for (const std::string& name : self->leftovers_.look(names)) {
             spdlog::info("removing the files of {}, whose container is gone", name);
-            PodmanFiles{self->state_dir_, name}.remove();
+            const PodmanFiles files{self->state_dir_, name};
+            end_abandoned(files);
+            files.remove();
           }
           for (PodmanListed& entry : *listed) {
             out.push_back({{std::move(entry.name), std::move(entry.id), {}},

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/plugin_config.hpp"
+#include "model/version_number.hpp"
 #include "runtime/conmon_linux.hpp"
 #include "runtime/container_runtime.hpp"
 #include "runtime/log_bridge.hpp"
@@ -74,6 +75,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<ExitWatch> exits_;
   std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
+  std::optional<VersionNumber> version_;  // as of the last probe; loop thread
   StateLeftovers leftovers_;
 };
 

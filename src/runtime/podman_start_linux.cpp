@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/cgroup_linux.hpp"
@@ -11,9 +13,11 @@
 #include "runtime/mount_guard_linux.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/netns_linux.hpp"
+#include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -142,7 +146,8 @@ void PodmanStart::launch() {
       if (!input) return answer(std::move(input.error()));
       run->in = std::move(*input);
     }
-    // podman itself prints nothing here, conmon keeps what it got for the workload.
+    // conmon keeps what podman got, for the workload. podman itself prints only why a start failed,
+    // and has no other place for it: a job's author finds it in the task's stderr log.
     run->out = Stdio::descriptor(std::move(out));
     run->err = Stdio::descriptor(std::move(err));
   }
@@ -168,6 +173,8 @@ void PodmanStart::launched(Expected<CommandResult> result) {
     return remove_and_answer(name, std::move(error));
   }
   broke_off_ = !std::holds_alternative<Exited>(result->status);
+  // By the time somebody looks again there may be room.
+  disk_was_full_ = disk_is_full(files_.directory());
   diagnose(podman_error(kStartContainer, name, result->status, result->err));
 }
 
@@ -255,6 +262,10 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
   crash_point("podman.start.second_look");
+  end_abandoned(files_);
+  if (auto clear = files_.forget_attempt(); !clear) {
+    spdlog::warn("{}", clear.error().message());
+  }
   const bool created = !existing_id.empty();
   Command look;
   if (created) {
@@ -280,6 +291,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
                 error.cause =
                     "podman failed to start it (its words are in the task's stderr log), but "
                     "could prepare it a moment later";
+                if (self->disk_was_full_) error.hint = kDiskFull;
                 if (leftover.empty()) {
                   const std::string id = result->out.substr(0, result->out.find('\n'));
                   if (is_container_id(id)) leftover = id;
@@ -307,6 +319,7 @@ void PodmanStart::answer(Error error) {
     if (!owner.empty()) error.cause += " by " + owner;
   }
   crash_point("podman.start.failed");
+  end_abandoned(files_);
   files_.remove();
   done_(fail(std::move(error)));
 }
@@ -318,7 +331,9 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   out.container.state["pid"] = std::to_string(pid);
   if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
   // Nothing to find where it has ended already: then attach() learns the rest.
-  if (const auto conmon = Conmon::find(conmon_pid, id)) conmon->save(out.container);
+  auto conmon = Conmon::find(conmon_pid, id);
+  if (!conmon && conmon_pid == 0) conmon = Conmon::search(id);  // of one that was adopted
+  if (conmon) conmon->save(out.container);
   if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
   if (const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs)) {
     const auto stdout_fd = route->stdout_fd();

@@ -1,6 +1,7 @@
 #include "runtime/state_directory.hpp"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,14 +25,32 @@ Error state_error(const std::string& path, const std::string& cause) {
           "check state_dir in the plugin's configuration"};
 }
 
+Error state_error(const std::string& path, int error) {
+  Error out = state_error(path, std::strerror(error));
+  // What passes without anybody changing the configuration.
+  if (error == ENOSPC || error == EDQUOT) {
+    out.code = ErrorCode::kRuntimeUnavailable;
+    out.hint = kDiskFull;
+  } else if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+    out.code = ErrorCode::kRuntimeUnavailable;
+    out.hint = {};
+  }
+  return out;
+}
+
+bool disk_is_full(const std::string& path) {
+  struct statvfs info {};
+  return ::statvfs(path.c_str(), &info) == 0 && info.f_blocks > 0 && info.f_bavail == 0;
+}
+
 Expected<void> make_private_directory(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path{path}.parent_path(), error);
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail(state_error(path, std::strerror(errno)));
+    return fail(state_error(path, errno));
   }
   struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return fail(state_error(path, std::strerror(errno)));
+  if (::lstat(path.c_str(), &info) != 0) return fail(state_error(path, errno));
   if (!S_ISDIR(info.st_mode)) return fail(state_error(path, "it is no directory"));
   if (info.st_uid != ::geteuid()) return fail(state_error(path, "it belongs to another user"));
   if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {

@@ -16,5 +16,12 @@ bool is_state_name(std::string_view name);
 Expected<void> make_private_directory(const std::string& path);
 
 Error state_error(const std::string& path, const std::string& cause);
+// `error` is an errno. One that passes by itself (a full disk, no descriptors) is recoverable.
+Error state_error(const std::string& path, int error);
+
+// The hint of errors that a full disk causes.
+inline constexpr const char* kDiskFull = "the node's disk is full";
+// Nothing more can be written where `path` is.
+bool disk_is_full(const std::string& path);
 
 }  // namespace ndc::runtime

@@ -55,6 +55,48 @@ TEST_CASE("only old containers of this node that no task owns are removed") {
   CHECK(f.runtime->count("remove nomad-stopped") == 1);
 }
 
+// A clock that was set back gives containers an age in the future. Else they would stay until it has
+// caught up, which can be years.
+TEST_CASE("a container of unknown age is removed after the grace since it was first seen") {
+  const bool told = GENERATE(false, true);
+  PluginConfig config;
+  config.gc.dangling_containers.creation_grace = 0ns;
+  Fixture f;
+  configure(f, config);
+  f.run_task(spec_on_node());
+  auto lost = found("lost", kNode, -60min);
+  if (!told) lost.created_at.reset();
+  f.kit.advance(6min, 1s);
+  list(f, {lost});
+  CHECK(f.runtime->count("remove nomad-lost") == 1);
+
+  config.gc.dangling_containers.creation_grace = 1h;
+  Fixture g;
+  configure(g, config);
+  g.run_task(spec_on_node());
+  for (int look = 0; look < 3; ++look) {
+    g.kit.advance(5min, 1s);
+    list(g, {lost});
+  }
+  CHECK(g.runtime->count("remove") == 0);
+}
+
+TEST_CASE("a container that is being recovered is its task's, whatever the reaper sees") {
+  const TaskSpec back = spec_on_node("back");
+  Fixture f;
+  const std::string handle = f.run_task(back).value()->driver_state;
+  Fixture g;
+  configure(g, {});
+  g.run_task(spec_on_node());
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{back.id, handle, recovered.reply()});
+  g.kit.advance(6min, 1s);
+  REQUIRE(g.runtime->attaches.size() == 1);  // the runtime has not answered
+  list(g, {found(back.id), found("lost")});
+  CHECK(g.runtime->count("remove nomad-") == 1);
+  CHECK(g.runtime->count("remove nomad-lost") == 1);
+}
+
 TEST_CASE(
     "what an earlier attempt of a task left is for the start of the next, not for the reaper") {
   Fixture f;
@@ -130,6 +172,37 @@ TEST_CASE("an image goes after the delay when the last task that used it is dest
   ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
   f.kit.run();
   CHECK(f.runtime->count("find busybox") == 2);  // what was removed is not thought to be there
+}
+
+TEST_CASE("a recovered task's image stays while it uses it") {
+  PluginConfig config;
+  config.gc.image = true;
+  const TaskSpec back = spec_on_node("back");
+  Fixture f;
+  const std::string handle = f.run_task(back).value()->driver_state;
+  Fixture g;  // as after a restart
+  configure(g, config);
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{back.id, handle, recovered.reply()});
+  g.kit.run();
+  ScriptedRuntime::answer(g.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  g.kit.run();
+  g.run_task();  // of the same image
+  g.exit(0);
+  g.destroy(true);
+  ScriptedRuntime::answer(g.runtime->removes, Expected<void>{});
+  g.kit.advance(10min, 1s);
+  CHECK(g.runtime->count("remove image") == 0);
+
+  g.runtime->exits.front()(TaskExit{Exited{0}, false, {}});
+  g.kit.run();
+  Answer<Expected<void>> destroyed;
+  act::tell(g.driver, actors::DestroyTask{back.id, true, destroyed.reply()});
+  g.kit.run();
+  ScriptedRuntime::answer(g.runtime->removes, Expected<void>{});
+  g.kit.advance(4min, 1s);
+  CHECK(g.runtime->count("remove image busybox") == 1);
 }
 
 TEST_CASE("without gc.image no image is removed") {

@@ -240,6 +240,9 @@ TEST_CASE("a fingerprint is told at once, on change, and never twice") {
   bad("podman is gone");
   REQUIRE(stream->values.size() == 2);
   CHECK(stream->values[1].health == Health::kUnhealthy);
+  // Without that the jobs which came meanwhile would not be looked at again.
+  CHECK(stream->values[0].attributes.at("driver.container.healthy") == AttributeValue{true});
+  CHECK(stream->values[1].attributes.at("driver.container.healthy") == AttributeValue{false});
   bad("error 17");  // a text that is new each time is no news either
   bad("error 18");
   CHECK(stream->values.size() == 2);

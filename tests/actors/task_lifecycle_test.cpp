@@ -35,17 +35,28 @@ TEST_CASE("a start is answered only once the container runs") {
   CHECK(started.arrived());
 }
 
-TEST_CASE("a job with a wrong setting fails before the runtime is asked anything") {
-  Fixture f;
-  auto task = Fixture::spec();
-  task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}},
-                                {"stop_signal", Value{std::string{"SIGNONE"}}}};
-  auto started = f.start(task);
-  REQUIRE(started.arrived());
-  REQUIRE_FALSE(started.value().has_value());
-  CHECK(started.value().error().message().find("\"stop_signal\"") != std::string::npos);
-  CHECK_FALSE(started.value().error().recoverable());
-  CHECK(f.runtime->transcript.empty());
+TEST_CASE("a job with wrong settings fails before anything is started, with all that is wrong") {
+  const auto start = [](const Error& opinion) {
+    Fixture f;
+    auto task = Fixture::spec();
+    task.config.data = Value::Map{{"image", Value{std::string{"busybox"}}},
+                                  {"stop_signal", Value{std::string{"SIGNONE"}}}};
+    auto started = f.start(task);
+    ScriptedRuntime::answer(f.runtime->checks, Expected<void>{fail(Error{opinion})});
+    f.kit.run();
+    REQUIRE(started.arrived());
+    REQUIRE_FALSE(started.value().has_value());
+    CHECK_FALSE(started.value().error().recoverable());
+    CHECK(f.runtime->transcript == std::vector<std::string>{"check web"});
+    return started.value().error().message();
+  };
+  const std::string both = start({.code = ErrorCode::kInvalidConfig, .what = "publish port"});
+  CHECK(both.find("\"stop_signal\"") != std::string::npos);
+  CHECK(both.find("publish port") != std::string::npos);
+  // It would not help to try again when the engine is back.
+  const std::string one = start({.code = ErrorCode::kRuntimeUnavailable, .what = "ask podman"});
+  CHECK(one.find("\"stop_signal\"") != std::string::npos);
+  CHECK(one.find("ask podman") == std::string::npos);
 }
 
 TEST_CASE("after a failed start the same id can be started again") {
@@ -213,6 +224,68 @@ TEST_CASE("a destroy that the runtime fails can be tried again") {
   ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
   f.kit.run();
   CHECK(second.value().has_value());
+}
+
+// The client was killed, and its successor starts the task anew.
+TEST_CASE("a task whose start nobody waits for any more is ended") {
+  Fixture f;
+  Answer<Expected<actors::TaskStarted>> answer;
+  const auto reply = answer.reply();
+  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(Fixture::spec()), reply});
+  f.kit.run();
+  f.pass_checks();
+  CHECK(reply.abandon());
+  f.started();
+  CHECK(f.runtime->count("signal nomad-web-0a1b2c3d 9") == 1);
+  f.exit(137);
+  ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+  f.kit.run();
+  CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
+}
+
+TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts") {
+  Fixture f;
+  f.run_task();
+  TaskSpec next = Fixture::spec();
+  next.id += "2";
+  const auto answer = f.start(next);
+  CHECK(f.runtime->count("start ") == 1);
+  f.exit(137);
+  CHECK(f.runtime->count("start ") == 1);
+  SECTION("and is gone") {
+    ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+    f.kit.run();
+    f.pass_checks();
+    CHECK(f.runtime->count("start ") == 2);
+    f.started();
+    CHECK(answer.value().has_value());
+  }
+  SECTION("but cannot be removed") {
+    ScriptedRuntime::answer(f.runtime->removes,
+                            Expected<void>{fail({.code = ErrorCode::kInternal, .what = "remove"})});
+    f.kit.run();
+    CHECK(answer.value().error().recoverable());
+  }
+}
+
+// The client was killed right after its DestroyTask, and its successor has not heard of the exit.
+TEST_CASE("a task that is recovered while it is destroyed still tells its exit") {
+  Fixture f;
+  f.run_task();
+  f.exit(3);
+  static_cast<void>(f.destroy(false));
+  Answer<Expected<void>> recovered;
+  act::tell(f.driver, actors::RecoverTask{Fixture::spec().id, {}, recovered.reply()});
+  f.kit.run();
+  REQUIRE(recovered.value().has_value());
+  CHECK(f.stop(1s).value().has_value());
+  ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+  f.kit.run();
+  CHECK(f.wait().value().value().status == ExitStatus{Exited{3}});
+  CHECK(f.stop(1s).value().has_value());
+  CHECK(f.signal("SIGHUP").value().error().code == ErrorCode::kTaskNotFound);
+  CHECK(f.destroy(false).value().has_value());
+  CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
 }
 
 TEST_CASE("a recovered task that ended meanwhile reports its real exit") {

@@ -59,6 +59,48 @@ func TestADeafTaskIsKilledAfterItsTimeout(t *testing.T) {
 	})
 }
 
+// Every step of the ladder is bounded, however long the engine hangs, and each is an event.
+func TestAStopGoesOnWhereTheEngineHangs(t *testing.T) {
+	ladder := []struct{ hangs, event string }{
+		{"kill", "asking apple to stop it"},
+		{"stop", "removing the container by force"},
+	}
+	for i, step := range ladder {
+		t.Run(step.hangs, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, versions()[len(versions())-1])
+			n.configure(t, n.Config()+"command_timeout = \"1s\"\n")
+			events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			task := nomadkit.Run(t, n.Plugin, "trap '' TERM; echo up; while :; do sleep 0.1; done")
+			task.WaitLog(t, "stdout", "up\n")
+			for _, below := range ladder[:i+1] {
+				n.Fault(t, below.hangs, "hang")
+			}
+			start := time.Now()
+			if err := n.StopTask(task.ID, 300*time.Millisecond, "SIGTERM"); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for _, event := range []string{"Sent SIGTERM", "Sent SIGKILL", step.event} {
+				hasEvent(t, events, event)
+			}
+			// SIGKILL by `stop`, or what the attached CLI says of a container that was removed.
+			if result := task.Wait(t, 10*time.Second); result.ExitCode == 0 && result.Signal == 0 && result.Err == nil {
+				t.Errorf("an exit was made up: %+v", result)
+			}
+			if err := n.DestroyTask(task.ID, false); err != nil {
+				t.Fatal(err)
+			}
+			n.nothingLeft(t)
+		})
+	}
+}
+
 func TestExecRunsInTheContainer(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		task := nomadkit.Run(t, n.Plugin, "sleep 60")

@@ -4,6 +4,7 @@ package apple
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,14 @@ func newNode(t *testing.T, version string, settings ...string) *node {
 	return &node{nomadkit.StartPluginIn(t, filepath.Join(dir, "state"), standin.Config()), standin}
 }
 
+// configure ends the plugin and starts one with another configuration.
+func (n *node) configure(t *testing.T, config string, env ...string) {
+	t.Helper()
+	dir := n.StateDir
+	n.Client.Kill()
+	n.Plugin = nomadkit.StartPluginIn(t, dir, config, env...)
+}
+
 // successor is the plugin that takes over after a Kill9.
 func (n *node) successor(t *testing.T, task *nomadkit.Task) *nomadkit.Plugin {
 	t.Helper()
@@ -98,4 +107,14 @@ func hasEvent(t *testing.T, events <-chan *drivers.TaskEvent, part string) {
 			t.Fatalf("no event with %q", part)
 		}
 	}
+}
+
+// listen makes a unix socket that lasts as long as the test.
+func listen(t *testing.T, path string) {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
 }

@@ -161,6 +161,8 @@ TEST_CASE("an entrypoint of several words keeps them before the command") {
   CHECK(out->tail == std::vector<std::string>{"--", "demo:1"});
   job.config.command.reset();
   CHECK(contains(job.error(), "entrypoint"));
+  job.config.command = "";
+  CHECK(contains(job.error(), "the command is empty"));
 }
 
 TEST_CASE("capabilities are refused by 0.11 and passed on later") {
@@ -271,6 +273,12 @@ TEST_CASE("network modes") {
   CHECK(contains(out->environment.file, "NOMAD_PEER_IP_WEB_1=10.1.0.2\n"));
   CHECK(contains(out->environment.file, "NOMAD_PEER_HOST_WEB_1=web.example\n"));
   CHECK(contains(out->notes.at(0), "127.0.0.1 is not shared"));
+  // The one that others join.
+  job.config.network_mode.name = "main";
+  job.request.peer.reset();
+  CHECK(!job.build());
+  job.request.private_network = "nomad-0a1b2c3d-0000-0000-0000-000000000000";
+  CHECK(has(job.options(), "--network=nomad-0a1b2c3d-0000-0000-0000-000000000000"));
 }
 
 TEST_CASE("labels survive in a form that no version rejects") {

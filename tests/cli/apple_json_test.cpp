@@ -29,6 +29,7 @@ const char* const kFamilies[] = {"0.11.0", "1.0.0", "1.2.2"};
 
 void parse_as(const std::string& file, const std::string& json) {
   if (file.starts_with("inspect") || file.starts_with("list")) (void)parse_apple_containers(json);
+  if (file.starts_with("network")) (void)parse_apple_networks(json);
   if (file.starts_with("image")) (void)parse_apple_images(json);
   if (file.starts_with("stats")) (void)parse_apple_stats(json);
   if (file.starts_with("system-status")) (void)parse_apple_status(json);
@@ -108,6 +109,19 @@ TEST_CASE("dates of both families are Unix times") {
       R"([{"id":"ab","status":{"state":"running","startedDate":"2026-08-10T08:15:30Z"}}])");
   REQUIRE(new_family);
   CHECK(new_family->front().started == WallTime{std::chrono::seconds{1786349730}});
+}
+
+TEST_CASE("networks of each family have name, labels and date") {
+  for (const char* family : kFamilies) {
+    INFO(family);
+    const auto networks = parse_apple_networks(sample(std::string{"network-list-"} + family));
+    REQUIRE(networks);
+    REQUIRE(networks->size() == 2);
+    CHECK((*networks)[0].name == "default");
+    CHECK((*networks)[1].name == "backend");
+    CHECK((*networks)[1].labels.at("dev.example.nomad") == "1");
+    CHECK((*networks)[1].created);
+  }
 }
 
 TEST_CASE("images of each family have name, digest and variants") {

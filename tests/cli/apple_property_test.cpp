@@ -1,5 +1,5 @@
 // Random tasks: whatever the driver does not refuse, the CLI's grammar must accept, in every
-// version.
+// version, and every setting must have its effect in the container that comes of it.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/apple_effect.hpp"
 #include "runtime/apple_argv.hpp"
 #include "runtime/machine.hpp"
 #include "standin/check.hpp"
@@ -120,7 +121,10 @@ struct RandomTask {
     config.network_mode.kind = g.pick<Kind>(
         {Kind::kDefault, Kind::kDefault, Kind::kHost, Kind::kNone, Kind::kNamed, Kind::kTask});
     if (config.network_mode.kind == Kind::kNamed) config.network_mode.name = g.word();
-    if (config.network_mode.kind == Kind::kTask) {
+    if (config.network_mode.kind == Kind::kTask && g.chance(50)) {
+      config.network_mode.name = spec.name;
+      request.private_network = "nomad-" + spec.alloc_id;
+    } else if (config.network_mode.kind == Kind::kTask) {
       config.network_mode.name = "other-task";
       request.peer = ApplePeer{"192.168.64.9", "", {"default"}};
       if (g.chance(30)) request.peer->networks.emplace_back("backend");
@@ -144,7 +148,7 @@ struct RandomTask {
     config.ssh_agent = g.chance(10);
     config.virtualization = g.chance(10);
     if (g.chance(10)) config.platform = g.pick<std::string>({"linux/arm64", "linux/amd64"});
-    if (g.chance(10)) config.kernel = g.path();
+    if (g.chance(10)) request.kernel = g.path();
     if (g.chance(10)) config.init_image = "ghcr.io/x/init:1";
     if (g.chance(10)) config.stop_signal = "SIGUSR1";
     if (g.chance(10)) request.sockets.push_back({"/run/" + g.word(), "/run/" + g.word(), {}});
@@ -181,6 +185,25 @@ struct RandomTask {
   }
 };
 
+// What the CLI inherits of the task's environment, for as long as one argv is judged.
+class Inherited {
+ public:
+  explicit Inherited(const AppleEnvironment& environment) : names_{environment.names} {
+    for (const std::string& entry : environment.own_entries) {
+      const std::size_t equals = entry.find('=');
+      ::setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);
+    }
+  }
+  Inherited(const Inherited&) = delete;
+  Inherited& operator=(const Inherited&) = delete;
+  ~Inherited() {
+    for (const std::string& name : names_) ::unsetenv(name.c_str());
+  }
+
+ private:
+  const std::vector<std::string>& names_;
+};
+
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += " '" + word + "'";
@@ -189,7 +212,7 @@ std::string joined(const std::vector<std::string>& words) {
 
 }  // namespace
 
-TEST_CASE("no argv that the driver can emit is rejected by any version") {
+TEST_CASE("every argv that the driver can emit is accepted by its version and means the task") {
   const char* given = std::getenv("NDC_SEED");
   const unsigned seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
                                          : std::random_device{}();
@@ -215,9 +238,13 @@ TEST_CASE("no argv that the driver can emit is rejected by any version") {
       std::vector<std::string> argv{"create"};
       argv.insert(argv.end(), arguments->options.begin(), arguments->options.end());
       argv.insert(argv.end(), arguments->tail.begin(), arguments->tail.end());
+      const Inherited inherited{arguments->environment};
       const auto verdict = standin::check(version, argv);
       if (verdict.code != 0) {
         FAIL(number->text() << ": " << verdict.code << " " << verdict.text << joined(argv));
+      }
+      if (const auto wrong = test::wrong_effects(task.request, verdict.text); !wrong.empty()) {
+        FAIL(number->text() << "\n" << wrong << joined(argv));
       }
       ++accepted;
     }

@@ -1,19 +1,12 @@
 // The adapter over the stand-in: what it makes of an engine that hangs, lies or dies.
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <functional>
-#include <sstream>
+#include <memory>
 #include <string>
-#include <thread>
+#include <vector>
 
-#include "runtime/machine.hpp"
-#include "runtime/make_apple.hpp"
-#include "runtime/monitor_files.hpp"
+#include "cli/apple_node.hpp"
 
 using namespace ndc;
 using namespace ndc::runtime;
@@ -21,116 +14,6 @@ using namespace ndc::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr auto kLong = 40s;
-
-struct Node {
-  LeakCheck leaks;
-  TemporaryDirectory directory;
-  std::shared_ptr<EventLoop> loop = std::make_shared<EventLoop>();
-  PluginConfig config;
-  std::shared_ptr<ContainerRuntime> runtime;
-  std::shared_ptr<TaskSpec> spec = std::make_shared<TaskSpec>();
-  std::string id = "nomad-main-0a1b2c3d";
-
-  explicit Node(const std::string& version = "1.2.2", const std::string& more = {}) {
-    std::filesystem::create_symlink(NDC_STANDIN, directory / "container");
-    std::ofstream{directory / "standin.env"} << "NDC_STANDIN_STATE=" << directory / "cli"
-                                             << "\nNDC_STANDIN_VERSION=" << version
-                                             << "\nNDC_STANDIN_STATS_MS=10\n"
-                                             << more;
-    config.container_path = directory / "container";
-    config.state_dir = directory / "state";
-    config.command_timeout = 2s;
-    std::filesystem::create_directories(directory / "cli/faults/state");
-    for (const char* path : {"alloc/alloc", "alloc/main/local", "alloc/main/secrets",
-                             "alloc/side/local", "alloc/side/secrets"}) {
-      std::filesystem::create_directories(directory / path);
-    }
-    spec->name = "main";
-    spec->alloc_id = "0a1b2c3d-0000-0000-0000-000000000000";
-    spec->id = spec->alloc_id + "/main/12345678";
-    spec->alloc_dir = directory / "alloc";
-    spec->stdout_path = spec->stderr_path = "/dev/null";
-    restart();
-  }
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
-  ~Node() {
-    runtime.reset();
-    fault("all", "");
-    std::string command = "exec 2>/dev/null; cd " + directory / "" +
-                          "; rm -f cli/faults/*; for c in cli/containers/*; do [ -d \"$c\" ] && "
-                          "./container delete --force \"${c##*/}\"; done; true";
-    (void)run(*loop, shell(command));
-    if (const pid_t pid = living_monitor(files()); pid > 0) ::kill(pid, SIGKILL);
-    settle(*loop);
-  }
-
-  // As after a plugin restart.
-  void restart() {
-    runtime.reset();
-    runtime = *make_apple(config, loop, NDC_TEST_MONITOR);
-  }
-  std::string files() const { return config.state_dir + "/" + id; }
-  void fault(const std::string& name, const std::string& line) const {
-    const std::string path = directory / ("cli/faults/" + name);
-    if (line.empty()) {
-      std::filesystem::remove(path);
-    } else {
-      std::ofstream{path, std::ios::trunc} << line << "\n";
-    }
-  }
-
-  Expected<StartedContainer> start(const std::string& script, const Awaited<TaskExit>& exited,
-                                   std::function<void(TaskConfig&)> change = {}) {
-    auto task = std::make_shared<TaskConfig>();
-    task->image = "demo:1";
-    task->command = "/bin/sh";
-    task->args = {"-c", script};
-    if (change) change(*task);
-    StartRequest request;
-    request.spec = spec;
-    request.config = task;
-    request.image = {"demo:1", "sha256:0", std::nullopt};
-    request.container_name = id;
-    request.labels = {{"nomad.task_id", spec->id}, {"nomad.alloc_id", spec->alloc_id}};
-    const Awaited<Expected<StartedContainer>> started;
-    runtime->start(
-        request, [exited](TaskExit exit) { exited.set(std::move(exit)); },
-        [started](Expected<StartedContainer> result) { started.set(std::move(result)); });
-    return started.get(kLong);
-  }
-  Expected<Attached> attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
-    const Awaited<Expected<Attached>> attached;
-    runtime->attach(
-        container, [exited](TaskExit exit) { exited.set(std::move(exit)); },
-        [attached](Expected<Attached> result) { attached.set(std::move(result)); });
-    return attached.get(kLong);
-  }
-  Expected<void> call(const std::function<void(Done<void>)>& make) const {
-    const Awaited<std::optional<Expected<void>>> result;
-    make([result](Expected<void> got) { result.set(std::optional{std::move(got)}); });
-    return *result.get(kLong);
-  }
-  Expected<void> remove(const ContainerRef& container) const {
-    return call([&](Done<void> done) { runtime->remove(container, false, std::move(done)); });
-  }
-  Fingerprint probe() const {
-    const Awaited<Fingerprint> result;
-    runtime->probe([result](Fingerprint got) { result.set(std::move(got)); });
-    return result.get(kLong);
-  }
-  int calls(const std::string& command) const {
-    const std::ifstream file{directory / "cli/calls.jsonl"};
-    std::stringstream text;
-    text << file.rdbuf();
-    int count = 0;
-    const std::string word = "\"command\":\"" + command + "\"";
-    for (std::size_t at = 0; (at = text.str().find(word, at)) != std::string::npos; ++at) ++count;
-    return count;
-  }
-};
 
 bool unknown(const TaskExit& exit) { return std::holds_alternative<UnknownExit>(exit.status); }
 
@@ -181,14 +64,10 @@ TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the 
   const auto started = node.start("sleep 1; exit 1", exited);
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
-  while (!read_exit_record(node.files())) std::this_thread::sleep_for(10ms);
+  REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
   // Asked in vain, and asked again.
   const int before = node.calls("list");
-  const auto deadline = std::chrono::steady_clock::now() + kLong;
-  while (node.calls("list") < before + 2 && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(10ms);
-  }
-  REQUIRE(node.calls("list") >= before + 2);
+  REQUIRE(eventually([&] { return node.calls("list") >= before + 2; }, kLong));
   CHECK(!exited.is_set());
   node.fault("list", "");
   CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
@@ -357,61 +236,6 @@ TEST_CASE("statistics of many containers are one call, and missing ones are erro
   CHECK(!readings[1].sample);
   CHECK(node.calls("stats") == before + 1);
   CHECK(node.remove(started->container));
-}
-
-TEST_CASE("a task finds the other one whose network it joins, also if that starts later") {
-  for (const char* version : {"0.11.0", "1.2.2"}) {
-    Node node{version};
-    node.config.command_timeout = 20s;
-    node.restart();
-    const Awaited<TaskExit> side_exited;
-    const Awaited<Expected<StartedContainer>> side;
-    auto spec = std::make_shared<TaskSpec>(*node.spec);
-    spec->name = "side";
-    spec->id = spec->alloc_id + "/side/12345678";
-    auto config = std::make_shared<TaskConfig>();
-    config->image = "demo:1";
-    config->command = "/bin/sh";
-    config->args = {"-c", "[ -n \"$NOMAD_PEER_IP_MAIN\" ] && exit 7"};
-    config->network_mode = {NetworkMode::Kind::kTask, "main"};
-    StartRequest request;
-    request.spec = spec;
-    request.config = config;
-    request.image = {"demo:1", "sha256:0", std::nullopt};
-    request.container_name = "nomad-side-0a1b2c3d";
-    request.labels = {{"nomad.task_id", spec->id}, {"nomad.alloc_id", spec->alloc_id}};
-    node.runtime->start(
-        request, [side_exited](TaskExit exit) { side_exited.set(std::move(exit)); },
-        [side](Expected<StartedContainer> result) { side.set(std::move(result)); });
-    const Awaited<TaskExit> exited;
-    const auto main = node.start("sleep 30", exited);
-    REQUIRE(main);
-    const auto started = side.get(kLong);
-    INFO((started ? std::string{} : started.error().message()));
-    REQUIRE(started);
-    CHECK(side_exited.get(kLong).status == ExitStatus{Exited{7}});
-    REQUIRE(!started->notes.empty());
-    std::string notes;
-    for (const std::string& note : started->notes) notes += note + "\n";
-    CHECK(contains(notes, "127.0.0.1 is not shared"));
-    CHECK(contains(notes, "not private"));
-    CHECK(node.remove(started->container));
-    CHECK(node.remove(main->container));
-  }
-}
-
-TEST_CASE("the network of a task that never runs is waited for within bounds") {
-  Node node;
-  node.config.command_timeout = 300ms;
-  node.restart();
-  const Awaited<TaskExit> never;
-  const auto started = node.start("true", never, [](TaskConfig& c) {
-    c.network_mode = {NetworkMode::Kind::kTask, "db"};
-  });
-  REQUIRE(!started);
-  CHECK(started.error().code == ErrorCode::kTimeout);
-  CHECK(contains(started.error().message(), "\"db\""));
-  CHECK(!std::filesystem::exists(node.files()));
 }
 
 TEST_CASE("a slow pull is not taken for one that stands still") {

@@ -66,6 +66,33 @@ func TestATaskIsToldWhereItsPeerIsOnApple(t *testing.T) {
 	})
 }
 
+// The task that others join asks for the network by its own name; it goes with the last of them.
+func TestTasksOfAnAllocationShareAPrivateNetworkOnApple(t *testing.T) {
+	onApple(t, func(t *testing.T, agent *Agent, apple *Apple) {
+		join := `network_mode = "task:main"`
+		job := agent.Submit(t, pair("", Shell(untilSignalled, join), Shell("echo peer $NOMAD_PEER_IP_MAIN; "+untilSignalled, join)))
+		alloc := job.WaitStatus(t, "running")
+		job.WaitLogOf(t, alloc, "side", "stdout", "peer 192.168.")
+		network := "nomad-" + alloc.ID
+		ids := apple.Containers(t, alloc.ID)
+		must.SliceLen(t, 2, ids)
+		for _, id := range ids {
+			record, err := apple.Record(id)
+			must.NoError(t, err)
+			must.SliceLen(t, 1, record.Configuration.Networks)
+			must.Eq(t, network, record.Configuration.Networks[0].Network)
+		}
+		job.Stop(t)
+		Eventually(t, waitEvent, "the network is gone", func() error {
+			networks, err := apple.Run("network", "list", "--quiet")
+			if err == nil && strings.Contains(networks, network) {
+				return fmt.Errorf("there are %s", networks)
+			}
+			return err
+		})
+	})
+}
+
 // Every refusal names the key, the runtime and its version, and comes before anything is started.
 func TestWhatAMacCannotDoIsRefusedOnApple(t *testing.T) {
 	onApple(t, func(t *testing.T, agent *Agent, apple *Apple) {

@@ -212,8 +212,8 @@ func TestAllocExecReturnsOutputAndExitCode(t *testing.T) {
 		must.Eq(t, "piped in\n", stdout)
 		must.Eq(t, 0, code)
 		stdout, _, code = job.Exec(t, alloc, true, "", "sh", "-c", "tty; exit 3")
+		must.Eq(t, 3, code, must.Sprintf("stdout %q", stdout))
 		must.StrContains(t, stdout, "/dev/")
-		must.Eq(t, 3, code)
 	})
 }
 

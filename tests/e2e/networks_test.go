@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +172,47 @@ func TestServicesAdvertiseTheAddressThatTheirModeNames(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+func TestTheGroupsNameServersAreTheTasksUnlessItHasItsOwn(t *testing.T) {
+	each(t, func(t *testing.T, agent *Agent) {
+		group := "network {\n dns {\n servers = [\"192.0.2.53\"]\n searches = [\"group.test\"]\n options = [\"ndots:3\"]\n}\n}\n"
+		for name, c := range map[string]struct{ config, want string }{
+			"the group's":    {"", "nameserver 192.0.2.53\noptions ndots:3\nsearch group.test\n"},
+			"one of its own": {`dns = ["192.0.2.54"]`, "nameserver 192.0.2.54\noptions ndots:3\nsearch group.test\n"},
+			"all of its own": {"dns = [\"192.0.2.54\"]\ndns_search = [\"own.test\"]\ndns_options = [\"ndots:4\"]", "nameserver 192.0.2.54\noptions ndots:4\nsearch own.test\n"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				job := agent.Submit(t, strings.Replace(BatchJob(Shell("grep -E '^(nameserver|options|search)' /etc/resolv.conf | sort; echo END", c.config)),
+					`group "g" {`, "group \"g\" {\n"+group, 1))
+				alloc := job.WaitStatus(t, "complete")
+				job.WaitLog(t, alloc, "stdout", "END\n")
+				text, err := job.Log(alloc, "stdout")
+				must.NoError(t, err)
+				must.Eq(t, c.want+"END\n", text)
+			})
+		}
+	})
+}
+
+// Somebody outside of Nomad has the port.
+func TestAPortThatIsTakenIsNamedWithWhoHasIt(t *testing.T) {
+	each(t, func(t *testing.T, agent *Agent) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must.NoError(t, err)
+		defer listener.Close()
+		port := listener.Addr().(*net.TCPAddr).Port
+		job := agent.Submit(t, strings.Replace(BatchJob(Shell("sleep 600", `ports = ["p"]`)), `group "g" {`,
+			fmt.Sprintf("group \"g\" {\n network {\n port \"p\" {\n static = %d\n}\n}\n", port), 1))
+		alloc := job.WaitStatus(t, "failed")
+		text := strings.ToLower(Events(alloc, "main"))
+		must.StrContains(t, text, "another process has this port")
+		if agent.Kind == PodmanKind {
+			must.StrContains(t, text, fmt.Sprint(port))
+			must.StrContains(t, text, fmt.Sprintf("process %d (", os.Getpid()))
+		}
+		must.SliceEmpty(t, agent.Runtime.Containers(t, alloc.ID))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,9 +85,19 @@ func TestTheNodeShowsHowItsRuntimeIsDoingOnPodman(t *testing.T) {
 	info = waitDriver(t, own, "unhealthy", func(d *api.DriverInfo) bool { return !d.Healthy })
 	must.True(t, info.Detected, must.Sprint("it was there"))
 	must.StrContains(t, info.HealthDescription, podman)
+	waiting := own.Submit(t, BatchJob(Shell("true")))
+	Eventually(t, 20*time.Second, "the job is refused its place", func() error {
+		evaluations, _, err := own.API.Jobs().Evaluations(waiting.ID, nil)
+		if err == nil && !slices.ContainsFunc(evaluations, func(e *api.Evaluation) bool { return e.Status == "blocked" }) {
+			return fmt.Errorf("%d evaluations, none is blocked", len(evaluations))
+		}
+		return err
+	})
 
 	must.NoError(t, os.Rename(off, podman))
 	info = waitDriver(t, own, "healthy again", healthy)
+	// Not for ever, as it would if only the driver's health had changed.
+	waiting.WaitStatus(t, "complete")
 	must.Eq(t, "Healthy", info.HealthDescription)
 	Eventually(t, 20*time.Second, "one node event for each of three changes", func() error {
 		events := driverEvents(t, own)

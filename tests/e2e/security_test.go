@@ -48,9 +48,10 @@ func TestAllThatIsWrongWithATaskIsSaidAtOnceOnPodman(t *testing.T) {
 	t.Parallel()
 	agent := onPodman(t)
 	job := agent.Submit(t, patient(Shell("true", `cap_add = ["net_admin"]`, `privileged = true`,
-		`volumes = ["/no/such/path:/data"]`, `ports = ["http"]`, fmt.Sprintf("devices {\n host_path = %q\n}", "/dev/no-such"))))
+		`volumes = ["/no/such/path:/data"]`, `ports = ["http"]`, `stop_signal = "USR9"`, "mount {\n type = \"npipe\"\n target = \"data\"\n}",
+		"auth {\n username = \"u\"\n server_address = \"registry.example.test\"\n}", fmt.Sprintf("devices {\n host_path = %q\n}", "/dev/no-such"))))
 	alloc := job.WaitStatus(t, "failed")
-	for _, want := range []string{"CAP_NET_ADMIN", "allow_privileged", "/no/such/path", "http", "/dev/no-such"} {
+	for _, want := range []string{"CAP_NET_ADMIN", "allow_privileged", "/no/such/path", "http", "/dev/no-such", "USR9", "mount[0].target", "registry.example.test"} {
 		must.StrContains(t, Events(alloc, "main"), want)
 	}
 	must.Eq(t, uint64(0), alloc.TaskStates["main"].Restarts)

@@ -49,6 +49,23 @@ func TestHostVolumesOfTheAgentAreMountedAsTheySay(t *testing.T) {
 	})
 }
 
+func TestAHostVolumesPropagationIsTheJobsOnPodman(t *testing.T) {
+	t.Parallel()
+	agent := onPodman(t)
+	for mode, want := range map[string]string{"private": "rprivate", "host-to-task": "rslave", "bidirectional": "rshared"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Replace(withVolumes(Shell(untilSignalled), false, "e2e"), "destination = \"/e2e\"",
+				"destination = \"/e2e\"\n propagation_mode = \""+mode+"\"", 1)
+			job := agent.Submit(t, text)
+			alloc := job.WaitStatus(t, "running")
+			got, err := Podman("inspect", "--format", "{{range .Mounts}}{{.Destination}} {{.Propagation}},{{end}}", ContainersOf(t, alloc.ID)[0])
+			must.NoError(t, err)
+			must.StrContains(t, got, "/e2e "+want+",")
+		})
+	}
+}
+
 func TestJobsForNomadsDockerDriverMeanTheSameStorageOnPodman(t *testing.T) {
 	t.Parallel()
 	agent := onPodman(t)

@@ -36,7 +36,7 @@ void proc(std::string_view input) {
   parse_blkio(input);
   parse_net_dev(input);
   identity_of(input, "/srv/data");
-  missing_mounts(input, {{"8:1", "/srv/data"}});
+  missing_mounts(input, "/", {{"8:1", "/srv/data"}});
   if (const auto port = parse_taken_port(input)) parse_port_sockets(input, *port);
 }
 

@@ -21,6 +21,7 @@ type Agent struct {
 	API     *api.Client
 	Kind    RuntimeKind
 	Runtime Runtime
+	Env     []string // of the agent and all that it starts, beside this program's own
 	cmd     *exec.Cmd
 	args    []string // beside its own file
 	rpc     string   // address of its server
@@ -209,8 +210,8 @@ func (a *Agent) Exec() error {
 	}
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	// A plugin that is killed leaves its socket behind; it goes with the agent's directory.
-	a.cmd.Env = append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
-		"TMPDIR="+filepath.Join(a.Dir, "tmp"))
+	a.cmd.Env = append(append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
+		"TMPDIR="+filepath.Join(a.Dir, "tmp")), a.Env...)
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {
@@ -300,7 +301,7 @@ func (a *Agent) Remove() {
 		_ = a.Stop(false)
 	}
 	// What outlives an agent by design: plugin, log collectors. All name the agent's directory.
-	for _, pid := range append(a.Plugins(), a.helpers()...) {
+	for _, pid := range append(a.Plugins(), a.Collectors()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	a.Runtime.Close(a.Dir)
@@ -313,9 +314,9 @@ func (a *Agent) Remove() {
 	_ = os.RemoveAll(a.Dir)
 }
 
-// helpers lists the agent's own children that it leaves behind when it is killed: a process of the
-// agent's binary in the agent's process group.
-func (a *Agent) helpers() []int {
+// Collectors lists the agent's log collectors, which it leaves behind when it is killed: processes of
+// the agent's binary that hold a FIFO of its allocations.
+func (a *Agent) Collectors() []int {
 	var pids []int
 	if a.cmd == nil || a.cmd.Process == nil {
 		return nil
@@ -328,7 +329,9 @@ func (a *Agent) helpers() []int {
 		}
 		for _, target := range OpenFiles(pid) {
 			if strings.HasPrefix(target, a.Dir+"/data/alloc/") && strings.Contains(target, ".fifo") {
-				if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil && strings.Contains(exe, "nomad") {
+				// The plugin and its monitors have them open as well.
+				exe, err := os.Readlink(filepath.Join(dir, "exe"))
+				if err == nil && strings.Contains(exe, "nomad") && !strings.Contains(exe, filepath.Base(Binary())) {
 					pids = append(pids, pid)
 				}
 				break

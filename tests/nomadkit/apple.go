@@ -74,6 +74,13 @@ func (a *Apple) The(t testing.TB, allocID string) Made {
 	return record
 }
 
+// Recorded is a part of the record of the one container of an allocation: the keys and indexes that
+// lead to it, joined by dots.
+func (a *Apple) Recorded(t testing.TB, allocID, path string) string {
+	t.Helper()
+	return a.RecordedOf(t, a.The(t, allocID).ID, path)
+}
+
 func (a *Apple) RemoveContainers(allocID string) {
 	for _, id := range a.containersOf(allocID) {
 		_, _ = a.Run("delete", "--force", id)

@@ -99,7 +99,7 @@ func Launch(t testing.TB, env ...string) *Plugin {
 	t.Cleanup(func() {
 		p.Client.Kill()
 		// A killed plugin cannot remove it itself.
-		if strings.HasPrefix(filepath.Base(p.socketDir), "ndc-") {
+		if strings.HasPrefix(filepath.Base(p.socketDir), "ndcp-") {
 			_ = os.RemoveAll(p.socketDir)
 		}
 		if t.Failed() {

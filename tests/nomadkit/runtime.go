@@ -93,17 +93,26 @@ func (podman) RemoveContainers(allocID string) { RemoveContainersOf(allocID) }
 func (podman) RemoveVolume(name string)        { _, _ = Podman("volume", "rm", "-f", name) }
 
 func (podman) Close(agentDir string) {
+	for _, id := range PodmanContainersOf(agentDir) {
+		_, _ = Podman("rm", "-f", "-t", "0", id)
+	}
+}
+
+// PodmanContainersOf lists the containers, running or not, of the agent with this directory: the
+// allocation's directory is mounted into each.
+func PodmanContainersOf(agentDir string) []string {
 	out, err := Podman("ps", "-a", "-q", "--filter", "label=nomad.node_id")
 	if err != nil {
-		return
+		return nil
 	}
+	var found []string
 	for _, id := range strings.Fields(out) {
-		// Of this agent only: the allocation's directory is mounted into the container.
 		mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
 		if strings.Contains(mounts, agentDir) {
-			_, _ = Podman("rm", "-f", "-t", "0", id)
+			found = append(found, id)
 		}
 	}
+	return found
 }
 
 // CommandsWith lists the command lines of the processes that live with `pid`: those in its PID

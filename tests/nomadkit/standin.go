@@ -65,7 +65,11 @@ func (s *Standin) Fault(t testing.TB, name, line string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, path, line+"\n")
+	// The CLI may read it at any time.
+	write(t, path+".new", line+"\n")
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Calls counts the calls of a subcommand, or all of them.
@@ -119,6 +123,34 @@ func (s *Standin) Record(id string) (Made, error) {
 		return record, err
 	}
 	return record, json.Unmarshal(data, &record)
+}
+
+// RecordedOf is a part of a container's record: the keys and indexes that lead to it, joined by dots.
+func (s *Standin) RecordedOf(t testing.TB, id, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.State, "containers", id, "record.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at any
+	if err := json.Unmarshal(data, &at); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range strings.Split(path, ".") {
+		switch value := at.(type) {
+		case map[string]any:
+			at = value[step]
+		case []any:
+			index, err := strconv.Atoi(step)
+			if err != nil || index >= len(value) {
+				t.Fatalf("the record of %s has no %s: %s", id, path, data)
+			}
+			at = value[index]
+		default:
+			t.Fatalf("the record of %s has no %s: %s", id, path, data)
+		}
+	}
+	return fmt.Sprint(at)
 }
 
 // Pid is the workload's process id, 0 unless it runs.

@@ -1,9 +1,12 @@
 #include "support/catch.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "rpc/handshake.hpp"
 
@@ -24,6 +27,15 @@ class Variable {
  private:
   const char* name_;
 };
+
+bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+// Makes a directory one of an hour ago.
+void age(const std::string& path, bool old) {
+  const timespec then{time(nullptr) - (old ? 3600 : 0), 0};
+  const timespec times[2] = {then, then};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+}
 
 mode_t mode_of(const std::string& path) {
   struct stat status {};
@@ -84,6 +96,36 @@ TEST_CASE("the socket's place is private, fresh, and gone afterwards") {
     path = place->directory();
   }
   CHECK(access(path.c_str(), F_OK) != 0);
+}
+
+TEST_CASE("the next plugin removes the place of one that was killed, and no other") {
+  std::string parent = "/tmp/sweep-XXXXXX";
+  REQUIRE(mkdtemp(parent.data()) != nullptr);
+  const auto living = SocketPlace::make(parent).value();
+  const auto make = [&](const std::string& name, bool old, const char* file) {
+    const std::string path = parent + "/" + name;
+    REQUIRE(mkdir(path.c_str(), 0700) == 0);
+    if (file != nullptr) REQUIRE(fclose(fopen((path + file).c_str(), "w")) == 0);
+    age(path, old);
+    return path;
+  };
+  age(living.directory(), true);
+  const std::string killed = make("ndcp-abcdef", true, "/plugin.sock");
+  const std::string empty = make("ndcp-ghijkl", true, nullptr);
+  const std::string young = make("ndcp-mnopqr", false, nullptr);
+  const std::string full = make("ndcp-stuvwx", true, "/something");
+  const std::string other = make("ndcp-longer-name", true, nullptr);
+  {
+    const auto next = SocketPlace::make(parent + "/");
+    REQUIRE(next);
+    CHECK_FALSE(exists(killed));
+    CHECK_FALSE(exists(empty));
+    for (const std::string& path : {living.directory(), young, full, other}) CHECK(exists(path));
+  }
+  unlink((full + "/something").c_str());
+  for (const std::string& path : {young, full, other}) rmdir(path.c_str());
+  rmdir(living.directory().c_str());
+  CHECK(rmdir(parent.c_str()) == 0);
 }
 
 TEST_CASE("a path that is too long for a socket is refused with the limit") {

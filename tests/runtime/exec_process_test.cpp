@@ -1,10 +1,10 @@
 #include <sys/stat.h>
 
-#include <deque>
 #include <fstream>
 
 #include "runtime/exec_process.hpp"
 #include "runtime/machine.hpp"
+#include "runtime/recording_client.hpp"
 
 using namespace ndc;
 using namespace ndc::test;
@@ -12,75 +12,6 @@ using runtime::EventLoop;
 using std::chrono::milliseconds;
 
 namespace {
-
-// Records everything; takes output at once, or one piece whenever take_one() is called.
-class RecordingClient : public ExecClient {
- public:
-  explicit RecordingClient(bool eager = true) : eager_{eager} {}
-
-  void output(OutputStream stream, std::string bytes, std::function<void()> taken) override {
-    {
-      const std::lock_guard lock{mutex_};
-      (stream == OutputStream::kStdout ? out_ : err_) += bytes;
-      if (finished_.is_set()) after_the_end_ = true;
-      if (!eager_) waiting_.push_back(taken);
-      changed_.notify_all();
-    }
-    if (eager_) taken();
-  }
-  void finished(Expected<ExitStatus> status) override { finished_.set(std::move(status)); }
-
-  void take_one() {
-    std::function<void()> taken;
-    {
-      const std::lock_guard lock{mutex_};
-      REQUIRE_FALSE(waiting_.empty());
-      taken = waiting_.front();
-      waiting_.pop_front();
-    }
-    taken();
-  }
-  void wait_for_output(const std::string& text) {
-    std::unique_lock lock{mutex_};
-    const bool seen =
-        changed_.wait_for(lock, kDeadline, [&] { return out_.find(text) != std::string::npos; });
-    INFO(out_);
-    REQUIRE(seen);
-  }
-  bool wait_for_piece() {
-    std::unique_lock lock{mutex_};
-    return changed_.wait_for(lock, kDeadline, [&] { return !waiting_.empty(); });
-  }
-  std::size_t pieces_waiting() {
-    const std::lock_guard lock{mutex_};
-    return waiting_.size();
-  }
-  std::string out() {
-    const std::lock_guard lock{mutex_};
-    return out_;
-  }
-  std::string err() {
-    const std::lock_guard lock{mutex_};
-    return err_;
-  }
-  Expected<ExitStatus> end() {
-    auto status = finished_.get();
-    CHECK(finished_.times() == 1);
-    CHECK_FALSE(after_the_end_);
-    return status;
-  }
-  bool ended() const { return finished_.is_set(); }
-
- private:
-  bool eager_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::string out_;
-  std::string err_;
-  bool after_the_end_ = false;
-  std::deque<std::function<void()>> waiting_;
-  Awaited<Expected<ExitStatus>> finished_;
-};
 
 using Session = std::shared_ptr<ExecSession>;
 
@@ -249,6 +180,21 @@ TEST_CASE("the adapter turns the exit into a status or an error with the tail of
   CHECK(seen.get() == ExitStatus{Exited{125}});
   CHECK(end.error().cause.size() == 4096);
   CHECK(end.error().cause.ends_with("no such container\n"));
+}
+
+TEST_CASE("a CLI that a signal ended is an error, not an exit of the command") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto client = std::make_shared<RecordingClient>();
+  runtime::ExecProcessOptions options;
+  options.interpret = [](const ExitStatus& status, const std::string&) -> Expected<ExitStatus> {
+    return status;
+  };
+  REQUIRE(start(loop, "kill -PIPE $$", client, {}, options));
+  const auto end = client->end();
+  REQUIRE_FALSE(end);
+  CHECK(end.error().code == ErrorCode::kRuntimeUnavailable);
+  CHECK(contains(end.error().cause, "signal 13"));
 }
 
 TEST_CASE("an exec that cannot be spawned tells only the caller") {

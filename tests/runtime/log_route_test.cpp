@@ -135,6 +135,30 @@ TEST_CASE("a route has no end of the FIFOs open before there is use for one") {
   }
 }
 
+// The collector was killed, and the task ended before its successor came.
+TEST_CASE("what the collector has not read at the end waits for it") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  auto route = runtime::open_direct_route(loop, collector.paths);
+  REQUIRE(route);
+  auto command = shell("echo hello; echo oops >&2");
+  command.out = runtime::Stdio::descriptor((*route)->stdout_fd());
+  command.err = runtime::Stdio::descriptor((*route)->stderr_fd());
+  REQUIRE(run(loop, std::move(command)));
+  finish(*route);
+  SECTION("while the task is there") {
+    collector.open_reader();
+    CHECK(collector.read() == "hello\n");
+  }
+  SECTION("and a moment longer") {
+    route->reset();
+    settle(loop);
+    collector.open_reader();
+    CHECK(collector.read() == "hello\n");
+  }
+}
+
 TEST_CASE("a direct route hands over a blocking descriptor") {
   const LeakCheck leaks;
   EventLoop loop;

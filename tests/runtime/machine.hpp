@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/event_loop.hpp"
@@ -58,6 +59,17 @@ class Awaited {
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+// For what nothing tells of: looks until it is so, or the deadline has passed.
+template <class Condition>
+bool eventually(Condition&& condition, std::chrono::milliseconds limit = kDeadline) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  return true;
+}
 
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

@@ -51,6 +51,23 @@ class RawTerminal {
   bool active_ = false;
 };
 
+// For writes to the helper, which may be gone already; what is written to the caller's own streams
+// ends this program as usual.
+class NoBrokenPipe {
+ public:
+  NoBrokenPipe() {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignore, &before_);
+  }
+  ~NoBrokenPipe() { sigaction(SIGPIPE, &before_, nullptr); }
+  NoBrokenPipe(const NoBrokenPipe&) = delete;
+  NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
 #ifdef PIPE_BUF
 constexpr size_t kSafeWrite = PIPE_BUF;  // after POLLOUT a pipe takes this much without blocking
 #else
@@ -182,13 +199,9 @@ class Attachment {
   }
 
   void pass_input() {
-    struct sigaction ignore {};
-    struct sigaction before {};
-    ignore.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &ignore, &before);
+    const NoBrokenPipe guard;
     const size_t part = std::min(typed_ - passed_, kSafeWrite);
     const ssize_t wrote = write(connection_.in.get(), input_.data() + passed_, part);
-    sigaction(SIGPIPE, &before, nullptr);
     if (wrote < 0 && errno == EINTR) return;
     if (wrote > 0) passed_ += static_cast<size_t>(wrote);
     if (wrote < 0) connection_.in.reset();
@@ -218,6 +231,12 @@ class Attachment {
     if (ioctl(0, TIOCGWINSZ, &size) != 0) return;
     char line[64];
     std::snprintf(line, sizeof line, "winsz %d %d\n", size.ws_row, size.ws_col);
+    tell_helper(line);
+  }
+
+  // A helper that has ended has left its last words, which read_control() finds.
+  void tell_helper(const std::string& line) {
+    const NoBrokenPipe guard;
     if (connection_.control) write_all(connection_.control.get(), line);
   }
 
@@ -236,9 +255,7 @@ class Attachment {
     if (is_old(options_.version)) {
       // Sent as the number of macOS: USR1 (30) is PWR in the container, USR2 (31) is SYS.
       const int sent = number == SIGUSR1 ? 30 : number == SIGUSR2 ? 31 : to_linux_signal(number);
-      if (connection_.control) {
-        write_all(connection_.control.get(), "sig " + std::to_string(sent) + "\n");
-      }
+      tell_helper("sig " + std::to_string(sent) + "\n");
     } else {
       const int shown = number == SIGUSR1 ? 30 : number == SIGUSR2 ? 31 : number;
       std::fprintf(stderr,

@@ -121,6 +121,19 @@ TEST_CASE("numbers and enumerations are checked with the argv", "[grammar]") {
   }
 }
 
+TEST_CASE("labels of networks have keys of small words", "[grammar]") {
+  for (const auto version : kVersions) {
+    for (const char* good : {"a", "nomad.alloc-id=x", "dev.example/a.b-c=", "a1.2"}) {
+      INFO(good);
+      CHECK(code(version, {"network", "create", "--label", good, "n"}) == 0);
+    }
+    for (const char* bad : {"nomad.alloc_id=x", "A=x", "a-=x", "-a", "a..b=x", "a.=x", "a//b=x"}) {
+      INFO(bad);
+      CHECK(code(version, {"network", "create", std::string{"--label="} + bad, "n"}) == 1);
+    }
+  }
+}
+
 TEST_CASE("positionals are counted", "[grammar]") {
   const auto v = standin::kNewest;
   CHECK(text(v, {"create"}) == "Missing expected argument '<image>'");

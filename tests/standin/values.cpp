@@ -136,11 +136,17 @@ std::vector<Pair> parse_labels(const std::vector<std::string>& labels) {
 
 void check_resource_label(const Pair& label) {
   const auto& [key, value] = label;
-  const bool good = !key.empty() && key.size() <= 128 && key.size() + 1 + value.size() <= 4096 &&
-                    std::all_of(key.begin(), key.end(), [](unsigned char c) {
-                      return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '.' || c == '-' ||
-                             c == '/' || c == '_';
-                    });
+  // Words of lower-case letters, digits and '-', which is at neither end, between '.' and '/'.
+  bool good = key.size() <= 128 && key.size() + 1 + value.size() <= 4096;
+  char before = '.';
+  for (const char c : key + ".") {
+    const bool separator = c == '.' || c == '/';
+    const bool ordinary = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    const bool at_end = before == '.' || before == '/' || before == '-';
+    const bool inside = c == '-' && before != '.' && before != '/';
+    good = good && (ordinary || inside || (separator && !at_end));
+    before = c;
+  }
   if (!good) fail("invalid label key " + key);
 }
 

@@ -8,6 +8,7 @@
 #include "model/capabilities.hpp"
 #include "model/plugin_config.hpp"
 #include "model/task_config.hpp"
+#include "runtime/apple_networks.hpp"
 #include "support/catch.hpp"
 
 namespace ndc {
@@ -77,6 +78,16 @@ TEST_CASE("the documentation has every key of the plugin's configuration and no 
 TEST_CASE("the documentation has every key of a task's configuration and no other") {
   CHECK(documented(section(page(), "## Task", "## What each engine can do")) ==
         keys(task_schema()));
+}
+
+TEST_CASE("the documentation names the private network of an allocation as it is") {
+  const std::string text = page();
+  for (const std::string& name :
+       {runtime::allocation_network("<allocation id>"), std::string{runtime::kNetworkAllocId},
+        std::string{runtime::kNetworkNodeId}}) {
+    INFO(name);
+    CHECK(text.find("`" + name + "`") != std::string::npos);
+  }
 }
 
 TEST_CASE("the documentation's table of engines is the code's") {

@@ -27,12 +27,21 @@ TEST_CASE("a path is known by the device and the place in its file system") {
 TEST_CASE("each volume needs a mount of its own") {
   const MountIdentity data{"8:1", "/srv/data"};
   const char* one = "50 49 8:1 /srv/data /run/rootfs/data rw - ext4 /dev/sda1 rw\n";
-  CHECK(missing_mounts(one, {data}).empty());
-  CHECK(missing_mounts(one, {data, data}) == std::vector{data});
-  CHECK(missing_mounts(std::string{one} + one, {data, data}).empty());
-  CHECK(missing_mounts("50 49 8:1 /etc /run/rootfs/data rw - ext4 x rw\n", {data}).size() == 1);
-  CHECK(missing_mounts("50 49 8:2 /srv/data /run/rootfs/data rw - ext4 x rw\n", {data}).size() ==
-        1);
+  const auto missing = [](const std::string& text, std::vector<MountIdentity> wanted) {
+    return missing_mounts(text, "/run/rootfs", std::move(wanted));
+  };
+  CHECK(missing(one, {data}).empty());
+  CHECK(missing(one, {data, data}) == std::vector{data});
+  CHECK(missing(std::string{one} + one, {data, data}).empty());
+  CHECK(missing("50 49 8:1 /etc /run/rootfs/data rw - ext4 x rw\n", {data}).size() == 1);
+  CHECK(missing("50 49 8:2 /srv/data /run/rootfs/data rw - ext4 x rw\n", {data}).size() == 1);
+}
+
+TEST_CASE("a mount of the host is none of the container's") {
+  const std::string text = "50 49 8:1 /srv/data /mnt/data rw - ext4 /dev/sda1 rw\n";
+  CHECK(missing_mounts(text, "/run/rootfs", {{"8:1", "/srv/data"}}).size() == 1);
+  CHECK(missing_mounts(text, "/mnt/dat", {{"8:1", "/srv/data"}}).size() == 1);
+  CHECK(missing_mounts(text, "/mnt", {{"8:1", "/srv/data"}}).empty());
 }
 
 }  // namespace

@@ -55,8 +55,8 @@ TEST_CASE("Nomad's mounts keep their flags") {
   Node node;
   node.spec.alloc_dir.clear();
   node.spec.mounts = {{"/a", "/b", true, "", ""},
-                      {"/a", "/b", false, "host-to-task", "z"},
-                      {"/a", "/b", false, "bidirectional", "nonsense"}};
+                      {"/a", "/c", false, "host-to-task", "z"},
+                      {"/a", "/d", false, "bidirectional", "nonsense"}};
   const auto mounts = resolve_mounts(node.spec, node.config, node.policy);
   REQUIRE(mounts.has_value());
   CHECK((*mounts)[0].options == std::vector<std::string>{"ro", "rprivate"});
@@ -126,6 +126,22 @@ TEST_CASE("all volumes that are refused are named at once") {
   CHECK(mounts.error().code == ErrorCode::kInvalidConfig);
   CHECK(mounts.error().message().find("/no/such/a") != std::string::npos);
   CHECK(mounts.error().message().find("/no/such/b") != std::string::npos);
+}
+
+TEST_CASE("two mounts at one place are refused, however they are written") {
+  Node node;
+  const auto refuses = [&](const std::string& target) {
+    node.config.volumes = {{"local", "/data", {}}, {"secrets", target, {}}};
+    const auto mounts = resolve_mounts(node.spec, node.config, node.policy);
+    return !mounts && mounts.error().message().find("of its own") != std::string::npos;
+  };
+  CHECK(refuses("/data"));
+  CHECK(refuses("/data/"));
+  CHECK(refuses("//x/../data"));
+  CHECK(refuses("/alloc"));
+  CHECK_FALSE(refuses("/data/inside"));
+  node.config.tmpfs = {{"/tmp/x", ""}};
+  CHECK(refuses("/tmp/x"));
 }
 
 TEST_CASE("a file of the task is in its own directories, even where any path may be mounted") {

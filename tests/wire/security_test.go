@@ -109,6 +109,8 @@ func TestTheOperatorOpensAndClosesGates(t *testing.T) {
 	fails(t, one, script("true")+`cap_add = ["mknod"]`, "CAP_MKNOD", "CAP_NET_ADMIN")
 	none := nomadkit.StartPlugin(t, `allow_caps = []`)
 	fails(t, none, script("true")+`cap_add = ["chown"]`, "CAP_CHOWN")
+	closed := nomadkit.StartPlugin(t, `allow_virtualization = false`)
+	fails(t, closed, script("true")+`virtualization = true`, "virtualization", "not allowed on this node", "allow_virtualization")
 }
 
 func TestOnlyAllowedImagesRunWhateverTheirSpelling(t *testing.T) {

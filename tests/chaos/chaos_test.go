@@ -1,0 +1,105 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/hashicorp/nomad/jobspec2"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+func parse(t *testing.T, text, id string) *api.Job {
+	job, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: "job.hcl", Body: []byte(text), AllowFS: false})
+	if err != nil {
+		t.Fatalf("job file: %v", err)
+	}
+	job.ID, job.Name = &id, &id
+	return job
+}
+
+func TestNothingIsLostInChaos(t *testing.T) {
+	seed := seed(t)
+	fmt.Printf("chaos: seed %d (CHAOS_SEED=%d repeats it)\n", seed, seed)
+	for _, kind := range nomadkit.RuntimeKinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			chaos(t, kind, seed)
+		})
+	}
+}
+
+// chaos runs tasks and makes faults side by side, each of them from a random sequence of its own.
+func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
+	limit := time.Duration(setting(t, "CHAOS_SECONDS", 60)) * time.Second
+	most := setting(t, "CHAOS_FAULTS", 1<<30)
+	// A call of podman takes a second on a busy machine: of too many faults no task would ever run.
+	usual := int64(1000)
+	if kind == nomadkit.PodmanKind {
+		usual = 4000
+	}
+	pause := time.Duration(setting(t, "CHAOS_PAUSE_MS", usual)) * time.Millisecond
+	tasks := setting(t, "CHAOS_TASKS", 12)
+
+	w := newWorld(t, kind)
+	fmt.Printf("chaos: %s: %d tasks at a time, faults for %s\n", kind, tasks, limit)
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	repeat := func(step func(n int)) {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+					step(n)
+				}
+			}
+		}()
+	}
+	for n := range tasks {
+		rng := rand.New(rand.NewSource(seed*1000 + n))
+		repeat(func(i int) { w.job(fmt.Sprintf("chaos-%d-%d", n, i), newPlan(rng)) })
+	}
+	repeat(func(int) {
+		time.Sleep(time.Second)
+		w.oneEach()
+	})
+
+	end := time.Now().Add(limit)
+	var made atomic.Int64
+	var makers sync.WaitGroup
+	for n, faults := range [][]fault{w.engine.small(), append(w.engine.large(), large...)} {
+		rng := rand.New(rand.NewSource(seed + int64(n)))
+		longest := pause
+		if n > 0 {
+			longest = 3 * time.Second // large faults last for a while themselves
+		}
+		makers.Add(1)
+		go func() {
+			defer makers.Done()
+			for time.Now().Before(end) && made.Load() < most {
+				time.Sleep(atMost(rng, longest))
+				if !w.make(pick(faults, rng), rng) {
+					continue
+				}
+				if sum := made.Add(1); sum%100 == 0 {
+					fmt.Printf("chaos: %s: %d faults, %s left\n", kind, sum, time.Until(end).Round(time.Second))
+				}
+			}
+		}()
+	}
+	makers.Wait()
+	w.engine.heal()
+	close(done)
+	running.Wait()
+	w.nothingLeft()
+	w.report(made.Load())
+}

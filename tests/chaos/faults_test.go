@@ -1,0 +1,159 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// errNothing says that there was nothing to break.
+var errNothing = errors.New("nothing to break")
+
+// fault breaks one thing, and mends it again where it does not mend by itself.
+type fault struct {
+	name   string
+	weight int // how often, relative to the others
+	do     func(w *world, rng *rand.Rand) error
+}
+
+// large are the faults that concern all tasks, whatever runs them.
+var large = []fault{
+	{"plugin killed", 6, killPlugin},
+	{"state directory full", 3, fillDisk},
+	{"descriptors exhausted", 3, exhaustDescriptors},
+	{"clock set wrong", 3, jumpClock},
+	{"agent killed", 1, restartAgent(true, false)},
+	{"agent restarted", 1, restartAgent(false, false)},
+	{"log collectors and agent killed", 1, restartAgent(true, true)},
+}
+
+func pick(faults []fault, rng *rand.Rand) fault {
+	total := 0
+	for _, f := range faults {
+		total += f.weight
+	}
+	n := rng.Intn(total)
+	for _, f := range faults {
+		if n < f.weight {
+			return f
+		}
+		n -= f.weight
+	}
+	panic("unreachable")
+}
+
+// atMost is a random part of `limit`, for which a fault lasts.
+func atMost(rng *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(rng.Int63n(int64(limit)))
+}
+
+// kill kills a process that may have gone by itself.
+func kill(pid int) error { return ignoreGone(syscall.Kill(pid, syscall.SIGKILL)) }
+
+func ignoreGone(err error) error {
+	if err == unix.ESRCH {
+		return nil
+	}
+	return err
+}
+
+func killPlugin(w *world, _ *rand.Rand) error {
+	pid := w.plugin()
+	if pid == 0 {
+		return errNothing // the agent has not started its successor yet
+	}
+	return kill(pid)
+}
+
+// killChild kills one of the engine's programs that the plugin waits for.
+func killChild(w *world, rng *rand.Rand) error {
+	children := slices.DeleteFunc(nomadkit.ChildrenOf(w.plugin()), func(pid int) bool {
+		for _, watchers := range w.engine.watchers() {
+			if slices.Contains(watchers, pid) {
+				return true // killWatcher's
+			}
+		}
+		return false
+	})
+	if len(children) == 0 {
+		return errNothing
+	}
+	return kill(children[rng.Intn(len(children))])
+}
+
+// killWatcher kills what stands between a task and its exit status. Its log may have a hole then,
+// and how it ends may be unknown: but that must be said.
+func killWatcher(w *world, rng *rand.Rand) error {
+	watchers := w.engine.watchers()
+	if len(watchers) == 0 {
+		return errNothing
+	}
+	allocs := slices.Sorted(maps.Keys(watchers))
+	alloc := allocs[rng.Intn(len(allocs))]
+	w.excuse(alloc)
+	return kill(watchers[alloc][rng.Intn(len(watchers[alloc]))])
+}
+
+func fillDisk(w *world, rng *rand.Rand) error {
+	path := filepath.Join(w.state(), "full")
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("filling the disk: %w", err)
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	for block := make([]byte, 64<<10); ; {
+		if _, err := file.Write(block); err != nil {
+			break // full, as it should be
+		}
+	}
+	time.Sleep(atMost(rng, 3*time.Second))
+	return nil
+}
+
+// exhaustDescriptors takes all descriptors but a few from the plugin.
+func exhaustDescriptors(w *world, rng *rand.Rand) error {
+	pid := w.plugin()
+	if pid == 0 {
+		return nil
+	}
+	var before unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		return ignoreGone(err)
+	}
+	few := unix.Rlimit{Cur: uint64(len(nomadkit.OpenFiles(pid)) + rng.Intn(4)), Max: before.Max}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &few, nil); err != nil {
+		return ignoreGone(err)
+	}
+	time.Sleep(atMost(rng, 3*time.Second))
+	return ignoreGone(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil))
+}
+
+// restartAgent ends the agent, waits a moment in which tasks may end unseen, and starts it again.
+func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
+	return func(w *world, rng *rand.Rand) error {
+		back := w.agentAway()
+		plugin, pids := w.plugin(), w.agent.Collectors()
+		defer func() { back(collectors, collectors && (plugin == 0 || w.plugin() != plugin)) }()
+		if err := w.agent.Stop(hard); err != nil {
+			return err
+		}
+		if collectors {
+			for _, pid := range pids {
+				_ = kill(pid)
+			}
+		}
+		time.Sleep(atMost(rng, 3*time.Second))
+		return w.startAgent()
+	}
+}

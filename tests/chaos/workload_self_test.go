@@ -1,0 +1,39 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+)
+
+// The checker itself must be able to find something.
+func TestReadFindsWhatIsWrong(t *testing.T) {
+	const a, b = "aaaaaaaa-0000-0000-0000-000000000000", "bbbbbbbb-0000-0000-0000-000000000000"
+	good := a + " 1\n" + a + " 2\n" + b + " 1\n" + b + " exit 7\n"
+	runs, err := read(good, false, false, false)
+	if err != nil || len(runs) != 2 || runs[0].lines != 2 || runs[1].exit != 7 {
+		t.Fatalf("%+v, %v", runs, err)
+	}
+	for name, log := range map[string]string{
+		"lost line":     a + " 1\n" + a + " 3\n",
+		"repeated line": a + " 1\n" + a + " 1\n",
+		"torn line":     a + " 1\n" + a + " 2",
+		"two at a time": a + " 1\n" + b + " 1\n" + a + " 2\n",
+		"foreign bytes": a + " 1\nhello\n",
+	} {
+		if _, err := read(log, false, false, false); err == nil {
+			t.Errorf("%s: not found", name)
+		}
+	}
+	if runs, err := read("", false, false, false); err != nil || len(runs) != 0 {
+		t.Errorf("an empty log: %v, %v", runs, err)
+	}
+	if _, err := read(a+" 1\n"+a+" 3\n"+a+" ", true, false, false); err != nil {
+		t.Errorf("a log that may have holes: %v", err)
+	}
+	if _, err := read(a+" 2\n"+a+" 2\n", true, false, false); err == nil {
+		t.Error("a repeated line in a log that may have holes: not found")
+	}
+	if !strings.Contains(plan{lines: 3, pause: "0.1"}.script(), "% 100") {
+		t.Error("the script's own percent signs are gone")
+	}
+}

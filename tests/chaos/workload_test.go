@@ -1,0 +1,113 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand"
+	"strconv"
+	"strings"
+)
+
+// script is a task that can be checked afterwards. Each run of it has a name and an exit code of its
+// own, which nobody can know before; it numbers its lines on both streams and says its code last.
+// A task that is stopped says another code.
+const script = `run=$(cat /proc/sys/kernel/random/uuid)
+code=$((0x$(echo $run | cut -c1-8) %% 100 + 1))
+trap 'code=$((code + 100)); echo "$run exit $code"; exit $code' TERM
+n=0
+while [ $n -lt %d ]; do
+  n=$((n + 1)); echo "$run $n"; echo "$run $n" >&2
+  sleep %s & wait $!
+done
+echo "$run exit $code"
+exit $code`
+
+// plan is what a task is to do.
+type plan struct {
+	lines  int
+	pause  string
+	stopAt int  // milliseconds after which it is stopped, 0: never
+	pulls  bool // its image has to be asked for at the registry
+}
+
+func newPlan(rng *rand.Rand) plan {
+	p := plan{lines: 5 + rng.Intn(60), pause: fmt.Sprintf("0.%02d", 5+rng.Intn(20))}
+	if rng.Intn(4) == 0 {
+		p.stopAt = rng.Intn(8000)
+	}
+	p.pulls = rng.Intn(4) == 0
+	return p
+}
+
+func (p plan) script() string { return fmt.Sprintf(script, p.lines, p.pause) }
+
+// run is one run of the script as its log tells it.
+type run struct {
+	name  string
+	lines int
+	exit  int // as it said itself, 0: it did not
+}
+
+// codeOf says whether a run of this name may have ended with this code.
+func codeOf(name string, stopped bool, code int) bool {
+	number, _ := strconv.ParseUint(name[:8], 16, 64)
+	own := int(number%100) + 1
+	return code == own || stopped && code == own+100
+}
+
+// read takes a log apart. A line that is missing, repeated or torn, and a run that goes on after its
+// successor has begun (two at a time), are errors. In a log that may have holes lines may be missing
+// or torn, in one that was cut off the last line may be torn. Until the container runs, its stderr is the
+// engine's: why a start failed is told there, in `foreign` lines.
+func read(log string, holes, cut, foreign bool) ([]run, error) {
+	var runs []run
+	if cut {
+		log = log[:strings.LastIndexByte(log, '\n')+1]
+	}
+	if log != "" && !strings.HasSuffix(log, "\n") && !holes {
+		return nil, fmt.Errorf("the log ends within a line: %q", last(log, 120))
+	}
+	for number, line := range strings.Split(strings.TrimSuffix(log, "\n"), "\n") {
+		if line == "" && log == "" {
+			break
+		}
+		name, rest, ok := strings.Cut(line, " ")
+		torn := !ok || len(name) != 36
+		if torn && (holes || foreign) {
+			continue
+		}
+		if torn {
+			return nil, fmt.Errorf("line %d is %q", number+1, line)
+		}
+		if len(runs) == 0 || runs[len(runs)-1].name != name {
+			for _, earlier := range runs {
+				if earlier.name == name {
+					return nil, fmt.Errorf("line %d: run %s goes on beside its successor", number+1, name)
+				}
+			}
+			runs = append(runs, run{name: name})
+		}
+		current := &runs[len(runs)-1]
+		if code, ok := strings.CutPrefix(rest, "exit "); ok {
+			if _, err := fmt.Sscanf(code, "%d", &current.exit); err != nil {
+				return nil, fmt.Errorf("line %d is %q", number+1, line)
+			}
+			continue
+		}
+		n, err := strconv.Atoi(rest)
+		if err != nil && holes {
+			continue
+		}
+		if n != current.lines+1 && !(holes && n > current.lines) {
+			return nil, fmt.Errorf("line %d of run %s is %q, want %d", number+1, name, rest, current.lines+1)
+		}
+		current.lines = n
+	}
+	return runs, nil
+}
+
+func last(text string, n int) string {
+	if len(text) > n {
+		return "…" + text[len(text)-n:]
+	}
+	return text
+}
