@@ -182,7 +182,8 @@ class ContainerRuntime {
   // Every container with a task's label, running or not, whichever agent's it is.
   virtual void list_containers(Done<std::vector<FoundContainer>> done) = 0;
 
-  // Looks for the collector's FIFOs and opens them when there is use for them; never blocks on an absent reader. "/dev/null" is honoured.
+  // Looks for the collector's FIFOs and opens them when there is use for them; never blocks on an
+  // absent reader. "/dev/null" is honoured.
   virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;
 
   // Creates and starts the container; done once its process runs. On failure nothing is left

@@ -55,8 +55,8 @@ TEST_CASE("only old containers of this node that no task owns are removed") {
   CHECK(f.runtime->count("remove nomad-stopped") == 1);
 }
 
-// A clock that was set back gives containers an age in the future. Else they would stay until it has
-// caught up, which can be years.
+// A clock that was set back gives containers an age in the future. Else they would stay until it
+// has caught up, which can be years.
 TEST_CASE("a container of unknown age is removed after the grace since it was first seen") {
   const bool told = GENERATE(false, true);
   PluginConfig config;
