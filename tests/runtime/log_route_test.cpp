@@ -143,8 +143,8 @@ TEST_CASE("what the collector has not read at the end waits for it") {
   auto route = runtime::open_direct_route(loop, collector.paths);
   REQUIRE(route);
   auto command = shell("echo hello; echo oops >&2");
-  command.out = runtime::Stdio::descriptor((*route)->stdout_fd());
-  command.err = runtime::Stdio::descriptor((*route)->stderr_fd());
+  command.out = runtime::Stdio::descriptor([&] { return (*route)->stdout_fd(); });
+  command.err = runtime::Stdio::descriptor([&] { return (*route)->stderr_fd(); });
   REQUIRE(run(loop, std::move(command)));
   finish(*route);
   SECTION("while the task is there") {
