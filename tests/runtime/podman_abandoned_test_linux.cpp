@@ -17,12 +17,28 @@ using runtime::PodmanFiles;
 
 namespace {
 
-void wait_for(const std::function<bool()>& condition) {
+// On the loop's thread, as in the driver. ThreadSanitizer does not see libuv close descriptors, and
+// takes another thread's use of the same number for a race.
+template <class F>
+auto on_loop(EventLoop& loop, F call) {
+  const Awaited<decltype(call())> result;
+  loop.post([result, call] { result.set(call()); });
+  return result.get();
+}
+
+void wait_for(EventLoop& loop, const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
-  while (!condition()) {
+  while (!on_loop(loop, condition)) {
     REQUIRE(std::chrono::steady_clock::now() < deadline);
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
+}
+
+void end_abandoned(EventLoop& loop, const PodmanFiles& files) {
+  on_loop(loop, [&] {
+    runtime::end_abandoned(files);
+    return true;
+  });
 }
 
 // A process with a child below it, both noted in the files of a container as conmon's and the
@@ -44,7 +60,7 @@ struct Left {
     command.argv.push_back(mentions);
     command.timeout = std::chrono::minutes{1};
     runtime::run_command(loop, std::move(command), [over = over](auto) { over.set(true); });
-    wait_for([this] {
+    wait_for(loop, [this] {
       workload = files.pid();
       conmon = files.conmon_pid();
       return workload > 0 && conmon > 0;
@@ -69,9 +85,9 @@ TEST_CASE("conmon and workload that a killed podman left are ended") {
   const Left left{loop, files, files.conmon_pid_file()};
   SECTION("as their ids say") {}
   SECTION("without ids, for which a full disk had no room") { REQUIRE(files.forget_attempt()); }
-  runtime::end_abandoned(files);
+  end_abandoned(loop, files);
   left.over.get();
-  wait_for([&] { return !runtime::process_stat(left.workload); });
+  wait_for(loop, [&] { return !runtime::process_stat(left.workload); });
 }
 
 TEST_CASE("a process that has got the number of a conmon is left alone") {
@@ -80,9 +96,9 @@ TEST_CASE("a process that has got the number of a conmon is left alone") {
   TemporaryDirectory directory;
   const PodmanFiles files{directory / "state", "nomad-main-0a1b2c3d"};
   const Left left{loop, files, directory / "elsewhere/conmon.pid"};
-  runtime::end_abandoned(files);
-  CHECK(runtime::process_stat(left.conmon));
-  CHECK(runtime::process_stat(left.workload));
+  end_abandoned(loop, files);
+  CHECK(on_loop(loop, [&] { return runtime::process_stat(left.conmon).has_value(); }));
+  CHECK(on_loop(loop, [&] { return runtime::process_stat(left.workload).has_value(); }));
 }
 
 TEST_CASE("a conmon whose process id nobody wrote down is found by its container") {
@@ -92,10 +108,10 @@ TEST_CASE("a conmon whose process id nobody wrote down is found by its container
   const PodmanFiles files{directory / "state", "nomad-main-0a1b2c3d"};
   const std::string id(64, 'e');
   const Left left{loop, files, id, "-c"};
-  const auto found = runtime::Conmon::search(id);
+  const auto found = on_loop(loop, [&] { return runtime::Conmon::search(id); });
   REQUIRE(found);
   CHECK(found->pid == left.conmon);
-  CHECK_FALSE(runtime::Conmon::search(std::string(64, 'f')));
+  CHECK_FALSE(on_loop(loop, [] { return runtime::Conmon::search(std::string(64, 'f')); }));
 }
 
 TEST_CASE("what runc did not finish writing does not hinder the next attempt") {
