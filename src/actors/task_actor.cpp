@@ -105,6 +105,7 @@ void TaskActor::begin() {
   }
   TaskConfig config = read_task_config(seed_.spec->config, config_errors_);
   config.image = image_to_use(config.image, *seed_.config);
+  if (config.init_image) config.init_image = image_to_use(*config.init_image, *seed_.config);
   config_ = std::make_shared<const TaskConfig>(std::move(config));
   seed_.runtime->check(seed_.spec, config_,
                        [me](auto result) { act::tell(me, JobChecked{std::move(result)}); });

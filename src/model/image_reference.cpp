@@ -67,6 +67,13 @@ std::string ImageReference::text() const {
   return out;
 }
 
+std::string_view without_transport(std::string_view text) {
+  for (const std::string_view transport : {"docker://", "https://", "http://"}) {
+    if (text.starts_with(transport)) text.remove_prefix(transport.size());
+  }
+  return text;
+}
+
 Expected<ImageReference> parse_image_reference(std::string_view text) {
   const auto refuse = [&](std::string why) {
     return fail({.code = ErrorCode::kInvalidConfig,
@@ -75,10 +82,7 @@ Expected<ImageReference> parse_image_reference(std::string_view text) {
                  .cause = std::move(why),
                  .hint = "write for example \"docker.io/library/redis:7\""});
   };
-  std::string_view rest = text;
-  for (const std::string_view transport : {"docker://", "https://", "http://"}) {
-    if (rest.starts_with(transport)) rest.remove_prefix(transport.size());
-  }
+  std::string_view rest = without_transport(text);
   ImageReference out;
   if (const std::size_t at = rest.find('@'); at != std::string_view::npos) {
     out.digest = rest.substr(at + 1);
@@ -104,7 +108,10 @@ Expected<ImageReference> parse_image_reference(std::string_view text) {
     return refuse("its name has to be of lower-case letters, digits and separators");
   }
   out.repository = rest;
-  if (out.registry == "index.docker.io") out.registry = "docker.io";
+  // Other names of the same registry, with the same login.
+  if (out.registry == "index.docker.io" || out.registry == "registry-1.docker.io") {
+    out.registry = "docker.io";
+  }
   if (out.registry.empty()) out.registry = "docker.io";
   if (out.registry == "docker.io" && out.repository.find('/') == std::string::npos) {
     out.repository = "library/" + out.repository;

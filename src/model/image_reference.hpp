@@ -19,6 +19,9 @@ struct ImageReference {
   bool operator==(const ImageReference&) const = default;
 };
 
+// Without a prefix such as "docker://", which Nomad's docker driver takes and Podman does not.
+std::string_view without_transport(std::string_view text);
+
 // Docker's rules: without a registry it is docker.io, there "library/" is added to a single name,
 // and without tag and digest the tag is "latest". A transport prefix such as "docker://" is taken
 // off. kInvalidConfig for what is no reference (upper-case names, bad characters, empty parts).

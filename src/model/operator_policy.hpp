@@ -16,7 +16,8 @@ std::vector<Error> policy_refusals(const TaskConfig& task, const PluginConfig& p
 
 // What to ask the engine for: with allowed_images the full reference, which is what the list was
 // compared with. An engine's own rules for short names may lead to another image, one that was
-// loaded as "localhost/redis" for example. Without a list they are the node's affair.
+// loaded as "localhost/redis" for example. Without a list they are the node's affair; a transport
+// prefix is taken off in any case.
 std::string image_to_use(const std::string& image, const PluginConfig& plugin);
 
 }  // namespace ndc

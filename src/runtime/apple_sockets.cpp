@@ -31,7 +31,8 @@ bool somebody_listens(const std::string& path) {
          errno != ECONNREFUSED;
 }
 
-// What is at the path already. The CLI refuses a socket and deletes any other file.
+// What is at the path already. The CLI refuses a socket and deletes any other file. A socket that
+// nobody listens at is removed when the task starts.
 std::optional<Error> in_the_way(const Volume& socket, const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
@@ -40,9 +41,7 @@ std::optional<Error> in_the_way(const Volume& socket, const std::string& path) {
                    "use another path");
   }
   if (somebody_listens(path)) return refused(socket, "it is in use", "use another path");
-  if (::unlink(path.c_str()) == 0) return std::nullopt;
-  return refused(socket, std::string{"a stale socket is there: "} + std::strerror(errno),
-                 "remove it");
+  return std::nullopt;
 }
 
 }  // namespace
@@ -81,6 +80,18 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
   }
   if (!errors.empty()) return fail(combine({}, {}, errors));
   return out;
+}
+
+Expected<void> remove_stale_sockets(const std::vector<Volume>& sockets) {
+  for (const Volume& socket : sockets) {
+    struct stat info {};
+    if (::lstat(socket.source.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) continue;
+    if (::unlink(socket.source.c_str()) != 0 && errno != ENOENT) {
+      return fail(refused(socket, std::string{"a stale socket is there: "} + std::strerror(errno),
+                          "remove it"));
+    }
+  }
+  return {};
 }
 
 }  // namespace ndc::runtime

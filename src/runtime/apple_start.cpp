@@ -111,6 +111,7 @@ Expected<void> AppleStart::take_paths(const VersionNumber& version) {
   auto sockets = apple_sockets(spec, config, config_.volumes);
   if (!sockets) return fail(std::move(sockets.error()));
   wanted_.sockets = std::move(*sockets);
+  if (auto removed = remove_stale_sockets(wanted_.sockets); !removed) return removed;
   for (const Volume& socket : wanted_.sockets) {
     remember(socket.source.substr(0, std::max<std::size_t>(socket.source.rfind('/'), 1)));
   }

@@ -68,9 +68,12 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   int network_tries_ = 0;
 };
 
-// publish_sockets with the host paths resolved and allowed; a stale socket of an earlier run is
-// removed. kInvalidConfig names each that cannot be.
+// publish_sockets with the host paths resolved and allowed. kInvalidConfig names each that cannot
+// be, such as one that somebody listens at.
 Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConfig& config,
                                             const PluginConfig::Volumes& policy);
+
+// Those of an earlier run, which the CLI would refuse. For what apple_sockets() has let pass.
+Expected<void> remove_stale_sockets(const std::vector<Volume>& sockets);
 
 }  // namespace ndc::runtime

@@ -81,6 +81,44 @@ Expected<std::string> allowed_source(const TaskSpec& spec, const Volume& volume,
   return *path;
 }
 
+// Nomad's own directories lie in one that the task may have mounted: it could put a link to
+// something of the host in the place of one, for its next attempt to mount.
+std::vector<Error> own_directories(const TaskSpec& spec, const PluginConfig::Volumes& policy,
+                                   std::vector<ContainerMount>& mounts) {
+  struct Own {
+    std::string parent;
+    const char* name;
+    std::string target;
+  };
+  std::vector<Error> errors;
+  for (const Own& own :
+       {Own{spec.alloc_dir, "alloc", variable(spec, "NOMAD_ALLOC_DIR", "/alloc")},
+        Own{spec.task_dir(), "local", variable(spec, "NOMAD_TASK_DIR", "/local")},
+        Own{spec.task_dir(), "secrets", variable(spec, "NOMAD_SECRETS_DIR", "/secrets")}}) {
+    const std::string path = own.parent + "/" + own.name;
+    const auto real = real_path(path);
+    const auto parent = real_path(own.parent);
+    if (real && parent && *real != *parent + "/" + own.name) {
+      errors.push_back({ErrorCode::kInvalidConfig, "mount directory", path,
+                        "it was replaced by a link to " + ndc::quoted(*real),
+                        "remove the link; a task that mounts its whole directory can make one"});
+    }
+    mounts.push_back({path, own.target, {}, restricts(policy)});
+  }
+  return errors;
+}
+
+// Podman changes owner or label before it can be seen whether the path still is what was allowed.
+std::optional<Error> changing_option(const Volume& volume, const PluginConfig::Volumes& policy) {
+  if (!restricts(policy)) return std::nullopt;
+  for (const std::string& option : volume.options) {
+    if (option != "U" && option != "z" && option != "Z") continue;
+    return refused(volume, "the option " + ndc::quoted(option) + " changes files of the host",
+                   "remove it: it works only where the operator's volumes have no limits");
+  }
+  return std::nullopt;
+}
+
 // Engines differ in what they make of two mounts at one place.
 std::vector<Error> shared_targets(const std::vector<ContainerMount>& mounts,
                                   const std::vector<Tmpfs>& tmpfs) {
@@ -177,10 +215,7 @@ Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const
   std::vector<ContainerMount> mounts;
   std::vector<Error> errors;
   if (!spec.alloc_dir.empty()) {
-    mounts.push_back({spec.shared_dir(), variable(spec, "NOMAD_ALLOC_DIR", "/alloc"), {}});
-    mounts.push_back({spec.task_dir() + "/local", variable(spec, "NOMAD_TASK_DIR", "/local"), {}});
-    mounts.push_back(
-        {spec.task_dir() + "/secrets", variable(spec, "NOMAD_SECRETS_DIR", "/secrets"), {}});
+    errors = own_directories(spec, policy, mounts);
   }
   for (const HostMount& mount : spec.mounts) {
     ContainerMount out{mount.host_path, mount.task_path, {mount.read_only ? "ro" : "rw"}};
@@ -199,6 +234,7 @@ Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const
       mounts.push_back({volume.source, volume.target, volume.options});
       continue;
     }
+    if (auto error = changing_option(volume, policy)) errors.push_back(std::move(*error));
     auto source = allowed_source(spec, volume, policy);
     if (!source) {
       errors.push_back(std::move(source.error()));

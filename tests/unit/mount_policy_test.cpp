@@ -51,6 +51,40 @@ TEST_CASE("Nomad's own directories are mounted where its variables say") {
                                                {node.root + "/alloc/web/secrets", "/secrets", {}}});
 }
 
+// With its whole directory mounted, a task can do this for its next attempt.
+TEST_CASE("a link in the place of one of Nomad's own directories is refused") {
+  for (const char* name : {"web/local", "web/secrets", "alloc"}) {
+    CAPTURE(name);
+    Node node;
+    fs::remove_all(node.root + "/alloc/" + name);
+    fs::create_symlink(node.root + "/srv-private", node.root + "/alloc/" + name);
+    const auto mounts = resolve_mounts(node.spec, node.config, node.policy);
+    REQUIRE_FALSE(mounts.has_value());
+    CHECK(mounts.error().message().find("/srv-private") != std::string::npos);
+  }
+}
+
+TEST_CASE(
+    "where the policy restricts paths, the own directories are looked at again when mounted") {
+  Node node;
+  node.policy.allowed_paths = {node.root + "/srv"};
+  const auto mounts = resolve_mounts(node.spec, node.config, node.policy);
+  REQUIRE(mounts.has_value());
+  REQUIRE(mounts->size() == 3);
+  for (const ContainerMount& mount : *mounts) CHECK(mount.guarded);
+}
+
+TEST_CASE("where the policy restricts paths, no option changes the host's files") {
+  for (const char* option : {"U", "z", "Z"}) {
+    CAPTURE(option);
+    Node node;
+    node.config.volumes = {Volume{node.root + "/srv/app", "/x", {option}}};
+    CHECK(resolve_mounts(node.spec, node.config, node.policy).has_value());
+    node.policy.allowed_paths = {node.root + "/srv"};
+    CHECK_FALSE(resolve_mounts(node.spec, node.config, node.policy).has_value());
+  }
+}
+
 TEST_CASE("Nomad's mounts keep their flags") {
   Node node;
   node.spec.alloc_dir.clear();

@@ -28,6 +28,7 @@ TEST_CASE("images are known by one name however they are written") {
            {"redis:7", "docker.io/library/redis:7"},
            {"docker.io/redis:7", "docker.io/library/redis:7"},
            {"index.docker.io/redis", "docker.io/library/redis:latest"},
+           {"registry-1.docker.io/a/b", "docker.io/a/b:latest"},
            {"docker://redis:7", "docker.io/library/redis:7"},
            {"a/b", "docker.io/a/b:latest"},
            {"localhost/a", "localhost/a:latest"},
@@ -93,6 +94,8 @@ TEST_CASE("allowed images are matched by their full name") {
 TEST_CASE("with a list of images the full name is asked for, and no archive is loaded") {
   PluginConfig plugin;
   CHECK(image_to_use("redis", plugin) == "redis");
+  CHECK(image_to_use("docker://localhost/redis:7", plugin) == "localhost/redis:7");
+  CHECK(image_to_use("https://ghcr.io/a/b", plugin) == "ghcr.io/a/b");
   plugin.allowed_images = {"docker.io/library/*"};
   CHECK(image_to_use("redis", plugin) == "docker.io/library/redis:latest");
   CHECK(image_to_use("docker.io/redis:7", plugin) == "docker.io/library/redis:7");
@@ -100,6 +103,9 @@ TEST_CASE("with a list of images the full name is asked for, and no archive is l
   TaskConfig task;
   task.image = "docker.io/library/redis:7";
   CHECK(refusals(task, plugin).empty());
+  task.init_image = "evil.example/init:1";
+  CHECK(says(refusals(task, plugin), "init_image"));
+  task.init_image.reset();
   task.load = "local/redis.tar";
   CHECK(says(refusals(task, plugin), "allowed_images"));
 }
@@ -142,6 +148,23 @@ TEST_CASE("each gate of the operator's is shut and opened by its own setting") {
   plugin.allow_ssh_agent = plugin.allow_virtualization = false;
   CHECK(says(refusals(task, plugin), "allow_ssh_agent"));
   CHECK(says(refusals(task, plugin), "allow_virtualization"));
+}
+
+TEST_CASE("what shows a container the host's kernel needs the operator's leave") {
+  for (const char* option :
+       {"unmask=ALL", "unmask=/proc/sys", "unmask:ALL", "systempaths=unconfined"}) {
+    CAPTURE(option);
+    TaskConfig task;
+    task.image = "a";
+    task.security_opt = {"no-new-privileges", option};
+    PluginConfig plugin;
+    CHECK(says(refusals(task, plugin), "allow_privileged"));
+    plugin.allow_privileged = true;
+    CHECK(refusals(task, plugin).empty());
+    task.security_opt.pop_back();
+    plugin.allow_privileged = false;
+    CHECK(refusals(task, plugin).empty());
+  }
 }
 
 TEST_CASE("what an engine cannot do is refused with its name, version and the alternative") {
