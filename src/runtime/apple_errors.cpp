@@ -115,10 +115,12 @@ std::string apple_reason(std::string_view err) {
   return reason;
 }
 
-bool says_container_not_found(std::string_view err) {
+bool says_container_not_found(std::string_view err, std::string_view id) {
   const std::string text = lower(err);
-  const auto has = [&](const char* part) { return text.find(part) != std::string::npos; };
-  return (has("container") && has("not found")) || has("no such container");
+  const std::string it = lower(id);
+  const auto has = [&](const std::string& part) { return text.find(part) != std::string::npos; };
+  return has("container " + it + " not found") || has("container with id " + it + " not found") ||
+         (has("container not found: ") && has(it));
 }
 
 bool says_image_not_found(std::string_view err) {

@@ -15,7 +15,8 @@ std::string apple_reason(std::string_view err);
 // An error of the right kind, with a cure where one is known.
 Error apple_error(std::string what, std::string on, const ExitStatus& status, std::string_view err);
 
-bool says_container_not_found(std::string_view err);
+// Of this container, not of something that it needs.
+bool says_container_not_found(std::string_view err, std::string_view id);
 bool says_image_not_found(std::string_view err);
 bool says_already_exists(std::string_view err);
 bool says_not_running(std::string_view err);

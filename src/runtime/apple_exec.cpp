@@ -49,7 +49,7 @@ Expected<ExitStatus> interpret(const std::string& container, const ExitStatus& s
   Error error = apple_error(kWhat, container, status, err_tail);
   // What the CLI did not say itself is the command's: many programs begin errors that way.
   const bool of_cli = says_daemon_is_down(err_tail) || says_not_running(reason) ||
-                      says_container_not_found(reason) ||
+                      says_container_not_found(reason, container) ||
                       reason.find("failed to find target executable") != std::string::npos ||
                       reason.find("failed to exec") != std::string::npos;
   if (of_cli) return fail(std::move(error));
@@ -77,7 +77,7 @@ Expected<std::shared_ptr<ExecSession>> apple_exec(const std::shared_ptr<AppleCli
 
   ExecProcessOptions options;
   options.terminate_inside = [cli, id = container.id, marker] { kill_inside(cli, id, marker); };
-  options.interpret = [name = container.name](const ExitStatus& status, const std::string& err) {
+  options.interpret = [name = container.id](const ExitStatus& status, const std::string& err) {
     return interpret(name, status, err);
   };
   return start_exec(cli->loop(), std::move(command), request, std::move(client),

@@ -254,10 +254,11 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
                            const ContainerRef& container, Done<void> done) {
   if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
   cli_->run(cli_->command(std::move(arguments)), AppleCli::Kind::kVital,
-            [what, name = container.name, done = std::move(done)](Expected<CommandResult> result) {
+            [what, name = container.name, id = container.id,
+             done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
               const bool over =
-                  says_not_running(result->err) || says_container_not_found(result->err);
+                  says_not_running(result->err) || says_container_not_found(result->err, id);
               if (result->status == ExitStatus{Exited{0}} || over) return done({});
               done(fail(apple_error(what, name, result->status, result->err)));
             });
@@ -299,8 +300,8 @@ void AppleRuntime::delete_container(const ContainerRef& container, int tries, Do
              done = std::move(done)](Expected<CommandResult> result) mutable {
               const char* what = "remove container";
               if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
-              const bool gone =
-                  result->status == ExitStatus{Exited{0}} || says_container_not_found(result->err);
+              const bool gone = result->status == ExitStatus{Exited{0}} ||
+                                says_container_not_found(result->err, container.id);
               if (gone) return self->forget(container, done);
               Error error = apple_error(what, container.name, result->status, result->err);
               if (tries <= 1 || says_daemon_is_down(result->err))

@@ -26,6 +26,9 @@ constexpr auto kLagPause = 200ms;
 
 constexpr std::chrono::seconds kLongestPause{30};
 
+// How often the rest of a killed monitor's output is handed to a new process.
+constexpr int kRests = 3;
+
 // Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
 // any end is an error.
 constexpr auto kStartPatience = 10min;
@@ -105,10 +108,10 @@ void AppleWatch::line(const std::string& text) {
 
 void AppleWatch::link_closed() {
   link_.reset();
-  if (phase_ != Phase::kConnecting && phase_ != Phase::kFollowing) return delivered();
+  if (phase_ != Phase::kConnecting && phase_ != Phase::kFollowing) return deliver_rest();
   record_ = read_exit_record(files_.directory());
   if (record_) {
-    delivered();
+    deliver_rest();
     return judge();
   }
   if (living_monitor(files_.directory()) > 0 && ++tries_ < 50) {
@@ -324,6 +327,12 @@ void AppleWatch::delivered() {
   delivered_ = true;
   crash_point("apple.exit.delivered");
   for (const auto& done : std::exchange(when_delivered_, {})) done();
+}
+
+// The monitor may have been killed with output in its spool.
+void AppleWatch::deliver_rest() {
+  if (!logs_.stdout_path.empty() && rests_++ < kRests) deliver_to(logs_);
+  if (!delivering_) delivered();
 }
 
 void AppleWatch::when_delivered(std::function<void()> done) {

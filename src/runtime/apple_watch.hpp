@@ -77,6 +77,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void still_running();
   void end(ExitStatus status);
   void delivered();
+  void deliver_rest();
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
   std::string cli_end() const;
 
@@ -94,6 +95,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::optional<TaskExit> exit_;
   std::vector<ExitSink> sinks_;
   bool delivered_ = false;
+  int rests_ = 0;            // processes started to deliver what a killed monitor left
   bool delivering_ = false;  // a process that delivers what is spooled is being started
   std::vector<std::function<void()>> when_delivered_;
   std::optional<Error> degraded_;

@@ -20,6 +20,8 @@ constexpr std::int64_t kSinkCheck = 1000;  // ms between two looks at the FIFO's
 // out at most a pipe's content and gives up after 3 s; this pace takes it in time.
 constexpr std::int64_t kSlowRead = 200;
 
+constexpr std::int64_t kFullDisk = 100;  // ms between two looks for room
+
 // One for both streams: each read is handed on before the next.
 char buffer[32u << 10];
 
@@ -32,7 +34,7 @@ std::int64_t monotonic_ms() {
 }
 
 bool Channel::wants_source(std::int64_t now) const {
-  if (!source_) return false;
+  if (!source_ || held_ > 0) return false;
   if (spool_.pending() < limit_) return true;
   return spool_.pending() < 2 * limit_ && now - slow_read_ >= kSlowRead;
 }
@@ -44,7 +46,10 @@ int Channel::patience(std::int64_t now) const {
   if (spool_.pending() > 0 || in_sink() > 0) {
     next = std::max<std::int64_t>(0, checked_ + kSinkCheck - now);
   }
-  if (source_ && spool_.pending() >= limit_ && spool_.pending() < 2 * limit_) {
+  if (held_ > 0) {
+    const std::int64_t look = std::max<std::int64_t>(0, checked_ + kFullDisk - now);
+    next = next < 0 ? look : std::min(next, look);
+  } else if (source_ && spool_.pending() >= limit_ && spool_.pending() < 2 * limit_) {
     const std::int64_t read = std::max<std::int64_t>(0, slow_read_ + kSlowRead - now);
     next = next < 0 ? read : std::min(next, read);
   }
@@ -55,6 +60,8 @@ bool Channel::due(std::int64_t now) const { return now - checked_ >= kSinkCheck;
 
 bool Channel::read_source(std::int64_t now) {
   if (now - checked_ >= kSinkCheck) tick(now);  // first: it uses the buffer too
+  if (held_ > 0) tick(now);
+  if (held_ > 0) return false;
   const ssize_t size = ::read(source_.get(), buffer, sizeof buffer);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (size <= 0) {  // the end; a terminal says EIO
@@ -67,13 +74,10 @@ bool Channel::read_source(std::int64_t now) {
   crash_point("monitor.log.read");
   const std::size_t written = spool_.pending() == 0 ? write_now(buffer, count) : 0;
   crash_point("monitor.log.written");
-  std::size_t kept = written;
-  while (kept < count && !spool_.append(buffer + kept, count - kept)) {
-    // The disk takes nothing: wait for the collector, byte by byte if need be. The workload waits
-    // too, which is better than a hole in its log.
-    timespec pause{0, 20'000'000};
-    ::nanosleep(&pause, nullptr);
-    if (spool_.pending() == 0) kept += write_now(buffer + kept, count - kept);
+  if (written < count && !spool_.append(buffer + written, count - written)) {
+    // The disk takes nothing. The workload waits, which is better than a hole in its log.
+    held_ = count - written;
+    std::memcpy(held_bytes_, buffer + written, held_);
   }
   if (written < count) crash_point("monitor.log.spooled");
   return true;
@@ -98,6 +102,15 @@ void Channel::write_sink(std::int64_t now) {
   crash_point("monitor.log.unspooled");
 }
 
+// Behind what is in the spool.
+void Channel::place_held() {
+  const std::size_t written = spool_.pending() == 0 ? write_now(held_bytes_, held_) : 0;
+  held_ -= written;
+  std::memmove(held_bytes_, held_bytes_ + written, held_);
+  // A removed directory (ENOENT): nobody asks for it any more.
+  if (held_ > 0 && (spool_.append(held_bytes_, held_) || errno == ENOENT)) held_ = 0;
+}
+
 // Read-write, so that it opens without a reader and never breaks. Only a FIFO or /dev/null: the
 // directory is the task's too, and a link placed there must not be followed.
 void Channel::open_sink() {
@@ -115,14 +128,14 @@ void Channel::tick(std::int64_t now) {
   struct stat info {};
   const bool there = ::lstat(sink_path_, &info) == 0;
   if (sink_ && there && (info.st_ino != sink_inode_ || info.st_dev != sink_device_)) {
-    take_back();
-    sink_.reset();
+    if (take_back()) sink_.reset();
   }
   if (!sink_) open_sink();
   if (spool_.pending() > 0) {
     const std::size_t size = spool_.peek(buffer, sizeof buffer);
     if (size > 0) spool_.consume(write_now(buffer, size));
   }
+  if (held_ > 0) place_held();
 }
 
 std::size_t Channel::in_sink() const {
@@ -131,10 +144,12 @@ std::size_t Channel::in_sink() const {
   return count > 0 ? static_cast<std::size_t>(count) : 0;
 }
 
-bool Channel::delivered() const { return spool_.pending() == 0 && in_sink() == 0; }
+bool Channel::delivered() const {
+  return !source_ && held_ == 0 && spool_.pending() == 0 && in_sink() == 0;
+}
 
-void Channel::take_back() {
-  if (!sink_ || std::strcmp(sink_path_, "/dev/null") == 0) return;
+bool Channel::take_back() {
+  if (!sink_ || std::strcmp(sink_path_, "/dev/null") == 0) return true;
   // A FIFO may hold more than the buffer, and the spool is put in front as a whole.
   static char held[64u << 10];
   std::size_t size = 0;
@@ -144,8 +159,13 @@ void Channel::take_back() {
     if (got <= 0) break;
     size += static_cast<std::size_t>(got);
   }
-  if (size > 0) spool_.prepend(held, size);
-  if (size > 0) crash_point("monitor.log.taken_back");
+  if (size == 0) return true;
+  if (!spool_.prepend(held, size)) {
+    write_now(held, size);  // there is room: this process has just emptied it
+    return false;
+  }
+  crash_point("monitor.log.taken_back");
+  return true;
 }
 
 void Channel::remember(const char* bytes, std::size_t size) {

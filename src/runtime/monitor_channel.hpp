@@ -39,8 +39,10 @@ class Channel {
   // The FIFO's path has not been looked at for a while.
   bool due(std::int64_t now) const;
 
-  // Reads once. False when there was nothing (any more).
+  // Reads once. False when there was nothing (any more), or what was read before has no place yet.
   bool read_source(std::int64_t now);
+  // Neither FIFO nor disk has taken the last bytes read: the source has to wait.
+  bool holds() const { return held_ > 0; }
   // The source is at its end, or given up.
   void close_source() { source_.reset(); }
   void write_sink(std::int64_t now);
@@ -49,8 +51,9 @@ class Channel {
 
   // Nothing is pending here, and nothing is in the FIFO either: its reader has it all.
   bool delivered() const;
-  // Takes back what nobody has read from the FIFO, for a later process to deliver.
-  void take_back();
+  // Takes back what nobody has read from the FIFO, for a later process to deliver. False when the
+  // disk has no room for it: then it stays where it was.
+  bool take_back();
 
   std::size_t tail_size() const { return tail_.used; }
 
@@ -62,6 +65,7 @@ class Channel {
   };
   void open_sink();
   std::size_t write_now(const char* bytes, std::size_t size);
+  void place_held();
   void remember(const char* bytes, std::size_t size);
   std::size_t in_sink() const;
 
@@ -75,6 +79,9 @@ class Channel {
   std::int64_t checked_ = 0;    // when the FIFO was looked at last
   std::int64_t slow_read_ = 0;  // when the source was read last
   Tail tail_;
+  // What was read when there was no place for it. Not initialized, and not memory until it is used.
+  std::size_t held_ = 0;
+  char held_bytes_[32u << 10];
 };
 
 }  // namespace ndc::runtime

@@ -29,6 +29,7 @@ constexpr std::int64_t kLinger = 500;               // ms for output that others
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
 constexpr std::int64_t kUnwantedPatience = 2'000;   // the same, once its directory is gone
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
+constexpr std::int64_t kRecordAgain = 1000;         // ms between two tries on a full disk
 constexpr std::int64_t kSyncDelay = 20;             // ms for the collector to take the last bytes
 constexpr std::size_t kTail = 2048;
 
@@ -117,7 +118,9 @@ class Monitor final : MonitorClients::Orders {
   int wait_time(std::int64_t now) const;
   void reap();
   void drain_sources(std::int64_t now);
+  Channel& error_output() { return arguments_.tty ? out_ : err_; }
   void record(ExitRecord::Kind kind, int value);
+  void write_record(std::int64_t now);
   void sync(std::int64_t now);
   bool may_end(std::int64_t now);
   bool unwanted() const;
@@ -131,7 +134,9 @@ class Monitor final : MonitorClients::Orders {
   Channel err_;
   AttachedCli cli_;
   ExitRecord record_;
-  bool exited_ = false;
+  bool ended_ = false;   // the CLI has
+  bool exited_ = false;  // the record tells how
+  std::int64_t write_at_ = 0;
   bool unsynced_ = false;
   std::int64_t sync_at_ = 0;
   bool said_delivered_ = false;
@@ -165,12 +170,13 @@ void Monitor::drain_sources(std::int64_t now) {
   for (Channel* channel : {&out_, &err_}) {
     while (channel->source() >= 0 && now < deadline) {
       if (!channel->read_source(now) && channel->source() >= 0) {
+        if (channel->holds()) break;
         pollfd wait{channel->source(), POLLIN, 0};
         if (::poll(&wait, 1, static_cast<int>(deadline - now)) <= 0) break;
       }
       now = monotonic_ms();
     }
-    channel->close_source();
+    if (!channel->holds()) channel->close_source();  // else the rest waits in the pipe
   }
 }
 
@@ -181,16 +187,21 @@ void Monitor::record(ExitRecord::Kind kind, int value) {
   record_.kind = kind;
   record_.value = value;
   record_.at_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
-  record_.stderr_tail.assign(tail, err_.tail_size());
-  // A full disk may have room again later; without the record the status would be lost. A removed
-  // directory (ENOENT) means that nobody asks for it any more.
-  while (!write_exit_record(".", record_) && errno != ENOENT && !quit_) {
-    timespec pause{1, 0};
-    ::nanosleep(&pause, nullptr);
+  record_.stderr_tail.assign(tail, error_output().tail_size());
+  ended_ = true;
+  write_record(monotonic_ms());
+}
+
+// A full disk may have room again later; without the record the status would be lost. A removed
+// directory (ENOENT) means that nobody asks for it any more.
+void Monitor::write_record(std::int64_t now) {
+  if (!write_exit_record(".", record_) && errno != ENOENT) {
+    write_at_ = now + kRecordAgain;
+    return;
   }
   exited_ = true;
   unsynced_ = true;
-  progress_at_ = monotonic_ms();
+  progress_at_ = now;
   sync_at_ = progress_at_ + kSyncDelay;
   clients_.say_all("exit\n");
   crash_point("monitor.exit.said");
@@ -242,6 +253,7 @@ int Monitor::wait_time(std::int64_t now) const {
     sooner(since < 50 ? 1 : since < 1000 ? 5 : 250);
   }
   if (quit_) sooner(100);
+  if (ended_ && !exited_) sooner(std::max<std::int64_t>(0, write_at_ - now));
   return wait;
 }
 
@@ -249,8 +261,9 @@ bool Monitor::may_end(std::int64_t now) {
   if (quit_) {
     // The container is gone, and with it what the CLI was for.
     if (now - quit_at_ > kQuitPatience) cli_.kill();
-    return exited_;
+    return ended_;
   }
+  if (ended_ && !exited_ && now >= write_at_) write_record(now);
   if (!exited_) return false;
   const bool delivered = out_.delivered() && err_.delivered();
   if (delivered && !said_delivered_) {
@@ -265,9 +278,8 @@ bool Monitor::may_end(std::int64_t now) {
   // Who removed the directory wants no more of this task; what would be left in it nobody finds.
   if (unwanted()) return now - progress_at_ >= kUnwantedPatience;
   if (now - progress_at_ < kDeliverPatience) return false;
-  out_.take_back();
-  err_.take_back();
-  return true;
+  const bool all = out_.take_back();
+  return err_.take_back() && all;
 }
 
 bool Monitor::unwanted() const {
@@ -308,7 +320,7 @@ bool Monitor::step() {
 }
 
 int Monitor::run() {
-  err_.keep_tail(tail, sizeof tail);
+  error_output().keep_tail(tail, sizeof tail);
   out_.restore();
   err_.restore();
   progress_at_ = monotonic_ms();
@@ -317,7 +329,7 @@ int Monitor::run() {
   out_.tick(progress_at_);
   err_.tick(progress_at_);
   if (arguments_.deliver) {
-    exited_ = true;
+    ended_ = exited_ = true;
   } else if (!cli_.start(arguments_.command, arguments_.tty, out_, err_)) {
     record(ExitRecord::Kind::kNotSpawned, errno);
   }

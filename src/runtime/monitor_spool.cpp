@@ -98,17 +98,25 @@ bool Spool::prepend(const char* bytes, std::size_t size) {
     return false;
   }
   Spool whole{path};
-  if (!whole.append(bytes, size)) return false;
+  const auto broken_off = [&path] {
+    const int error = errno;
+    ::unlink(path);
+    errno = error;
+    return false;
+  };
+  if (!whole.append(bytes, size)) return broken_off();
   std::array<char, 8192> buffer;
   std::uint64_t at = delivered_;
   while (at < end_) {
     const std::size_t wanted = std::min<std::uint64_t>(buffer.size(), end_ - at);
     const ssize_t got =
         ::pread(file_.get(), buffer.data(), wanted, kBegin + static_cast<off_t>(at));
-    if (got <= 0 || !whole.append(buffer.data(), static_cast<std::size_t>(got))) return false;
+    if (got <= 0 || !whole.append(buffer.data(), static_cast<std::size_t>(got))) {
+      return broken_off();
+    }
     at += static_cast<std::uint64_t>(got);
   }
-  if (::rename(path, path_) != 0) return false;
+  if (::rename(path, path_) != 0) return broken_off();
   file_ = std::move(whole.file_);
   delivered_ = 0;
   end_ = whole.end_;

@@ -45,12 +45,17 @@ TEST_CASE("errors are recoverable exactly where a retry may help") {
 }
 
 TEST_CASE("missing containers of both families") {
-  CHECK(says_container_not_found("Error: get failed: container X not found"));
-  CHECK(says_container_not_found("Error: container not found: a, b"));
+  CHECK(says_container_not_found("Error: get failed: container X not found", "X"));
+  CHECK(says_container_not_found("Error: container not found: a, b", "b"));
   CHECK(
       says_container_not_found("Error: internalError: \"failed to delete container\" (cause: "
-                               "\"notFound: \"container with ID X not found\"\")"));
-  CHECK(!says_container_not_found("Error: network X not found"));
+                               "\"notFound: \"container with ID X not found\"\")",
+                               "X"));
+  CHECK(!says_container_not_found("Error: network X not found", "X"));
+  CHECK(
+      !says_container_not_found("Error: internalError: \"failed to delete container\" (cause: "
+                                "\"notFound: \"runtime client not found\"\")",
+                                "X"));
 }
 
 TEST_CASE("only the CLI's own last words count as its failure") {

@@ -35,6 +35,33 @@ TEST_CASE("exit 1 of the task is its own, exit 1 of the CLI is not") {
   }
 }
 
+// There the CLI's own words come between the task's.
+TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
+  const auto tty = [](TaskConfig& c) { c.tty = true; };
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("echo Error: mine; exit 1", exited, tty);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+    const Awaited<TaskExit> never;
+    const auto failed = node.start("", never, [&](TaskConfig& c) {
+      tty(c);
+      c.command = "/no/such/file";
+    });
+    REQUIRE(!failed);
+    CHECK(failed.error().code == ErrorCode::kStartFailed);
+    CHECK(contains(failed.error().message(), "/no/such/file"));
+    node.fault("start", "xpc-after");
+    const Awaited<TaskExit> lost;
+    const auto cut = node.start("sleep 1", lost, tty);
+    REQUIRE(cut);
+    CHECK(unknown(lost.get(kLong)));
+    CHECK(node.remove(cut->container));
+  }
+}
+
 TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
   Node node;
   node.fault("start", "die 300");

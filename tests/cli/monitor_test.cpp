@@ -59,6 +59,7 @@ struct Fixture {
   std::string out = directory / "out";
   std::string err = directory / "err";
   std::string limit = "67108864";
+  std::vector<std::string> before;  // words in front of the monitor's command line
   // The FIFOs' ends that the plugin's log route keeps.
   UniqueFd out_end, err_end;
 
@@ -76,7 +77,11 @@ struct Fixture {
 
   Expected<CommandResult> launch(const std::vector<std::string>& more) {
     Command command;
-    command.argv = {NDC_TEST_MONITOR, "monitor", state, socket, out, err, limit};
+    command.argv = before;
+    for (const std::string& word :
+         {std::string{NDC_TEST_MONITOR}, std::string{"monitor"}, state, socket, out, err, limit}) {
+      command.argv.push_back(word);
+    }
     command.argv.insert(command.argv.end(), more.begin(), more.end());
     command.environment = {"PATH=/usr/bin:/bin", "TERM=dumb"};
     command.timeout = kDeadline;
@@ -258,6 +263,32 @@ TEST_CASE("a full spool makes the workload wait, and no byte is lost") {
   Collector out{f.out};
   CHECK(out.read(want.size()) == want);
   CHECK(f.record().value == 0);
+}
+
+TEST_CASE("on a full disk the workload waits, and goes on when the collector is there") {
+  Fixture f;
+  // A limit on the size of files does what a full disk does.
+  f.before = {"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"};
+  const int lines = 60'000;  // some 340 KB, to a disk that takes 128
+  f.start("seq 1 " + std::to_string(lines));
+  const std::string spool = f.state + "/spool.out";
+  REQUIRE(eventually([&] { return Spool::pending_in(spool.c_str()) >= 96 * 1024; }));
+  CHECK(Connection{f.socket}.line().starts_with("running "));
+  const std::string want = numbered_lines(lines);
+  Collector out{f.out};
+  CHECK(out.read(want.size()) == want);
+  CHECK(f.record().value == 0);
+}
+
+TEST_CASE("a monitor without its directory ends with its CLI, whatever that still writes") {
+  Fixture f;
+  f.start("while test -d " + f.state + "; do sleep 0.05; done; seq 1 60000; exec sleep 600");
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);
+  Connection plugin{f.socket};
+  plugin.send("quit\n");
+  std::filesystem::remove_all(f.state);
+  CHECK(eventually([&] { return ::kill(monitor, 0) != 0; }));
 }
 
 TEST_CASE("a second monitor of the same task is refused") {
