@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/gate.hpp"
+#include "actors/helper_actors.hpp"
 #include "actors/spawn.hpp"
 #include "model/labels.hpp"
 #include "runtime/crash_point.hpp"
@@ -19,12 +20,11 @@ namespace ndc::actors {
 namespace {
 
 // What callers may have open at a time. Nomad needs a handful of each.
-constexpr long kMaxCommands = 256;  // signals, execs, inspections of one task
-// How often a start looks whether the attempt before it has come to an end.
-constexpr std::chrono::milliseconds kPredecessorPause{200};
+constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
 constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
 constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
-constexpr std::size_t kMaxStreams = 256;   // usage of one task; events; fingerprints
+// How often a start looks whether the attempt before it has come to an end.
+constexpr std::chrono::milliseconds kPredecessorPause{200};
 
 class DriverActor {
  public:
@@ -36,34 +36,31 @@ class DriverActor {
         options_{std::move(options)},
         metrics_{options_.metrics ? options_.metrics : std::make_shared<Metrics>()},
         limits_{options_.max_restarts, options_.restart_window},
-        config_{std::make_shared<const PluginConfig>()} {}
+        config_{std::make_shared<const PluginConfig>()},
+        helpers_{
+            self,
+            watch_,
+            {options_.fingerprint_interval, limits_, metrics_,
+             [this](HelperActors::Kind kind, const char* what) { helper_restarted(kind, what); }}} {
+  }
 
   ~DriverActor() {
     if (!stopping_ && options_.failed) options_.failed();
     for (auto& [id, entry] : tasks_) act::tell(entry.actor, Stop{});
-    act::tell(helpers_.images, Stop{});
-    act::tell(helpers_.sampler, Stop{});
-    act::tell(helpers_.events, Stop{});
-    act::tell(fingerprint_, Stop{});
-    act::tell(reaper_, Stop{});
     for (auto& [id, entry] : tasks_) end_streams(entry, {});
   }
   DriverActor(const DriverActor&) = delete;
   DriverActor& operator=(const DriverActor&) = delete;
 
   caf::behavior make_behavior() {
-    for (const auto kind : {HelperKind::kEvents, HelperKind::kImages, HelperKind::kSampler,
-                            HelperKind::kFingerprint, HelperKind::kReaper}) {
-      helper_restarts_[kind] = limits_.budget();
-      start_helper(kind);
-    }
+    helpers_.start();
     return {
         [this](const SetConfig& m) { set_config(m); },
         [this](const GetCapabilities& m) {
           m.reply(DriverCapabilities{true, true, config_->disable_log_collection});
         },
-        [this](const WatchFingerprint& m) { watch_fingerprint(m); },
-        [this](const WatchEvents& m) { watch_events(m); },
+        [this](const WatchFingerprint& m) { helpers_.watch_fingerprint(m); },
+        [this](const WatchEvents& m) { helpers_.watch_events(m); },
         [this](const StartTask& m) { start(m); },
         [this](const RecoverTask& m) { recover(m); },
         [this](const WaitTask& m) { wait(m); },
@@ -79,7 +76,7 @@ class DriverActor {
         [this](const TaskEnded& m) { ended(m); },
         [this](const TaskDestroyed& m) { destroyed(m); },
         [this](const FindDangling& m) { find_dangling(m); },
-        [this](const RestartHelper& m) { restart_helper(static_cast<HelperKind>(m.which)); },
+        [this](const RestartHelper& m) { helpers_.restart(m); },
         [this](const Shutdown& m) { shutdown(m); },
     };
   }
@@ -99,26 +96,6 @@ class DriverActor {
     Gate commands{kMaxCommands};
     Gate stops{kMaxStops};
   };
-
-  static Error too_many(const char* what, const std::string& on = {}) {
-    return {.code = ErrorCode::kRuntimeUnavailable,
-            .what = what,
-            .on = on,
-            .cause = "too many calls of this kind are open",
-            .hint = "wait until one is answered"};
-  }
-
-  // Puts the stream among the others, or ends it when there are too many.
-  template <class T>
-  static bool admit(std::vector<Stream<T>>& streams, const Stream<T>& stream, const char* what) {
-    std::erase_if(streams, [](const auto& open) { return open->closed(); });
-    if (streams.size() >= kMaxStreams) {
-      stream->end(too_many(what));
-      return false;
-    }
-    streams.push_back(stream);
-    return true;
-  }
 
   static Error not_found(const std::string& task_id) {
     return {.code = ErrorCode::kTaskNotFound,
@@ -153,9 +130,7 @@ class DriverActor {
     runtime_->on_call([metrics = metrics_](const runtime::EngineCall& call) {
       metrics->runtime_call(call.name, call.outcome, call.took);
     });
-    for (const auto& helper : {helpers_.images, helpers_.sampler, fingerprint_, reaper_}) {
-      act::tell(helper, UseRuntime{runtime_, config_});
-    }
+    helpers_.use(runtime_, config_);
     m.reply(Expected<void>{});
   }
 
@@ -169,107 +144,23 @@ class DriverActor {
                  .hint = "remove it"});
   }
 
-  enum class HelperKind { kEvents, kImages, kSampler, kFingerprint, kReaper };
-
-  static const char* to_string(HelperKind kind) {
-    switch (kind) {
-      case HelperKind::kEvents:
-        return "event actor";
-      case HelperKind::kImages:
-        return "image actor";
-      case HelperKind::kSampler:
-        return "stats sampler";
-      case HelperKind::kFingerprint:
-        return "fingerprint actor";
-      case HelperKind::kReaper:
-        return "reaper";
-    }
-    return "?";
-  }
-
-  void start_helper(HelperKind kind) {
-    switch (kind) {
-      case HelperKind::kEvents:
-        helpers_.events = supervised(spawn_events(self_), kind);
-        std::erase_if(event_streams_, [](const auto& stream) { return stream->closed(); });
-        for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
-        break;
-      case HelperKind::kImages:
-        helpers_.images = supervised(spawn_images(self_, helpers_.events, metrics_), kind);
-        if (runtime_) act::tell(helpers_.images, UseRuntime{runtime_, config_});
-        for (const auto& [id, entry] : tasks_) {
-          if (entry.seed.handle)
-            act::tell(helpers_.images, ImageUsed{id, entry.seed.handle->image});
-        }
-        break;
-      case HelperKind::kSampler:
-        helpers_.sampler = supervised(spawn_stats_sampler(self_), kind);
-        if (runtime_) act::tell(helpers_.sampler, UseRuntime{runtime_, config_});
-        break;
-      case HelperKind::kFingerprint:
-        fingerprint_ = supervised(spawn_fingerprint(self_, options_.fingerprint_interval), kind);
-        if (runtime_) act::tell(fingerprint_, UseRuntime{runtime_, config_});
-        std::erase_if(fingerprint_streams_, [](const auto& stream) { return stream->closed(); });
-        for (const auto& stream : fingerprint_streams_) {
-          act::tell(fingerprint_, WatchFingerprint{stream});
-        }
-        break;
-      case HelperKind::kReaper:
-        reaper_ = supervised(spawn_reaper(self_, caf::actor{self_}), kind);
-        if (runtime_) act::tell(reaper_, UseRuntime{runtime_, config_});
-        break;
-    }
-  }
-
-  caf::actor supervised(const caf::actor& helper, HelperKind kind) {
-    watch_(helper, [this, kind](const caf::error& why) {
-      if (!act::failed(why) || stopping_) return;
-      // Past the limit it pauses, but does not stay away: all tasks depend on it.
-      if (helper_restarts_[kind].spend()) {
-        spdlog::error("the {} failed and is restarted", to_string(kind));
-        restart_helper(kind);
-      } else {
-        spdlog::error("the {} failed too often: it is restarted in {} s", to_string(kind),
-                      limits_.window.count());
-        act::tell_after(caf::actor{self_}, limits_.window, RestartHelper{static_cast<int>(kind)});
-      }
-    });
-    return helper;
-  }
-
-  // Whoever knows the one before learns of the successor.
-  void restart_helper(HelperKind kind) {
-    if (stopping_) return;
-    start_helper(kind);
-    metrics_->restarted(to_string(kind));
-    const UseHelpers news{helpers_};
-    act::tell(helpers_.images, news);
+  void helper_restarted(HelperActors::Kind kind, const char* what) {
+    using Kind = HelperActors::Kind;
     for (auto& [id, entry] : tasks_) {
-      entry.seed.helpers = helpers_;
-      act::tell(entry.actor, news);
+      if (kind == Kind::kImages && entry.seed.handle) {
+        act::tell(helpers_.images(), ImageUsed{id, entry.seed.handle->image});
+      }
+      entry.seed.helpers = helpers_.of_tasks();
+      act::tell(entry.actor, UseHelpers{entry.seed.helpers});
       // The other two are of no concern to a task.
-      if (kind != HelperKind::kFingerprint && kind != HelperKind::kReaper) {
-        emit(entry, std::string{"Restarted helper: the driver's "} + to_string(kind) + " failed");
+      if (kind != Kind::kFingerprint && kind != Kind::kReaper) {
+        emit(entry, std::string{"Restarted helper: the driver's "} + what + " failed");
       }
     }
   }
 
   void emit(const Entry& entry, std::string message) {
-    const TaskIdentity& task = entry.seed.identity;
-    act::tell(helpers_.events, EmitEvent{{task.task_id,
-                                          task.alloc_id,
-                                          task.task_name,
-                                          std::chrono::system_clock::now(),
-                                          std::move(message),
-                                          {}}});
-  }
-
-  void watch_events(const WatchEvents& m) {
-    if (admit(event_streams_, m.stream, "watch events")) act::tell(helpers_.events, m);
-  }
-
-  void watch_fingerprint(const WatchFingerprint& m) {
-    if (admit(fingerprint_streams_, m.stream, "watch fingerprint")) act::tell(fingerprint_, m);
+    helpers_.emit(entry.seed.identity, std::move(message));
   }
 
   // --- tasks ---
@@ -281,7 +172,7 @@ class DriverActor {
     seed.config = config_;
     seed.metrics = metrics_;
     seed.node = node_;
-    seed.helpers = helpers_;
+    seed.helpers = helpers_.of_tasks();
     seed.limits = limits_;
     seed.driver = caf::actor{self_};
     return seed;
@@ -408,7 +299,7 @@ class DriverActor {
   }
 
   void launch(Entry& entry) {
-    entry.seed.helpers = helpers_;
+    entry.seed.helpers = helpers_.of_tasks();
     entry.actor = spawn_task(self_, entry.seed);
     watch_(entry.actor, [this, id = entry.seed.identity.task_id](const caf::error& why) {
       task_actor_down(id, why);
@@ -429,7 +320,7 @@ class DriverActor {
     spdlog::error("task {}: its actor failed too often", id);
     const std::string reason = "the driver's actor for the task failed too often";
     // Whatever Nomad does about the failed task, the container must not run on beside it.
-    act::tell(reaper_, TaskAbandoned{id});
+    act::tell(helpers_.reaper(), TaskAbandoned{id});
     if (entry.starting || entry.recovering) {
       start_failed(
           {id, {.code = ErrorCode::kInternal, .what = "run task", .on = id, .cause = reason}});
@@ -446,7 +337,7 @@ class DriverActor {
     if (it == tasks_.end()) return;
     Entry& entry = it->second;
     entry.seed.handle = m.handle;
-    act::tell(helpers_.images, ImageUsed{m.task_id, m.handle.image});
+    act::tell(helpers_.images(), ImageUsed{m.task_id, m.handle.image});
     if (entry.starting) {
       crash_point("driver.start.answering");
       const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
@@ -508,7 +399,7 @@ class DriverActor {
       tasks_.erase(m.task_id);
     }
     crash_point("driver.destroy.forgotten");
-    act::tell(helpers_.images, ImageReleased{m.task_id});
+    act::tell(helpers_.images(), ImageReleased{m.task_id});
   }
 
   // Only this client's: another agent on the same host has another node id. Before a task has told
@@ -522,7 +413,7 @@ class DriverActor {
       if (!node_ids_.contains(node->second) || has_attempt(task->second)) continue;
       out.containers.push_back(found);
     }
-    if (!out.containers.empty()) act::tell(reaper_, std::move(out));
+    if (!out.containers.empty()) act::tell(helpers_.reaper(), std::move(out));
   }
 
   // Of the same task. What an earlier attempt left has the same name: the start deals with it, and
@@ -606,6 +497,7 @@ class DriverActor {
 
   void shutdown(const Shutdown& m) {
     stopping_ = true;
+    helpers_.let_end();
     m.reply(true);
     self_->quit();  // the destructor stops everything below; open replies answer by themselves
   }
@@ -618,15 +510,10 @@ class DriverActor {
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   NodeCompute node_;
-  Helpers helpers_;
-  caf::actor fingerprint_;
-  caf::actor reaper_;
   std::set<std::string> node_ids_;  // of this client: as a rule one
-  std::map<HelperKind, RestartBudget> helper_restarts_;
-  std::vector<Stream<TaskEvent>> event_streams_;
-  std::vector<Stream<Fingerprint>> fingerprint_streams_;
   std::map<std::string, Entry> tasks_;
   bool stopping_ = false;
+  HelperActors helpers_;
 };
 
 }  // namespace

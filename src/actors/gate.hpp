@@ -2,13 +2,41 @@
 // past the limit there is none. So that no mailbox, and no engine's queue, grows as a caller likes.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "model/error.hpp"
 #include "model/reply.hpp"
+#include "model/stream.hpp"
 
 namespace ndc::actors {
+
+// Of one kind: the usage of one task, events, fingerprints. Nomad needs a handful of each.
+constexpr std::size_t kMaxStreams = 256;
+
+inline Error too_many(const char* what, const std::string& on = {}) {
+  return {.code = ErrorCode::kRuntimeUnavailable,
+          .what = what,
+          .on = on,
+          .cause = "too many calls of this kind are open",
+          .hint = "wait until one is answered"};
+}
+
+// Puts the stream among the others, or ends it when there are too many.
+template <class T>
+bool admit(std::vector<Stream<T>>& streams, const Stream<T>& stream, const char* what) {
+  std::erase_if(streams, [](const auto& open) { return open->closed(); });
+  if (streams.size() >= kMaxStreams) {
+    stream->end(too_many(what));
+    return false;
+  }
+  streams.push_back(stream);
+  return true;
+}
 
 class Gate {
  public:
