@@ -197,6 +197,7 @@ busybox httpd -f -p 6379 -h /www & wait
 trap 'exit 0' TERM
 busybox nc -ll -p 9121 -e /bin/answer & wait
 `, "bin/answer": `#!/bin/sh
+while read -r line && [ "$line" != "$(printf '\r')" ]; do :; done # unread bytes make the close a reset
 echo "HTTP/1.0 200 OK"; echo
 busybox wget -q -O - http://${REDIS_ADDR#redis://}/
 `}})
