@@ -114,6 +114,7 @@ void Channel::place_held() {
 // Read-write, so that it opens without a reader and never breaks. Only a FIFO or /dev/null: the
 // directory is the task's too, and a link placed there must not be followed.
 void Channel::open_sink() {
+  if (finished_) return;
   const bool null = std::strcmp(sink_path_, "/dev/null") == 0;
   UniqueFd fd{::open(sink_path_, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW)};
   struct stat info {};
@@ -146,6 +147,11 @@ std::size_t Channel::in_sink() const {
 
 bool Channel::delivered() const {
   return !source_ && held_ == 0 && spool_.pending() == 0 && in_sink() == 0;
+}
+
+void Channel::finish() {
+  sink_.reset();
+  finished_ = true;
 }
 
 bool Channel::take_back() {

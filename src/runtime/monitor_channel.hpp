@@ -51,6 +51,9 @@ class Channel {
 
   // Nothing is pending here, and nothing is in the FIFO either: its reader has it all.
   bool delivered() const;
+  // Nothing comes any more: lets go of the FIFO for good. A log collector that still sees a writer
+  // when Nomad starts the task again is used again, and ends when that writer goes.
+  void finish();
   // Takes back what nobody has read from the FIFO, for a later process to deliver. False when the
   // disk has no room for it: then it stays where it was.
   bool take_back();
@@ -72,6 +75,7 @@ class Channel {
   const char* sink_path_;
   UniqueFd source_;
   UniqueFd sink_;
+  bool finished_ = false;
   dev_t sink_device_ = 0;
   ino_t sink_inode_ = 0;
   Spool spool_;

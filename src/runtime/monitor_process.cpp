@@ -267,6 +267,8 @@ bool Monitor::may_end(std::int64_t now) {
   if (!exited_) return false;
   const bool delivered = out_.delivered() && err_.delivered();
   if (delivered && !said_delivered_) {
+    out_.finish();
+    err_.finish();
     clients_.say_all("delivered\n");
     said_delivered_ = true;
     sync_at_ = now;

@@ -44,6 +44,11 @@ class Collector {
     });
     return text_;
   }
+  // Nobody has it open for writing.
+  bool at_end() const {
+    char byte = 0;
+    return ::read(fd_.get(), &byte, 1) == 0;
+  }
 
  private:
   UniqueFd fd_;
@@ -207,6 +212,28 @@ TEST_CASE("an exit is told before the collector has everything, and delivery aft
   CHECK(out.read(5) == "text\n");
   CHECK(plugin.line() == "delivered");
   CHECK(f.ended());
+}
+
+// What Nomad does on hearing of a task's end may be to start it again, and its log collector is
+// started again only where it has come to the end by then.
+TEST_CASE("the FIFOs have no writer any more when the delivery is told") {
+  Fixture f;
+  Collector out{f.out};
+  const UniqueFd err{::open(f.err.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  const std::string go = f.directory / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  f.start("echo text; read x < " + go);
+  Connection plugin{f.socket};
+  CHECK(plugin.line().starts_with("running "));
+  f.out_end.reset();
+  f.err_end.reset();
+  { std::ofstream{go} << "now\n"; }
+  CHECK(out.read(5) == "text\n");
+  CHECK(plugin.line() == "exit");
+  CHECK(plugin.line() == "delivered");
+  CHECK(out.at_end());
+  char byte = 0;
+  CHECK(::read(err.get(), &byte, 1) == 0);
 }
 
 TEST_CASE("a silent task's collector sees a writer when the plugin is gone") {
