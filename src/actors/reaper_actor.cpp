@@ -87,13 +87,14 @@ class ReaperActor {
       // counts from when the container was first seen.
       auto since = found.created_at;
       if (!since || *since > now) {
-        const auto before = first_seen_.find(found.container.id);
+        const auto before = first_seen_.find(found.container.name);
         since = before == first_seen_.end() ? now : std::min(before->second, now);
-        first_seen[found.container.id] = *since;
+        first_seen[found.container.name] = *since;
       }
       if (now - *since < settings().creation_grace) continue;
       // The operator wants to look at ended ones.
-      if (!found.running && !config_->gc.container) continue;
+      const bool ended = !found.running && !found.container.id.empty();
+      if (ended && !config_->gc.container) continue;
       candidates.push_back(found);
     }
     first_seen_ = std::move(first_seen);
@@ -109,22 +110,28 @@ class ReaperActor {
     const auto report = [](const Expected<void>& done) {
       if (!done) spdlog::warn("{}", done.error().message());
     };
-    if (config_->gc.container) {
+    if (config_->gc.container || found.container.id.empty()) {
       runtime_->remove(found.container, false, report);
     } else {
       runtime_->stop(found.container, report);
     }
   }
 
+  static std::string describe(const runtime::FoundContainer& found) {
+    const auto& [name, id, state] = found.container;
+    if (id.empty()) return "the files of container " + name + ", which has gone";
+    return (found.running ? "the running container " : "the ended container ") + name + " (" + id +
+           ")";
+  }
+
   void remove(const std::vector<runtime::FoundContainer>& dangling) {
     for (const runtime::FoundContainer& found : dangling) {
-      const std::string what = std::string{found.running ? "running" : "ended"} + " container " +
-                               found.container.name + " (" + found.container.id + ")";
+      const std::string what = describe(found);
       if (settings().dry_run) {
-        spdlog::warn("no task owns the {}: it would be removed (dry_run)", what);
+        spdlog::warn("no task owns {}: this would be removed (dry_run)", what);
         continue;
       }
-      spdlog::warn("no task owns the {}: removing it", what);
+      spdlog::warn("no task owns {}: removing this", what);
       crash_point("reaper.found");
       runtime_->remove(found.container, false, [](const Expected<void>& removed) {
         if (!removed) spdlog::warn("{}", removed.error().message());

@@ -15,6 +15,7 @@
 
 #include "runtime/monitor_files.hpp"
 #include "runtime/state_directory.hpp"
+#include "runtime/state_leftovers.hpp"
 #include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
@@ -53,10 +54,14 @@ AppleFiles::AppleFiles(const std::string& state_dir, std::string container_name)
   }
 }
 
-Expected<void> AppleFiles::make() const {
+Expected<void> AppleFiles::make(const std::map<std::string, std::string>& labels) const {
   if (!is_state_name(name_)) return fail(state_error(name_, "it is no container name"));
   for (const std::string& path : {state_dir_, socket_.substr(0, socket_.rfind('/')), directory_}) {
     if (auto made = make_private_directory(path); !made) return made;
+  }
+  if (auto owned = write_owner(directory_, labels); !owned) {
+    ::rmdir(directory_.c_str());  // where it was made just now
+    return owned;
   }
   for (const char* leftover : {kMonitorExit, kMonitorSpoolOut, kMonitorSpoolErr, kEnvironment}) {
     const std::string path = directory_ + "/" + leftover;

@@ -2,6 +2,7 @@
 // monitor writes there (monitor_files.hpp), and the monitor's socket.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "model/error.hpp"
@@ -13,9 +14,9 @@ class AppleFiles {
   // `state_dir` empty: the platform's default.
   AppleFiles(const std::string& state_dir, std::string container_name);
 
-  // Makes both directories, 0700, and removes what an earlier container of this name left. The
-  // error is kInternal.
-  Expected<void> make() const;
+  // Makes both directories, 0700, for a container with these labels, and removes what an earlier
+  // one of this name left. The error is kInternal.
+  Expected<void> make(const std::map<std::string, std::string>& labels) const;
   // Everything of this container; nothing where the name is no container name.
   void remove() const;
 

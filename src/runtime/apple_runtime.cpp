@@ -95,9 +95,10 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
   loop_->post([self = shared_from_this(), done = std::move(done)] {
     self->cli_->list([self, done](const Expected<AppleCli::Containers>& all) {
       if (!all) return done(fail(all.error()));
-      self->remove_leftovers(**all);
       self->networks_->sweep(*all);
-      std::vector<FoundContainer> out;
+      std::set<std::string> names;
+      for (const AppleContainer& container : **all) names.insert(container.id);
+      auto out = self->leftovers_.look(names);
       for (const AppleContainer& container : **all) {
         if (!container.labels.contains(kLabelTaskId)) continue;
         out.push_back({{container.id, container.id, network_state(container)},
@@ -110,16 +111,12 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
   });
 }
 
-void AppleRuntime::remove_leftovers(const std::vector<AppleContainer>& containers) {
-  std::set<std::string> names;
-  for (const AppleContainer& container : containers) names.insert(container.id);
-  for (const std::string& name : leftovers_.look(names)) {
-    spdlog::info("removing the files of {}, whose container is gone", name);
-    const auto watch =
-        std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
-    watch->dismiss();
-    watch->files().remove();
-  }
+void AppleRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
+  if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
+  const auto watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
+  watch->dismiss();
+  watch->files().remove();
+  done({});
 }
 
 std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig& config,
@@ -206,6 +203,7 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
                      done = std::move(done)](Expected<AppleStart::Outcome> result) {
       if (!result) {
         self->watches_.erase(id);
+        self->leftovers_.disclaim(id);
         return done(fail(std::move(result.error())));
       }
       self->watches_[id] = result->watch;
@@ -285,9 +283,11 @@ void AppleRuntime::stop(ContainerRef container, Done<void> done) {
 void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
                done = std::move(done)]() mutable {
+    if (container.id.empty()) return self->remove_leftover(container.name, done);
     if (auto valid = check_ref(container, "remove container"); !valid) {
       return done(fail(std::move(valid.error())));
     }
+    self->leftovers_.disclaim(container.id);
     if (keep_container) return self->forget(container, done);
     if (const auto watch = self->watch_of(container.id)) watch->expect_removal();
     self->delete_container(container, kDeleteTries, std::move(done));

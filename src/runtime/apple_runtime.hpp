@@ -46,7 +46,7 @@ class AppleRuntime final : public ContainerRuntime,
             Done<std::shared_ptr<ExecSession>> done) override;
 
  private:
-  void remove_leftovers(const std::vector<AppleContainer>& containers);
+  void remove_leftover(const std::string& name, const Done<void>& done);
   std::vector<Error> refusals(const TaskSpec& spec, const TaskConfig& config,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;

@@ -63,7 +63,8 @@ struct LoadRequest {
   std::chrono::nanoseconds timeout{};
 };
 
-// A container that bears the driver's labels (model/labels.hpp).
+// A container that bears the driver's labels (model/labels.hpp). One without an id has gone already,
+// and what a runtime had written for it is left: remove() takes that away.
 struct FoundContainer {
   ContainerRef container;
   std::map<std::string, std::string> labels;

@@ -143,7 +143,7 @@ Finding cni_finding() {
 Finding state_finding(const std::string& directory) {
   const bool was_there = exists(directory);
   const PodmanFiles files{directory, "doctor-" + std::to_string(::getpid())};
-  const auto made = files.make();
+  const auto made = files.make({});
   files.remove();
   if (!was_there) ::rmdir(directory.c_str());
   if (made) return {"state directory", Verdict::kOk, directory, {}};

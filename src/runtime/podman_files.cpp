@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "runtime/state_directory.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -45,11 +46,15 @@ PodmanFiles::PodmanFiles(const std::string& state_dir, std::string container_nam
       name_{std::move(container_name)},
       directory_{state_dir + "/" + name_} {}
 
-Expected<void> PodmanFiles::make() const {
+Expected<void> PodmanFiles::make(const std::map<std::string, std::string>& labels) const {
   if (!is_state_name(name_)) return fail(state_error(name_, "it is no container name"));
   if (auto made = make_private_directory(state_dir_); !made) return made;
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail(state_error(directory_, errno));
+  }
+  if (auto owned = write_owner(directory_, labels); !owned) {
+    ::rmdir(directory_.c_str());  // where it was made just now
+    return owned;
   }
   return forget_attempt();
 }

@@ -205,9 +205,12 @@ Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& pat
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
   loop_->post([self = shared_from_this(), request = std::move(request), exited = std::move(exited),
                done = std::move(done)]() mutable {
-    auto started = [self, exited = std::move(exited),
+    auto started = [self, name = request.container_name, exited = std::move(exited),
                     done = std::move(done)](Expected<StartedContainer> result) {
-      if (!result) return done(std::move(result));
+      if (!result) {
+        self->leftovers_.disclaim(name);
+        return done(std::move(result));
+      }
       const ContainerRef container = result->container;
       done(std::move(result));
       const Conmon conmon = Conmon::from(container);
@@ -396,6 +399,8 @@ void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
                done = std::move(done)]() mutable {
+    if (container.id.empty()) return self->remove_leftover(container.name, done);
+    self->leftovers_.disclaim(container.name);
     if (keep_container) {
       PodmanFiles{self->state_dir_, container.name}.remove();
       return done({});
@@ -408,6 +413,14 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
   });
 }
 
+void PodmanRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
+  if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
+  const PodmanFiles files{state_dir_, name};
+  end_abandoned(files);
+  files.remove();
+  done({});
+}
+
 void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
   loop_->post([self = shared_from_this(), cli = cli_, done = std::move(done)]() mutable {
     cli->run_ok(
@@ -417,15 +430,9 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
           auto listed =
               std::move(result).and_then([](const std::string& text) { return parse_list(text); });
           if (!listed) return done(fail(std::move(listed.error())));
-          std::vector<FoundContainer> out;
           std::set<std::string> names;
           for (const PodmanListed& entry : *listed) names.insert(entry.name);
-          for (const std::string& name : self->leftovers_.look(names)) {
-            spdlog::info("removing the files of {}, whose container is gone", name);
-            const PodmanFiles files{self->state_dir_, name};
-            end_abandoned(files);
-            files.remove();
-          }
+          auto out = self->leftovers_.look(names);
           for (PodmanListed& entry : *listed) {
             out.push_back({{std::move(entry.name), std::move(entry.id), {}},
                            std::move(entry.labels),

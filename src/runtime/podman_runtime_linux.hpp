@@ -67,6 +67,7 @@ class PodmanRuntime final : public ContainerRuntime,
   void attached(const ContainerRef& container, ExitSink exited, Expected<CommandResult> result,
                 const Done<Attached>& done);
   void kill(const ContainerRef& container, int signal, Done<void> done);
+  void remove_leftover(const std::string& name, const Done<void>& done);
 
   PluginConfig config_;
   std::shared_ptr<EventLoop> loop_;

@@ -1,16 +1,77 @@
 #include "runtime/state_leftovers.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <optional>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "model/labels.hpp"
 #include "runtime/state_directory.hpp"
+#include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
+namespace {
 
-std::vector<std::string> StateLeftovers::look(const std::set<std::string>& containers) {
-  std::vector<std::string> found;
-  std::set<std::string> suspects;
+constexpr const char* kOwner = "/owner";  // lines of label=value
+constexpr const char* kOwnerNew = "/.owner";
+
+struct Owner {
+  std::map<std::string, std::string> labels;
+  WallTime since;
+};
+
+std::optional<Owner> read_owner(const std::string& directory) {
+  const std::string path = directory + kOwner;
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  struct stat info {};
+  if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  char text[2048];  // three labels of 64 characters or so
+  const ssize_t size = ::read(file.get(), text, sizeof text);
+  if (size <= 0) return std::nullopt;
+  Owner out;
+  out.since = std::chrono::system_clock::from_time_t(info.st_mtime);
+  std::istringstream lines{std::string(text, static_cast<std::size_t>(size))};
+  for (std::string line; std::getline(lines, line);) {
+    const auto equals = line.find('=');
+    if (equals != std::string::npos) out.labels[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+Expected<void> write_owner(const std::string& directory,
+                           const std::map<std::string, std::string>& labels) {
+  std::string text;
+  for (const char* name : {kLabelNodeId, kLabelAllocId, kLabelTaskId}) {
+    const auto found = labels.find(name);
+    if (found != labels.end()) text += found->first + "=" + found->second + "\n";
+  }
+  // Whole or not at all, however the plugin ends.
+  const std::string path = directory + kOwnerNew;
+  const UniqueFd file{
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  const auto failed = [&](int error) {
+    ::unlink(path.c_str());
+    return fail(state_error(path, error));
+  };
+  if (!file) return fail(state_error(path, errno));
+  const ssize_t written = ::write(file.get(), text.data(), text.size());
+  if (written != static_cast<ssize_t>(text.size())) return failed(written < 0 ? errno : ENOSPC);
+  if (::rename(path.c_str(), (directory + kOwner).c_str()) != 0) return failed(errno);
+  return {};
+}
+
+std::vector<FoundContainer> StateLeftovers::look(const std::set<std::string>& containers) const {
+  std::vector<FoundContainer> found;
   std::error_code ignored;  // without a state directory there is nothing in it
   for (const auto& entry : std::filesystem::directory_iterator{state_dir_, ignored}) {
     const std::string name = entry.path().filename();
@@ -18,13 +79,10 @@ std::vector<std::string> StateLeftovers::look(const std::set<std::string>& conta
     const bool directory = !entry.is_symlink(unknown) && entry.is_directory(unknown);
     if (!directory || !is_state_name(name)) continue;
     if (claimed_.contains(name) || containers.contains(name)) continue;
-    if (suspects_.contains(name)) {
-      found.push_back(name);
-    } else {
-      suspects.insert(name);
-    }
+    auto owner = read_owner(entry.path());
+    if (!owner) continue;
+    found.push_back({{name, {}, {}}, std::move(owner->labels), false, owner->since});
   }
-  suspects_ = std::move(suspects);
   return found;
 }
 

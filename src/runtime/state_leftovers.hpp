@@ -1,13 +1,22 @@
 // Finds what a plugin that died left in the state directory: the files of a task whose container
-// has gone already, which nobody will ask about again.
+// has gone already. Each directory says whose it is, as a container's labels do, so that agents
+// which share a state directory, but not their engine's storage, leave each other's alone.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "model/error.hpp"
+#include "runtime/container_runtime.hpp"
+
 namespace ndc::runtime {
+
+// Writes into a task's directory whose it is: those of `labels` that say so (model/labels.hpp). The
+// error is kInternal.
+Expected<void> write_owner(const std::string& directory,
+                           const std::map<std::string, std::string>& labels);
 
 // Not thread-safe: loop thread only.
 class StateLeftovers {
@@ -16,17 +25,17 @@ class StateLeftovers {
 
   // This plugin has to do with the container of that name: its files are no leftovers.
   void claim(const std::string& name) { claimed_.insert(name); }
-  // It has not any more: what is there of it is nobody's.
+  // It has not any more.
   void disclaim(const std::string& name) { claimed_.erase(name); }
+  bool claimed(const std::string& name) const { return claimed_.contains(name); }
 
-  // The names of directories that had neither a container nor a claim, this time and the last time.
-  // Twice, because the plugin of another agent on this host may just be making one.
-  std::vector<std::string> look(const std::set<std::string>& containers);
+  // Directories that have neither a container, of these names, nor a claim, with the age of the
+  // task's last start. Those that do not say whose they are are not among them.
+  std::vector<FoundContainer> look(const std::set<std::string>& containers) const;
 
  private:
   std::string state_dir_;
   std::set<std::string> claimed_;
-  std::set<std::string> suspects_;
 };
 
 }  // namespace ndc::runtime

@@ -55,6 +55,24 @@ TEST_CASE("only old containers of this node that no task owns are removed") {
   CHECK(f.runtime->count("remove nomad-stopped") == 1);
 }
 
+TEST_CASE("files whose container has gone are removed by the same rules, kept containers or not") {
+  PluginConfig config;
+  config.gc.container = false;
+  config.gc.dangling_containers.dry_run = GENERATE(false, true);
+  Fixture f;
+  configure(f, config);
+  f.run_task(spec_on_node());
+  f.kit.advance(6min, 1s);
+  std::vector<runtime::FoundContainer> all{
+      found("lost", kNode, 60min, false), found("files", kNode, 60min, false),
+      found("others", "node-2", 60min, false), found("young", kNode, 1min, false)};
+  for (std::size_t i = 1; i < all.size(); ++i) all[i].container.id.clear();
+  list(f, all);
+  const std::size_t removed = config.gc.dangling_containers.dry_run ? 0 : 1;
+  CHECK(f.runtime->count("remove nomad-") == removed);
+  CHECK(f.runtime->count("remove nomad-files") == removed);
+}
+
 // A clock that was set back gives containers an age in the future. Else they would stay until it
 // has caught up, which can be years.
 TEST_CASE("a container of unknown age is removed after the grace since it was first seen") {

@@ -98,6 +98,33 @@ func TestADanglingContainerIsRemovedAndOthersAreNot(t *testing.T) {
 	})
 }
 
+// Agents may share the driver's state directory and not the engine's storage: each has containers of
+// which the other's engine knows nothing.
+func TestAgentsThatShareAStateDirectoryLeaveEachOthersTasksAlone(t *testing.T) {
+	n, other := newNode(t, versions()[0]), newNode(t, versions()[0])
+	task := starts(t, n, of("demo:1", ""))
+	monitor := n.monitorOf(task)
+	other.Client.Kill()
+	other.Plugin = nomadkit.StartPluginIn(t, n.StateDir, other.Config()+
+		"gc {\n dangling_containers {\n period = \"100ms\"\n creation_grace = \"1ms\"\n}\n}")
+	theirs := starts(t, other, of("demo:1", ""))
+	gone := filepath.Join(n.StateDir, "nomad-main-gone")
+	must.NoError(t, os.Mkdir(gone, 0o700))
+	owner := "nomad.node_id=" + theirs.NodeID + "\nnomad.task_id=" + "gone/main/1\n"
+	must.NoError(t, os.WriteFile(filepath.Join(gone, "owner"), []byte(owner), 0o600))
+	nomadkit.Eventually(t, 20*time.Second, "what is left of its own task is removed", func() error {
+		if _, err := os.Stat(gone); !os.IsNotExist(err) {
+			return fmt.Errorf("%s: %v", gone, err)
+		}
+		return nil
+	})
+	must.Eq(t, monitor, n.monitorOf(task))
+	must.NotEq(t, 0, monitor)
+	must.NoError(t, n.DestroyTask(task.ID, true))
+	must.NoError(t, other.DestroyTask(theirs.ID, true))
+	n.nothingLeft(t)
+}
+
 func TestDanglingContainersAreLeftAloneWhereTheOperatorSaysSo(t *testing.T) {
 	for name, config := range map[string]string{
 		"off":     "enabled = false\n creation_grace = \"1ms\"",
@@ -124,7 +151,7 @@ func TestDanglingContainersAreLeftAloneWhereTheOperatorSaysSo(t *testing.T) {
 				must.StrNotContains(t, n.Stderr.String(), "no task owns")
 			case "dry run":
 				nomadkit.Eventually(t, 20*time.Second, "it is said what would be removed", func() error {
-					if text := n.Stderr.String(); !strings.Contains(text, "(ours): it would be removed (dry_run)") {
+					if text := n.Stderr.String(); !strings.Contains(text, "(ours): this would be removed (dry_run)") {
 						return fmt.Errorf("%s", text)
 					}
 					return nil

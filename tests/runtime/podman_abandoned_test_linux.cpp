@@ -53,7 +53,7 @@ struct Left {
   Left(EventLoop& its_loop, const PodmanFiles& its_files, const std::string& mentions,
        const std::string& option = "")
       : loop{its_loop}, files{its_files} {
-    REQUIRE(files.make());
+    REQUIRE(files.make({}));
     auto command = shell("sleep 60 & echo $! > " + files.pid_file() + "; echo $$ > " +
                          files.conmon_pid_file() + "; wait");
     command.argv.push_back(option);
@@ -117,7 +117,7 @@ TEST_CASE("a conmon whose process id nobody wrote down is found by its container
 TEST_CASE("what runc did not finish writing does not hinder the next attempt") {
   TemporaryDirectory directory;
   const PodmanFiles files{directory / "state", "nomad-main-0a1b2c3d"};
-  REQUIRE(files.make());
+  REQUIRE(files.make({}));
   for (const char* name : {"/.pid", "/pid", "/id", "/conmon.pid"}) {
     std::ofstream{files.directory() + name} << "1";
   }

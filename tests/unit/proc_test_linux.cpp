@@ -171,17 +171,17 @@ TEST_CASE("a container's files are its own user's, and only for names of contain
   const test::TemporaryDirectory directory;
   for (const char* name : {"", "..", "../x", "a/b", ".hidden"}) {
     CAPTURE(name);
-    CHECK_FALSE(PodmanFiles(directory / "state", name).make().has_value());
+    CHECK_FALSE(PodmanFiles(directory / "state", name).make({}).has_value());
   }
   const PodmanFiles files{directory / "state", "nomad-web-1"};
-  REQUIRE(files.make().has_value());
+  REQUIRE(files.make({}).has_value());
   std::ofstream{files.id_file()} << kId << "\n";
   std::ofstream{files.pid_file()} << "12\n";
   std::ofstream{files.conmon_pid_file()} << "12x";
   CHECK(files.id() == kId);
   CHECK(files.pid() == 12);
   CHECK(files.conmon_pid() == 0);
-  REQUIRE(files.make().has_value());
+  REQUIRE(files.make({}).has_value());
   CHECK_FALSE(files.id().has_value());
   PodmanFiles(directory / "state", "..").remove();
   CHECK(std::filesystem::exists(files.directory()));
