@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,8 @@ class ImageActor {
         [this](const ImageUsed& m) { used(m); },
         [this](const ImageReleased& m) { released(m.task_id); },
         [this](const ImageUnused& m) { unused(m); },
+        [this](const ImageRemoved& m) { removed(m.reference); },
+        [this](const ImagesKept& m) { kept(m.references); },
         [this](const Stop&) { self_->quit(); },
     };
   }
@@ -68,6 +71,10 @@ class ImageActor {
     runtime_ = m.runtime;
     config_ = m.config;
     known_.clear();
+    if (!config_->gc.image) return;
+    runtime_->kept_references([me = caf::actor{self_}](auto references) {
+      act::tell(me, ImagesKept{std::move(references)});
+    });
   }
 
   void forget(const std::string& reference) {
@@ -269,13 +276,34 @@ class ImageActor {
   void used(const ImageUsed& m) {
     released(m.task_id);
     users_[m.task_id] = m.reference;
+    if (!config_ || !config_->gc.image || !kept_.insert(m.reference).second) return;
+    if (kept_known_) runtime_->keep_references(kept_);
+  }
+
+  // By an earlier plugin: some wait for their removal, of some the last task has ended meanwhile.
+  // Tasks that are recovered say before the delay is over that they use theirs.
+  void kept(const Expected<std::set<std::string>>& references) {
+    kept_known_ = true;
+    if (!references) {
+      spdlog::warn("images used by earlier tasks stay: {}", references.error().message());
+    } else {
+      kept_.insert(references->begin(), references->end());
+    }
+    if (!kept_.empty()) runtime_->keep_references(kept_);
+    for (const std::string& reference : kept_) {
+      if (!unused_.contains(reference) && !in_use(reference)) expire(reference);
+    }
   }
 
   void released(const std::string& task_id) {
     auto node = users_.extract(task_id);
     if (!node || !config_ || !config_->gc.image || in_use(node.mapped())) return;
+    expire(node.mapped());
+  }
+
+  void expire(const std::string& reference) {
     act::tell_after(caf::actor{self_}, config_->gc.image_delay,
-                    ImageUnused{node.mapped(), unused_[node.mapped()] = ++last_generation_});
+                    ImageUnused{reference, unused_[reference] = ++last_generation_});
   }
 
   bool in_use(const std::string& reference) const {
@@ -292,9 +320,16 @@ class ImageActor {
     if (in_use(m.reference) || !config_->gc.image) return;
     forget(m.reference);
     spdlog::info("removing image {}: no task uses it", m.reference);
-    runtime_->remove_image(m.reference, [](const Expected<void>& removed) {
-      if (!removed) spdlog::warn("{}", removed.error().message());
+    runtime_->remove_image(m.reference, [me = caf::actor{self_},
+                                         reference = m.reference](const Expected<void>& removed) {
+      if (!removed) return spdlog::warn("{}", removed.error().message());
+      act::tell(me, ImageRemoved{reference});
     });
+  }
+
+  void removed(const std::string& reference) {
+    if (unused_.contains(reference) || in_use(reference)) return;  // again, meanwhile
+    if (kept_.erase(reference) > 0) runtime_->keep_references(kept_);
   }
 
   void tell_all(const Job& job, const std::string& message) {
@@ -320,6 +355,9 @@ class ImageActor {
   std::deque<ImageKey> queue_;
   std::map<std::string, std::string> users_;     // reference by task id
   std::map<std::string, std::uint64_t> unused_;  // references to be removed, with the generation
+  // References that gc.image is to remove one day, as the runtime keeps them for the next plugin.
+  std::set<std::string> kept_;
+  bool kept_known_ = false;  // those of earlier plugins are in it
   std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -227,6 +228,12 @@ struct ImageUnused {  // for image_delay, if the generation is still the image's
   std::string reference;
   std::uint64_t generation = 0;
 };
+struct ImageRemoved {
+  std::string reference;
+};
+struct ImagesKept {
+  Expected<std::set<std::string>> references;
+};
 struct PullTick {
   ImageKey image;
   std::uint64_t generation = 0;
@@ -334,6 +341,8 @@ ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageUsed)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageReleased)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageUnused)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImageRemoved)
+ACT_MESSAGE(ndc_actors, ndc::actors::ImagesKept)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
 ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)

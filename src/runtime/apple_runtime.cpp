@@ -17,6 +17,7 @@
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/kept_references.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/own_program.hpp"
@@ -66,7 +67,8 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
              std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
              monitor_program.empty() ? own_program() : std::move(monitor_program)},
-      leftovers_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir} {
+      state_dir_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir},
+      leftovers_{state_dir_} {
   if (config_.allow_caps) return;
   // What every container has anyway may be given back to one that dropped all.
   config_.allow_caps = default_allowed_caps();
@@ -113,7 +115,8 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
 
 void AppleRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
-  const auto watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
+  const auto watch =
+      std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
   watch->dismiss();
   watch->files().remove();
   done({});
@@ -179,6 +182,19 @@ void AppleRuntime::load_image(LoadRequest request, Done<Image> done) {
 void AppleRuntime::remove_image(std::string reference, Done<void> done) {
   loop_->post([images = images_, reference = std::move(reference), done = std::move(done)] {
     images->remove(reference, done);
+  });
+}
+
+void AppleRuntime::keep_references(std::set<std::string> references) {
+  loop_->post([self = shared_from_this(), references = std::move(references)] {
+    const auto kept = runtime::keep_references(self->state_dir_, references);
+    if (!kept) spdlog::warn("{}", kept.error().message());
+  });
+}
+
+void AppleRuntime::kept_references(Done<std::set<std::string>> done) {
+  loop_->post([self = shared_from_this(), done = std::move(done)] {
+    done(read_kept_references(self->state_dir_));
   });
 }
 

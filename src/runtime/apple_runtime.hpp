@@ -33,6 +33,8 @@ class AppleRuntime final : public ContainerRuntime,
   void pull_image(PullRequest request, Done<Image> done) override;
   void load_image(LoadRequest request, Done<Image> done) override;
   void remove_image(std::string reference, Done<void> done) override;
+  void keep_references(std::set<std::string> references) override;
+  void kept_references(Done<std::set<std::string>> done) override;
   void list_containers(Done<std::vector<FoundContainer>> done) override;
   Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
   void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;
@@ -63,6 +65,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<AppleNetworks> networks_;
   AppleWatchTools tools_;
   std::map<std::string, std::shared_ptr<AppleWatch>> watches_;  // by container id; loop thread
+  std::string state_dir_;
   StateLeftovers leftovers_;
 };
 

@@ -153,7 +153,8 @@ void AppleStart::create() {
                        "a monitor of this name runs already",
                        "remove the container: container delete --force " + id_});
     }
-    if (auto made = files_.make(driver_labels(*request_.spec, {})); !made) return answer(std::move(made.error()));
+    if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
+      return answer(std::move(made.error()));
   }
   crash_point("apple.start.prepared");
   wanted_.env_file = files_.directory() + "/environment";

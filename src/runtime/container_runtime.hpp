@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -63,8 +64,8 @@ struct LoadRequest {
   std::chrono::nanoseconds timeout{};
 };
 
-// A container that bears the driver's labels (model/labels.hpp). One without an id has gone already,
-// and what a runtime had written for it is left: remove() takes that away.
+// A container that bears the driver's labels (model/labels.hpp). One without an id has gone
+// already, and what a runtime had written for it is left: remove() takes that away.
 struct FoundContainer {
   ContainerRef container;
   std::map<std::string, std::string> labels;
@@ -179,6 +180,11 @@ class ContainerRuntime {
 
   // OK if it is gone already. kWrongState while a container, anybody's, uses it.
   virtual void remove_image(std::string reference, Done<void> done) = 0;
+
+  // The references of images that are to be removed once no task uses them, kept for the next
+  // plugin. A runtime without a place for them keeps none, which is the default.
+  virtual void keep_references(std::set<std::string> /*references*/) {}
+  virtual void kept_references(Done<std::set<std::string>> done) { done({}); }
 
   // Every container with a task's label, running or not, whichever agent's it is.
   virtual void list_containers(Done<std::vector<FoundContainer>> done) = 0;

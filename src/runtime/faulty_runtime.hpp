@@ -76,6 +76,12 @@ class FaultyRuntime final : public ContainerRuntime {
   void pull_image(PullRequest request, Done<Image> done) override;
   void load_image(LoadRequest request, Done<Image> done) override;
   void remove_image(std::string reference, Done<void> done) override;
+  void keep_references(std::set<std::string> references) override {
+    inner_->keep_references(std::move(references));
+  }
+  void kept_references(Done<std::set<std::string>> done) override {
+    inner_->kept_references(std::move(done));
+  }
   void list_containers(Done<std::vector<FoundContainer>> done) override;
   Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) override;
   void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) override;

@@ -18,9 +18,10 @@ class PodmanFiles {
  public:
   PodmanFiles(const std::string& state_dir, std::string container_name);
 
-  // Makes the directory of a container with these labels, 0700, with what is above it, and takes an earlier call's ids out of it.
-  // Refuses a state directory that is not ours or that others can write to. A console log stays: it
-  // may be that of a container which is about to be adopted. The error is kInternal.
+  // Makes the directory of a container with these labels, 0700, with what is above it, and takes an
+  // earlier call's ids out of it. Refuses a state directory that is not ours or that others can
+  // write to. A console log stays: it may be that of a container which is about to be adopted. The
+  // error is kInternal.
   Expected<void> make(const std::map<std::string, std::string>& labels) const;
   // Takes away what an attempt to start left there that would hinder the next one.
   Expected<void> forget_attempt() const;

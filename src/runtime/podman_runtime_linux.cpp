@@ -19,6 +19,7 @@
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/io_usage_linux.hpp"
+#include "runtime/kept_references.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/podman_abandoned_linux.hpp"
@@ -193,6 +194,19 @@ void PodmanRuntime::remove_image(std::string reference, Done<void> done) {
       [images = images_, reference = std::move(reference), done = std::move(done)]() mutable {
         images->remove(std::move(reference), std::move(done));
       });
+}
+
+void PodmanRuntime::keep_references(std::set<std::string> references) {
+  loop_->post([self = shared_from_this(), references = std::move(references)] {
+    const auto kept = runtime::keep_references(self->state_dir_, references);
+    if (!kept) spdlog::warn("{}", kept.error().message());
+  });
+}
+
+void PodmanRuntime::kept_references(Done<std::set<std::string>> done) {
+  loop_->post([self = shared_from_this(), done = std::move(done)] {
+    done(read_kept_references(self->state_dir_));
+  });
 }
 
 // --- one task's container -----------------------------------------------------------------------

@@ -115,7 +115,8 @@ Expected<Command> PodmanStart::command(const std::string& verb,
 }
 
 void PodmanStart::launch() {
-  if (auto made = files_.make(driver_labels(*request_.spec, {})); !made) return answer(std::move(made.error()));
+  if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
+    return answer(std::move(made.error()));
   auto guard = guard_mounts(mounts_, files_.directory());
   if (!guard) return answer(std::move(guard.error()));
   crash_point("podman.start.prepared");

@@ -1,5 +1,6 @@
 #include "runtime/state_directory.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "runtime/unique_fd.hpp"
+
 namespace ndc::runtime {
 
 bool is_state_name(std::string_view name) {
@@ -18,6 +21,26 @@ bool is_state_name(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
   });
+}
+
+// Whole or not at all, however the plugin ends.
+Expected<void> replace_file(const std::string& path, std::string_view content) {
+  const std::string begun = path + ".new";
+  const UniqueFd file{
+      ::open(begun.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!file) return fail(state_error(begun, errno));
+  const auto failed = [&](int error) {
+    ::unlink(begun.c_str());
+    return fail(state_error(begun, error));
+  };
+  while (!content.empty()) {
+    const ssize_t written = ::write(file.get(), content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return failed(written < 0 ? errno : ENOSPC);
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (::rename(begun.c_str(), path.c_str()) != 0) return failed(errno);
+  return {};
 }
 
 Error state_error(const std::string& path, const std::string& cause) {

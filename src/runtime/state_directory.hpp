@@ -15,6 +15,10 @@ bool is_state_name(std::string_view name);
 // to. The error is kInternal.
 Expected<void> make_private_directory(const std::string& path);
 
+// Makes `path` a file, 0600, with that content; the old one stays where it cannot. Not synced. The
+// error is kInternal, or recoverable where the disk is full.
+Expected<void> replace_file(const std::string& path, std::string_view content);
+
 Error state_error(const std::string& path, const std::string& cause);
 // `error` is an errno. One that passes by itself (a full disk, no descriptors) is recoverable.
 Error state_error(const std::string& path, int error);

@@ -4,9 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <sstream>
@@ -21,7 +19,6 @@ namespace ndc::runtime {
 namespace {
 
 constexpr const char* kOwner = "/owner";  // lines of label=value
-constexpr const char* kOwnerNew = "/.owner";
 
 struct Owner {
   std::map<std::string, std::string> labels;
@@ -55,19 +52,7 @@ Expected<void> write_owner(const std::string& directory,
     const auto found = labels.find(name);
     if (found != labels.end()) text += found->first + "=" + found->second + "\n";
   }
-  // Whole or not at all, however the plugin ends.
-  const std::string path = directory + kOwnerNew;
-  const UniqueFd file{
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  const auto failed = [&](int error) {
-    ::unlink(path.c_str());
-    return fail(state_error(path, error));
-  };
-  if (!file) return fail(state_error(path, errno));
-  const ssize_t written = ::write(file.get(), text.data(), text.size());
-  if (written != static_cast<ssize_t>(text.size())) return failed(written < 0 ? errno : ENOSPC);
-  if (::rename(path.c_str(), (directory + kOwner).c_str()) != 0) return failed(errno);
-  return {};
+  return replace_file(directory + kOwner, text);
 }
 
 std::vector<FoundContainer> StateLeftovers::look(const std::set<std::string>& containers) const {

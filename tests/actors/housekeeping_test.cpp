@@ -223,6 +223,32 @@ TEST_CASE("a recovered task's image stays while it uses it") {
   CHECK(g.runtime->count("remove image busybox") == 1);
 }
 
+TEST_CASE("an image that waits for its removal, or whose task ended unseen, goes after a restart") {
+  PluginConfig config;
+  config.gc.image = true;
+  const TaskSpec back = spec_on_node("back");
+  Fixture f;
+  configure(f, config);
+  const std::string handle = f.run_task(back).value()->driver_state;
+  CHECK(f.runtime->references == std::set<std::string>{"busybox"});
+  Fixture g;
+  g.runtime->references = {"busybox", "redis:7"};
+  configure(g, config);
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{back.id, handle, recovered.reply()});
+  g.kit.run();
+  ScriptedRuntime::answer(g.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  g.kit.advance(4min, 1s);
+  CHECK(g.runtime->count("remove image") == 1);
+  CHECK(g.runtime->count("remove image redis:7") == 1);
+  // Should the plugin end now, it is removed by the next.
+  CHECK(g.runtime->references == std::set<std::string>{"busybox", "redis:7"});
+  ScriptedRuntime::answer(g.runtime->removes, Expected<void>{});
+  g.kit.run();
+  CHECK(g.runtime->references == std::set<std::string>{"busybox"});
+}
+
 TEST_CASE("without gc.image no image is removed") {
   Fixture f;
   configure(f, {});

@@ -65,12 +65,23 @@ func TestContainersAndImagesAreKeptOrRemovedAsTheOperatorSays(t *testing.T) {
 	n := configured(t, "gc {\n image = true\n image_delay = \"1s\"\n}")
 	ended(n)
 	must.SliceEmpty(t, n.Containers())
-	nomadkit.Eventually(t, 20*time.Second, "the unused image is removed", func() error {
-		if n.Calls("image delete") == 0 {
-			return fmt.Errorf("it is still there")
-		}
-		return nil
-	})
+	removed := func(n *node) {
+		t.Helper()
+		nomadkit.Eventually(t, 20*time.Second, "the unused image is removed", func() error {
+			if n.Calls("image delete") == 0 {
+				return fmt.Errorf("it is still there")
+			}
+			return nil
+		})
+	}
+	removed(n)
+
+	restarted := configured(t, "gc {\n image = true\n image_delay = \"1h\"\n}")
+	ended(restarted)
+	restarted.Kill9(t)
+	restarted.Plugin = nomadkit.StartPluginIn(t, restarted.StateDir,
+		restarted.Config()+"gc {\n image = true\n image_delay = \"1s\"\n}")
+	removed(restarted)
 }
 
 // leftover makes a container of a task that nobody knows any more.

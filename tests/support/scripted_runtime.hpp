@@ -83,6 +83,9 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.push_back("remove image " + reference);
     removes.push_back(std::move(done));
   }
+  std::set<std::string> references;  // kept for the next plugin
+  void keep_references(std::set<std::string> all) override { references = std::move(all); }
+  void kept_references(runtime::Done<std::set<std::string>> done) override { done(references); }
   void list_containers(runtime::Done<std::vector<runtime::FoundContainer>> done) override {
     transcript.emplace_back("list containers");
     lists.push_back(std::move(done));

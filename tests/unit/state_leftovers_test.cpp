@@ -89,5 +89,5 @@ TEST_CASE("where nobody can write down whose a directory is, there is an error a
   const auto failed = write_owner(directory, {{kLabelNodeId, "n1"}});
   REQUIRE_FALSE(failed);
   CHECK(failed.error().message().find(directory) != std::string::npos);
-  CHECK_FALSE(fs::exists(directory + "/.owner"));
+  CHECK_FALSE(fs::exists(directory + "/owner.new"));
 }
