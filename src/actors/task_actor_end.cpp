@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 // kernel) or with the engine, and the next step follows.
 constexpr std::chrono::nanoseconds kKillPatience = 5s;
 
-// Longest that a task's end waits for the last bytes of a pumped log.
+// Longest that a task's end waits for the collector to have its last bytes.
 constexpr std::chrono::nanoseconds kDrainPatience = 6s;
 
 constexpr std::chrono::seconds kLongestRemovalPause = 30s;
@@ -33,11 +33,7 @@ void TaskActor::container_exited(const TaskExit& exit) {
   ++stopping_.generation;
   act::tell(stats_, Stop{});
   act::tell(log_forwarder_, FinishLogs{});
-  if (logs_ && !logs_->pumped()) {
-    logs_drained();  // nothing of ours is between the workload and the collector
-  } else {
-    act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
-  }
+  act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
 }
 
 void TaskActor::logs_drained() {

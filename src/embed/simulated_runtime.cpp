@@ -16,7 +16,6 @@ constexpr int kDeathBySignal = 128;  // as shells and engines count
 // Nothing flows, so there is nothing to copy and nothing to drain.
 class SilentRoute final : public runtime::LogRoute {
  public:
-  bool pumped() const override { return false; }
   void follow(const ContainerRef&, std::function<void(Error)>) override {}
   void finish(std::function<void()> drained) override { drained(); }
 };

@@ -11,14 +11,12 @@ using WatchOf = std::function<std::shared_ptr<AppleWatch>(const std::string& id)
 
 class AppleLogRoute final : public LogRoute {
  public:
-  AppleLogRoute(EventLoop& loop, LogPaths paths, WatchOf watch_of,
-                std::shared_ptr<DirectLogRoute> ends)
+  AppleLogRoute(EventLoop& loop, LogPaths paths, WatchOf watch_of, std::shared_ptr<FifoRoute> ends)
       : post_{loop.poster()},
         state_{std::make_shared<State>(State{std::move(paths), std::move(watch_of), {}})},
         ends_{std::move(ends)} {}
   ~AppleLogRoute() override { ends_->finish({}); }
 
-  bool pumped() const override { return true; }
   void hold() override { ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
@@ -52,7 +50,7 @@ class AppleLogRoute final : public LogRoute {
   };
   EventLoop::Poster post_;
   std::shared_ptr<State> state_;
-  std::shared_ptr<DirectLogRoute> ends_;
+  std::shared_ptr<FifoRoute> ends_;
 };
 
 }  // namespace

@@ -88,8 +88,6 @@ class LogRoute {
   LogRoute& operator=(const LogRoute&) = delete;
   virtual ~LogRoute() = default;
 
-  virtual bool pumped() const = 0;
-
   // From here on, or from follow(), until finish() there is a writer at the collector's FIFOs. Not
   // before somebody has them who outlives this process, or has had them: a collector that has seen
   // its last writer go is at its end.
@@ -100,7 +98,8 @@ class LogRoute {
   virtual void follow(const ContainerRef& container, std::function<void(Error)> failed) = 0;
 
   // The container has ended: hands over what is still in flight, closes our ends so that the
-  // collector sees the end of the stream, then calls `drained`.
+  // collector sees the end of the stream, then calls `drained`. The task's end is told after that:
+  // Nomad starts a collector again for the next attempt only if it finds it ended.
   virtual void finish(std::function<void()> drained) = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -42,10 +43,14 @@ Expected<UniqueFd> open_sink(const std::string& path, int flags) {
   return fd;
 }
 
-// How often an unread FIFO is looked at: nothing tells when a pipe has become empty.
+// An unread FIFO is looked at again after the first, then after twice as long each time: nothing
+// tells when a pipe has become empty.
+constexpr std::chrono::milliseconds kFirstLook{1};
 constexpr std::chrono::milliseconds kLookInterval{50};
 // With a collector that reads nothing although the task is being removed.
 constexpr std::chrono::seconds kPatience{5};
+// With one that reads nothing, before the route is said to be at its end all the same.
+constexpr std::chrono::seconds kTellPatience{3};
 
 bool holds_bytes(int fd) {
   int bytes = 0;
@@ -57,8 +62,9 @@ bool holds_bytes(int fd) {
 // the bytes would go with them. For as long as the route is there, and a little longer.
 class UnreadEnds : public std::enable_shared_from_this<UnreadEnds> {
  public:
-  UnreadEnds(EventLoop& loop, std::weak_ptr<void> route, std::vector<std::shared_ptr<UniqueFd>> fds)
-      : loop_{loop}, route_{std::move(route)}, fds_{std::move(fds)} {}
+  UnreadEnds(EventLoop& loop, std::weak_ptr<void> route, std::vector<std::shared_ptr<UniqueFd>> fds,
+             std::function<void()> closed)
+      : loop_{loop}, route_{std::move(route)}, fds_{std::move(fds)}, closed_{std::move(closed)} {}
 
   void look() {
     std::erase_if(fds_, [](const auto& fd) { return !fd || !holds_bytes(fd->get()); });
@@ -68,14 +74,21 @@ class UnreadEnds : public std::enable_shared_from_this<UnreadEnds> {
     } else if (now >= give_up_) {
       fds_.clear();
     }
+    if (closed_ && (fds_.empty() || now - begun_ >= kTellPatience)) {
+      std::exchange(closed_, nullptr)();
+    }
     if (fds_.empty()) return timer_.reset();
-    timer_ = loop_.after(kLookInterval, [self = shared_from_this()] { self->look(); });
+    timer_ = loop_.after(pause_, [self = shared_from_this()] { self->look(); });
+    pause_ = std::min(2 * pause_, kLookInterval);
   }
 
  private:
   EventLoop& loop_;
   const std::weak_ptr<void> route_;
   std::vector<std::shared_ptr<UniqueFd>> fds_;
+  std::function<void()> closed_;
+  std::chrono::milliseconds pause_ = kFirstLook;
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point give_up_{};
   std::shared_ptr<EventLoop::Timer> timer_;
 };
@@ -124,11 +137,11 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
       ends.assign(fds_.begin(), fds_.end());
       fds_ = {};
     }
-    std::make_shared<UnreadEnds>(loop, weak_from_this(), std::move(ends))->look();
-    auto open = std::make_shared<std::size_t>(1);
+    auto open = std::make_shared<std::size_t>(2);
     const auto one_less = [open, drained] {
       if (--*open == 0 && drained) drained();
     };
+    std::make_shared<UnreadEnds>(loop, weak_from_this(), std::move(ends), one_less)->look();
     for (auto& bridge : bridges_) {
       if (!bridge) continue;
       ++*open;
@@ -150,11 +163,11 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
   std::array<std::shared_ptr<LogBridge>, 2> bridges_;  // loop thread only
 };
 
-class OpenDirectRoute final : public DirectLogRoute {
+class DirectRoute final : public FifoRoute {
  public:
-  OpenDirectRoute(EventLoop& loop, std::shared_ptr<FifoEnds> ends)
+  DirectRoute(EventLoop& loop, std::shared_ptr<FifoEnds> ends)
       : loop_{loop}, post_{loop.poster()}, ends_{std::move(ends)} {}
-  ~OpenDirectRoute() override {
+  ~DirectRoute() override {
     post_([ends = std::move(ends_)] { ends->drop_bridges(); });
   }
 
@@ -193,7 +206,6 @@ class PumpedRoute final : public FifoRoute {
     });
   }
 
-  bool pumped() const override { return true; }
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
   void hold() override { ends_->hold(); }
@@ -244,11 +256,11 @@ Expected<std::shared_ptr<FifoEnds>> open_ends(const LogPaths& paths, int flags,
 
 }  // namespace
 
-Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(
-    EventLoop& loop, const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch) {
+Expected<std::shared_ptr<FifoRoute>> open_direct_route(EventLoop& loop, const LogPaths& paths,
+                                                       std::shared_ptr<AppearanceWatch> watch) {
   auto ends = open_ends(paths, 0, std::move(watch));
   if (!ends) return fail(std::move(ends.error()));
-  return std::make_shared<OpenDirectRoute>(loop, std::move(*ends));
+  return std::make_shared<DirectRoute>(loop, std::move(*ends));
 }
 
 Expected<std::shared_ptr<FifoRoute>> open_pumped_route(EventLoop& loop, const LogPaths& paths,

@@ -23,15 +23,9 @@ class FifoRoute : public LogRoute {
 };
 
 // The workload itself gets the FIFOs as its stdout and stderr, read-write, so that it never sees
-// EPIPE when the collector restarts.
-class DirectLogRoute : public FifoRoute {
- public:
-  bool pumped() const final { return false; }
-};
-
-// Any thread; never blocks. The error (kInternal) names the path that cannot be one of a FIFO.
-// Without a watch there is no bridge.
-Expected<std::shared_ptr<DirectLogRoute>> open_direct_route(
+// EPIPE when the collector restarts. Any thread; never blocks. The error (kInternal) names the path
+// that cannot be one of a FIFO. Without a watch there is no bridge.
+Expected<std::shared_ptr<FifoRoute>> open_direct_route(
     EventLoop& loop, const LogPaths& paths, std::shared_ptr<AppearanceWatch> watch = nullptr);
 
 // Copies the log that ContainerRef.state["log_path"] names (conmon's k8s-file format) into the

@@ -336,7 +336,9 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   if (!conmon && conmon_pid == 0) conmon = Conmon::search(id);  // of one that was adopted
   if (conmon) conmon->save(out.container);
   if (const auto cgroup = find_cgroup(pid, id)) save_cgroup(*cgroup, out.container);
-  if (const auto route = std::dynamic_pointer_cast<DirectLogRoute>(request_.logs)) {
+  // A terminal's output goes through a file.
+  const auto route = std::dynamic_pointer_cast<FifoRoute>(request_.logs);
+  if (route && !request_.config->tty) {
     const auto stdout_fd = route->stdout_fd();
     const auto stderr_fd = route->stderr_fd();
     save_pipes({stdout_fd ? stdout_fd->get() : -1, stderr_fd ? stderr_fd->get() : -1},

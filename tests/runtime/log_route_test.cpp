@@ -99,16 +99,34 @@ TEST_CASE("a direct route opens without a reader, keeps the FIFO open and ends i
   Collector collector;
   auto route = runtime::open_direct_route(loop, collector.paths);
   REQUIRE(route);
-  CHECK_FALSE((*route)->pumped());
   auto command = shell("echo hello; echo oops >&2");
   command.out = runtime::Stdio::descriptor([&] { return (*route)->stdout_fd(); });
   command.err = runtime::Stdio::descriptor([&] { return (*route)->stderr_fd(); });
   REQUIRE(run(loop, std::move(command)));
   collector.open_reader();
   CHECK(collector.read(6) == "hello\n");
-  finish(*route);
+  (*route)->finish({});  // nobody reads the other stream
   CHECK(collector.read().empty());
   CHECK((*route)->stdout_fd() == nullptr);
+}
+
+TEST_CASE("a direct route is at its end when the collector has all and sees no writer any more") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  auto route = runtime::open_direct_route(loop, collector.paths).value();
+  collector.open_reader();
+  auto command = shell("echo hello");
+  command.out = runtime::Stdio::descriptor([&] { return route->stdout_fd(); });
+  REQUIRE(run(loop, std::move(command)));
+  const Awaited<bool> drained;
+  route->finish([drained] { drained.set(true); });
+  settle(loop);
+  CHECK(drained.times() == 0);
+  CHECK(collector.read(6) == "hello\n");
+  drained.get();
+  char byte = 0;
+  CHECK(::read(collector.reader.get(), &byte, 1) == 0);
 }
 
 TEST_CASE("a route has no end of the FIFOs open before there is use for one") {
@@ -146,7 +164,8 @@ TEST_CASE("what the collector has not read at the end waits for it") {
   command.out = runtime::Stdio::descriptor([&] { return (*route)->stdout_fd(); });
   command.err = runtime::Stdio::descriptor([&] { return (*route)->stderr_fd(); });
   REQUIRE(run(loop, std::move(command)));
-  finish(*route);
+  (*route)->finish({});
+  settle(loop);
   SECTION("while the task is there") {
     collector.open_reader();
     CHECK(collector.read() == "hello\n");
@@ -194,14 +213,13 @@ TEST_CASE("a pumped route copies what is there and what comes, to the end") {
   log.append(full("one"));
   auto route = runtime::open_pumped_route(loop, collector.paths);
   REQUIRE(route);
-  CHECK((*route)->pumped());
   collector.open_reader();
   (*route)->follow(log.container(), [](const Error& error) { FAIL(error.message()); });
   CHECK(collector.read(4) == "one\n");
   log.append(part("tw") + full("o"));
   CHECK(collector.read(4) == "two\n");
   log.append(full("three") + std::string{kTime} + " stdout P last");
-  finish(*route);
+  (*route)->finish({});
   CHECK(collector.read() == "three\nlast");
 }
 
