@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/child.hpp"
 
@@ -47,7 +48,7 @@ AppleCli::AppleCli(EventLoop& loop, const PluginConfig& config)
       timeout_{config.command_timeout} {}
 
 Expected<std::string> AppleCli::program() const {
-  return resolve_program({program_}, child_environment());
+  return resolve_program({program_}, apple_cli_environment());
 }
 
 Command AppleCli::command(std::vector<std::string> arguments) const {
@@ -56,7 +57,7 @@ Command AppleCli::command(std::vector<std::string> arguments) const {
   out.argv.push_back(program_);
   out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
                   std::make_move_iterator(arguments.end()));
-  out.environment = child_environment();
+  out.environment = apple_cli_environment();
   out.timeout = timeout_;
   out.capture_limit = kCaptureLimit;
   return out;

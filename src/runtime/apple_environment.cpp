@@ -4,6 +4,8 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/process.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -40,6 +42,15 @@ bool is_line(std::string_view value) {
          value.find("\xE2\x80\xA9") == std::string_view::npos;    // PS
 }
 
+bool is_one_of(std::string_view name, const std::vector<std::string_view>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool begins_with_one_of(std::string_view name, const std::vector<std::string_view>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
 // Variables that the CLI, the system's libraries or the loader read themselves.
 bool changes_cli(std::string_view name) {
   static const std::vector<std::string_view> names{"PATH",  "HOME", "TMPDIR",        "USER",
@@ -48,14 +59,34 @@ bool changes_cli(std::string_view name) {
   static const std::vector<std::string_view> prefixes{
       "CONTAINER_", "DYLD_", "LD_",     "LC_",    "XPC_", "CF",     "__",     "NS",
       "SWIFT_",     "OS_",   "MALLOC_", "Malloc", "HTTP", "LIBXPC", "GLIBC_", "NDC_STANDIN_"};
-  const bool prefixed = std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) {
-    return name.starts_with(prefix);
-  });
-  return prefixed || std::find(names.begin(), names.end(), name) != names.end() ||
-         name.ends_with("_PROXY") || name.ends_with("_proxy");
+  return is_one_of(name, names) || begins_with_one_of(name, prefixes) || name.ends_with("_PROXY") ||
+         name.ends_with("_proxy");
+}
+
+bool reaches_cli(std::string_view name) {
+  static const std::vector<std::string_view> names{
+      "HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "TZ", "SSH_AUTH_SOCK",
+      "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",  //
+      "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+      // Of tests, as are some of the prefixes: sanitizers and a preloaded clock.
+      "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LD_PRELOAD",
+      "NO_FAKE_STAT"};
+  static const std::vector<std::string_view> prefixes{
+      "LC_", "CONTAINER_", "XPC_", "__CF", "FAKETIME", "NDC_STANDIN_", "NDC_CRASH_"};
+  // Credentials, and only `container system start` reads them.
+  if (name.starts_with("CONTAINER_REGISTRY_")) return false;
+  return is_one_of(name, names) || begins_with_one_of(name, prefixes);
 }
 
 }  // namespace
+
+std::vector<std::string> apple_cli_environment() {
+  std::vector<std::string> out = child_environment();
+  std::erase_if(out, [](const std::string& entry) {
+    return !reaches_cli(std::string_view{entry}.substr(0, entry.find('=')));
+  });
+  return out;
+}
 
 Expected<AppleEnvironment> apple_environment(const std::map<std::string, std::string>& variables) {
   AppleEnvironment out;

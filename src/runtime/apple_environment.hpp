@@ -1,5 +1,5 @@
 // A task's environment in the two forms that Apple's CLI takes without showing values to `ps`:
-// lines of a file, and names whose values the CLI inherits. Pure.
+// lines of a file, and names whose values the CLI inherits; and what the CLI has of its own.
 #pragma once
 
 #include <map>
@@ -19,5 +19,10 @@ struct AppleEnvironment {
 
 // kInvalidConfig names each variable that cannot be passed on; never a value.
 Expected<AppleEnvironment> apple_environment(const std::map<std::string, std::string>& variables);
+
+// What every run of the CLI inherits from this process: what it, the system's libraries and the
+// tests need, and nothing else. An image may name a variable without a value, and up to 1.1.0 the
+// CLI gives the task its own one: of all others the agent's, tokens among them.
+std::vector<std::string> apple_cli_environment();
 
 }  // namespace ndc::runtime

@@ -1,11 +1,10 @@
 #include "runtime/apple_images.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
+#include <chrono>
 #include <utility>
+
+#include <spdlog/spdlog.h>
 
 #include "model/image_reference.hpp"
 #include "runtime/apple_argv.hpp"
@@ -13,8 +12,6 @@
 #include "runtime/apple_files.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
-#include "runtime/state_directory.hpp"
-#include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -56,9 +53,19 @@ bool same_host(const std::string& listed, const std::string& host) {
          (host == "docker.io" && (listed == "registry-1.docker.io" || listed == "index.docker.io"));
 }
 
+// Made by the driver, as far as anybody can tell: an operator may have logged in since.
+bool is_ours(const AppleLogin& login, const LoginMark& mark) {
+  return login.user == mark.user && (!login.modified || *login.modified <= mark.until);
+}
+
 }  // namespace
 
+AppleImages::AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir)
+    : cli_{std::move(cli)},
+      marks_{state_dir.empty() ? AppleFiles::default_state_dir() : state_dir} {}
+
 void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done) {
+  settle_all();
   Command inspect = cli_->command({"image", "inspect", plain(image.reference)});
   cli_->run(std::move(inspect), AppleCli::Kind::kNormal,
             [image, done = std::move(done)](Expected<CommandResult> result) {
@@ -130,54 +137,100 @@ void AppleImages::pull(PullRequest request, Done<Image> done) {
                                ? request.auth->server_address
                            : reference ? reference->registry
                                        : "";
-  const bool with_login = request.auth.has_value();
-  take_turn(host, with_login,
+  settle_all();
+  const bool alone = request.auth || marks_.exists(host);
+  take_turn(host, alone,
             [self = shared_from_this(), request = std::move(request), host,
              done = std::move(done)]() mutable {
               Done<Image> end = [self, host, done = std::move(done)](Expected<Image> result) {
                 done(std::move(result));
                 self->end_turn(host);
               };
-              if (!request.auth) return self->fetch(request, std::move(end));
-              self->look_for_login(std::move(request), host, std::move(end));
+              self->settle(host, [self, request = std::move(request), host,
+                                  end = std::move(end)](const Expected<void>& settled) mutable {
+                if (!settled) return end(fail(settled.error()));
+                if (!request.auth) return self->fetch(request, std::move(end));
+                self->look_for_login(std::move(request), host, std::move(end));
+              });
             });
 }
 
-std::string AppleImages::mark_of(const std::string& host) const {
-  std::string name = "login-" + host;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return c == ':' || c == '/'; }, '_');
-  return (state_dir_.empty() ? AppleFiles::default_state_dir() : state_dir_) + "/" + name;
+// --- logins
+// ---------------------------------------------------------------------------------------
+
+void AppleImages::list_logins(AppleCli::Kind kind, Done<Logins> done) {
+  cli_->run_ok(cli_->command({"registry", "list", "--format", "json"}), kind, "list logins of",
+               "Apple's container", [done = std::move(done)](const Expected<std::string>& out) {
+                 if (!out) return done(fail(out.error()));
+                 done(parse_apple_logins(*out));
+               });
+}
+
+void AppleImages::settle_all() {
+  if (std::exchange(settled_all_, true)) return;
+  for (const std::string& host : marks_.hosts()) {
+    take_turn(host, true, [self = shared_from_this(), host] {
+      self->settle(host, [self, host](const Expected<void>& settled) {
+        if (!settled) spdlog::warn("{}", settled.error().message());  // the next pull tries again
+        self->end_turn(host);
+      });
+    });
+  }
+}
+
+void AppleImages::settle(const std::string& host, Done<void> done) {
+  if (!marks_.exists(host)) return done({});
+  const auto mark = marks_.read(host);
+  if (!mark) {  // it proves nothing
+    marks_.remove(host);
+    return done({});
+  }
+  list_logins(AppleCli::Kind::kVital, [self = shared_from_this(), mark = *mark,
+                                       done = std::move(done)](const Expected<Logins>& logins) {
+    if (!logins) return done(fail(logins.error()));
+    bool listed = false;
+    for (const auto& [stored, login] : *logins) {
+      if (!same_host(stored, mark.host)) continue;
+      if (is_ours(login, mark)) return self->log_out(mark, done);
+      listed = true;
+    }
+    // A login that a killed plugin began may still be made.
+    const bool awaited = !listed && std::chrono::system_clock::now() < mark.until;
+    if (!awaited) self->marks_.remove(mark.host);
+    done({});
+  });
+}
+
+void AppleImages::log_out(const LoginMark& mark, Done<void> done) {
+  cli_->run_ok(cli_->command({"registry", "logout", mark.host}), AppleCli::Kind::kVital,
+               "log out of registry", mark.host,
+               [self = shared_from_this(), host = mark.host,
+                done = std::move(done)](const Expected<std::string>& out) {
+                 crash_point("apple.pull.logged_out");
+                 if (!out) return done(fail(out.error()));
+                 self->marks_.remove(host);
+                 done({});
+               });
 }
 
 void AppleImages::look_for_login(PullRequest request, std::string host, Done<Image> done) {
-  cli_->run_ok(
-      cli_->command({"registry", "list", "--format", "json"}), AppleCli::Kind::kNormal,
-      "list logins of", "Apple's container",
-      [self = shared_from_this(), request = std::move(request), host = std::move(host),
-       done = std::move(done)](const Expected<std::string>& out) mutable {
-        if (!out) return done(fail(out.error()));
-        const auto logins = parse_apple_logins(*out);
-        if (!logins) return done(fail(logins.error()));
-        const bool ours = ::access(self->mark_of(host).c_str(), F_OK) == 0;
-        for (const auto& [listed, user] : *logins) {
-          if (!same_host(listed, host) || ours) continue;
-          return done(fail(
-              {ErrorCode::kInvalidConfig, kLogIn, host,
-               "the operator is logged in there as " + quoted(user) +
-                   ", and Apple's container keeps one login for each registry: the credentials of "
-                   "the task would replace it for good",
-               "remove the task's auth block to use the operator's login, or log out on the node: "
-               "container registry logout " +
-                   host}));
-        }
-        if (!ours) return self->log_in(std::move(request), host, std::move(done));
-        // What a killed plugin left.
-        self->log_out(host,
-                      [self, request = std::move(request), host, done = std::move(done)]() mutable {
-                        self->log_in(std::move(request), host, std::move(done));
-                      });
-      });
+  list_logins(AppleCli::Kind::kNormal, [self = shared_from_this(), request = std::move(request),
+                                        host = std::move(host), done = std::move(done)](
+                                           const Expected<Logins>& logins) mutable {
+    if (!logins) return done(fail(logins.error()));
+    for (const auto& [listed, login] : *logins) {
+      if (!same_host(listed, host)) continue;
+      return done(
+          fail({ErrorCode::kInvalidConfig, kLogIn, host,
+                "the operator is logged in there as " + quoted(login.user) +
+                    ", and Apple's container keeps one login for each registry: the credentials of "
+                    "the task would replace it for good",
+                "remove the task's auth block to use the operator's login, or log out on the node: "
+                "container registry logout " +
+                    host}));
+    }
+    self->log_in(std::move(request), host, std::move(done));
+  });
 }
 
 void AppleImages::log_in(PullRequest request, const std::string& host, Done<Image> done) {
@@ -185,14 +238,13 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
     return done(fail({ErrorCode::kInvalidConfig, kLogIn, host, "the credentials name no user",
                       "set auth.username"}));
   }
-  const std::string mark = mark_of(host);
-  auto made = make_private_directory(mark.substr(0, mark.rfind('/')));
-  if (!made) return done(fail(std::move(made.error())));
-  const UniqueFd file{::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!file) return done(fail(state_error(mark, errno)));
-  crash_point("apple.pull.marked");
   auto password = input_pipe(request.auth->password);
   if (!password) return done(fail(std::move(password.error()).wrap(kLogIn, host)));
+  LoginMark mark{host, request.auth->username,
+                 std::chrono::system_clock::now() +
+                     std::chrono::duration_cast<WallTime::duration>(request.timeout)};
+  if (auto marked = marks_.write(mark); !marked) return done(fail(std::move(marked.error())));
+  crash_point("apple.pull.marked");
   std::vector<std::string> arguments{"registry", "login", "--username=" + request.auth->username,
                                      "--password-stdin"};
   add_scheme(arguments, host);
@@ -201,12 +253,19 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
   login.in = std::move(*password);
   login.timeout = request.timeout;
   cli_->run_ok(std::move(login), AppleCli::Kind::kLong, kLogIn, host,
-               [self = shared_from_this(), request = std::move(request), host,
+               [self = shared_from_this(), request = std::move(request), mark = std::move(mark),
                 done = std::move(done)](const Expected<std::string>& out) mutable {
+                 // What comes later is not ours. If it cannot be noted, the earlier bound stays.
+                 mark.until = std::chrono::system_clock::now();
+                 (void)self->marks_.write(mark);
                  // In either case nothing of ours may stay in the keychain.
-                 Done<Image> and_out = [self, host,
+                 Done<Image> and_out = [self, host = mark.host,
                                         done = std::move(done)](Expected<Image> result) {
-                   self->log_out(host, [done, result = std::move(result)] { done(result); });
+                   self->settle(host,
+                                [done, result = std::move(result)](const Expected<void>& settled) {
+                                  if (!settled) spdlog::warn("{}", settled.error().message());
+                                  done(result);
+                                });
                  };
                  if (!out) {
                    Error error = out.error();
@@ -216,16 +275,6 @@ void AppleImages::log_in(PullRequest request, const std::string& host, Done<Imag
                  }
                  crash_point("apple.pull.logged_in");
                  self->fetch(request, std::move(and_out));
-               });
-}
-
-void AppleImages::log_out(const std::string& host, std::function<void()> done) {
-  cli_->run_ok(cli_->command({"registry", "logout", host}), AppleCli::Kind::kVital,
-               "log out of registry", host,
-               [mark = mark_of(host), done = std::move(done)](const Expected<std::string>& out) {
-                 crash_point("apple.pull.logged_out");
-                 if (out) ::unlink(mark.c_str());  // else the next login of ours finds it
-                 done();
                });
 }
 

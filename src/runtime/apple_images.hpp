@@ -1,6 +1,7 @@
 // Images with Apple's CLI. Its credentials live in the user's keychain, one login per host: a
 // task's are put there for the time of its pull only, under a lock per host, and never in place of
-// a login that the operator made. Loop thread only.
+// a login that the operator made. One that a killed plugin left there is taken away at the first
+// use, and serves no pull. Loop thread only.
 #pragma once
 
 #include <deque>
@@ -10,16 +11,15 @@
 #include <string>
 
 #include "runtime/apple_cli.hpp"
+#include "runtime/apple_login_mark.hpp"
 #include "runtime/container_runtime.hpp"
 
 namespace ndc::runtime {
 
 class AppleImages : public std::enable_shared_from_this<AppleImages> {
  public:
-  // `state_dir` holds a mark for every login of ours, so that one which a killed plugin left is
-  // recognised.
-  AppleImages(std::shared_ptr<AppleCli> cli, std::string state_dir)
-      : cli_{std::move(cli)}, state_dir_{std::move(state_dir)} {}
+  // `state_dir` holds the marks of our logins; empty: the platform's default.
+  AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir);
 
   void find(const ImageQuery& image, Done<std::optional<Image>> done);
   void pull(PullRequest request, Done<Image> done);
@@ -41,15 +41,21 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   void next_turn(const std::string& host);
   void end_turn(const std::string& host);
 
+  using Logins = std::map<std::string, AppleLogin>;
+  void list_logins(AppleCli::Kind kind, Done<Logins> done);
+  void settle_all();
+  // Ends the login that the host's mark tells of, if it is still there and ours, and removes the
+  // mark. With an error a login of ours may still be there.
+  void settle(const std::string& host, Done<void> done);
+  void log_out(const LoginMark& mark, Done<void> done);
   void look_for_login(PullRequest request, std::string host, Done<Image> done);
   void log_in(PullRequest request, const std::string& host, Done<Image> done);
-  void log_out(const std::string& host, std::function<void()> done);
   void fetch(const PullRequest& request, Done<Image> done);
   void require(const ImageQuery& image, Error missing, Done<Image> done);
-  std::string mark_of(const std::string& host) const;
 
   std::shared_ptr<AppleCli> cli_;
-  std::string state_dir_;
+  LoginMarks marks_;
+  bool settled_all_ = false;
   std::map<std::string, Host> hosts_;
 };
 

@@ -206,15 +206,18 @@ Expected<std::string> parse_apple_status(std::string_view text) {
   return status;
 }
 
-Expected<std::map<std::string, std::string>> parse_apple_logins(std::string_view text) {
+Expected<std::map<std::string, AppleLogin>> parse_apple_logins(std::string_view text) {
   rapidjson::Document document;
   if (auto ok = parse_list(text, document); !ok) return fail(std::move(ok.error()));
-  std::map<std::string, std::string> out;
+  std::map<std::string, AppleLogin> out;
   json::each(&document, [&](const Value* value) {
     std::string host = json::text(json::member(value, "name"));
     if (host.empty()) host = json::text(json::member(value, "id"));
     if (host.empty()) host = json::text(json::member(value, "hostname"));
-    if (!host.empty()) out[host] = json::text(json::member(value, "username"));
+    if (host.empty()) return;
+    auto modified = date(json::member(value, "modificationDate"));
+    if (!modified) modified = date(json::member(value, "creationDate"));
+    out[host] = {json::text(json::member(value, "username")), modified};
   });
   return out;
 }

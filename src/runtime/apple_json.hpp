@@ -74,8 +74,13 @@ Expected<std::map<std::string, AppleUsage>> parse_apple_stats(std::string_view j
 Expected<AppleVersions> parse_apple_versions(std::string_view json);
 // "running", "not running", "unregistered".
 Expected<std::string> parse_apple_status(std::string_view json);
-// Hosts with a login, as the CLI stores them, and the user of each.
-Expected<std::map<std::string, std::string>> parse_apple_logins(std::string_view json);
+// Logins by host, as the CLI stores them.
+struct AppleLogin {
+  std::string user;
+  std::optional<WallTime> modified;
+  bool operator==(const AppleLogin&) const = default;
+};
+Expected<std::map<std::string, AppleLogin>> parse_apple_logins(std::string_view json);
 
 // The version in "container CLI version 1.2.2 (build: …)" and its like; empty if there is none.
 std::string apple_version_in(std::string_view text);

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "model/signals.hpp"
+#include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/crash_point.hpp"
 
@@ -47,7 +48,7 @@ Command monitor_command(const std::string& program, const AppleFiles& files, con
     out.argv.emplace_back("--");
     out.argv.insert(out.argv.end(), cli.begin(), cli.end());
   }
-  out.environment = child_environment();
+  out.environment = apple_cli_environment();  // the attached CLI has its monitor's
   return out;
 }
 

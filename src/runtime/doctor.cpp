@@ -138,10 +138,11 @@ int doctor(const std::vector<std::string>& words) {
 }
 
 Expected<CommandResult> run_and_wait(EventLoop& loop, std::vector<std::string> argv,
-                                     std::chrono::nanoseconds timeout) {
+                                     std::chrono::nanoseconds timeout,
+                                     std::vector<std::string> environment) {
   Command command;
   command.argv = std::move(argv);
-  command.environment = child_environment();
+  command.environment = std::move(environment);
   command.timeout = timeout;
   auto answer = std::make_shared<std::promise<Expected<CommandResult>>>();
   auto future = answer->get_future();

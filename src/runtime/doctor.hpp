@@ -30,6 +30,7 @@ int doctor(const std::vector<std::string>& words);
 
 // For the checks: runs a command to its end and waits for it. Not on the loop thread.
 Expected<CommandResult> run_and_wait(EventLoop& loop, std::vector<std::string> argv,
-                                     std::chrono::nanoseconds timeout);
+                                     std::chrono::nanoseconds timeout,
+                                     std::vector<std::string> environment = child_environment());
 
 }  // namespace ndc::runtime

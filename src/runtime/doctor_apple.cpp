@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/version_number.hpp"
+#include "runtime/apple_environment.hpp"
 #include "runtime/doctor_checks.hpp"
 
 namespace ndc::runtime {
@@ -123,8 +124,11 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options) {
     for (Finding& finding : more) out.push_back(std::move(finding));
   };
   const std::string cli = find_cli(options.config);
-  const auto version =
-      run_and_wait(loop, {cli, "system", "version", "--format", "json"}, options.timeout);
+  const auto ask = [&](const char* what) {
+    return run_and_wait(loop, {cli, "system", what, "--format", "json"}, options.timeout,
+                        apple_cli_environment());
+  };
+  const auto version = ask("version");
   if (!version) {
     add({{"container", Verdict::kFailed, version.error().message(),
           std::string{kInstall} + ", or give --container-path"}});
@@ -132,8 +136,7 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options) {
   }
   add(apple_version_findings(version->out));
   // Its exit code only repeats what the JSON says.
-  const auto status =
-      run_and_wait(loop, {cli, "system", "status", "--format", "json"}, options.timeout);
+  const auto status = ask("status");
   if (status) {
     add(apple_status_findings(status->out));
   } else {

@@ -95,7 +95,9 @@ func TestCredentialsServeTheirRegistryAlone(t *testing.T) {
 		must.False(t, fails(t, n, of("private.test/app:1", login("secret", `server_address = "elsewhere.test"`)), "auth.server_address", "elsewhere.test"))
 		starts(t, n, of("private.test/app:1", login("secret", `server_address = "private.test"`)))
 		must.False(t, fails(t, n, of("private.test/app:2", ""), "private.test/app:2"), must.Sprint("the first task's login is not kept"))
-		must.Eq(t, n.Calls("registry login"), n.Calls("registry logout"))
+		loggedIn, err := n.Run("registry", "list", "--quiet")
+		must.NoError(t, err)
+		must.Eq(t, "", loggedIn)
 
 		// Those of the operator go to their registry, and to no other.
 		n.configure(t, n.Config()+login("secret", `server_address = "private.test"`))
@@ -103,6 +105,32 @@ func TestCredentialsServeTheirRegistryAlone(t *testing.T) {
 		before := n.Calls("registry login")
 		starts(t, n, of("public.test/app:1", ""))
 		must.Eq(t, before, n.Calls("registry login"))
+	})
+}
+
+func TestALoginThatADeadPluginLeftServesNoOtherTask(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		n.Fault(t, "registry-logout", "exit 1 no more")
+		starts(t, n, of("private.test/app:1", "auth {\n username = \"user\"\n password = \"secret\"\n}\n"))
+		marks := func() []string {
+			found, err := filepath.Glob(filepath.Join(n.StateDir, "login-*"))
+			must.NoError(t, err)
+			return found
+		}
+		must.Len(t, 1, marks())
+		mark, err := os.ReadFile(marks()[0])
+		must.NoError(t, err)
+		must.StrContains(t, string(mark), "user")
+		must.StrNotContains(t, string(mark), "secret")
+
+		n.Kill9(t)
+		n.Fault(t, "registry-logout", "")
+		n.configure(t, n.Config())
+		must.False(t, fails(t, n, of("private.test/app:2", ""), "private.test/app:2", "401"))
+		loggedIn, err := n.Run("registry", "list", "--quiet")
+		must.NoError(t, err)
+		must.Eq(t, "", loggedIn)
+		must.SliceEmpty(t, marks())
 	})
 }
 

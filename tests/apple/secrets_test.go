@@ -4,14 +4,42 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/shoenig/test/must"
 
 	"nomad-driver-container/tests/nomadkit"
 )
+
+// Up to 1.1.0 the CLI fills in what an image names without a value from its own environment.
+func TestAnImageGetsNothingOfTheAgentsEnvironment(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		must.NoError(t, os.MkdirAll(n.State, 0o700))
+		must.NoError(t, os.WriteFile(filepath.Join(n.State, "registry.json"),
+			[]byte(`{"curious:1": {"Env": ["NOMAD_TOKEN", "CONTAINER_REGISTRY_TOKEN", "AWS_SECRET_ACCESS_KEY", "LC_CURIOUS"]}}`), 0o600))
+		secret := nomadkit.Unique("s3cr3t")
+		n.configure(t, n.Config(), "NOMAD_TOKEN="+secret, "CONTAINER_REGISTRY_TOKEN="+secret, "AWS_SECRET_ACCESS_KEY="+secret, "LC_CURIOUS=told")
+		task := nomadkit.NewTask(t, n.Plugin, "image = \"curious:1\"\ncommand = \"/bin/sh\"\n"+
+			`args = ["-c", "echo [$NOMAD_TOKEN] [$CONTAINER_REGISTRY_TOKEN] [$AWS_SECRET_ACCESS_KEY] [$LC_CURIOUS]; exec sleep 600"]`).Start(t)
+		harmless := "[]"
+		if slices.Contains([]string{"0.11.0", "0.12.3", "1.0.0", "1.1.0"}, n.Version()) {
+			harmless = "[told]" // so the CLI does look
+		}
+		task.WaitLog(t, "stdout", "[] [] [] "+harmless+"\n")
+
+		monitor, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", n.monitorOf(task)))
+		if runtime.GOOS == "linux" {
+			must.NoError(t, err)
+			must.StrContains(t, string(monitor), "LC_CURIOUS=told")
+			must.StrNotContains(t, string(monitor), secret)
+		}
+	})
+}
 
 func TestNoSecretIsSeenWhereOthersCanLook(t *testing.T) {
 	for _, version := range versions() {

@@ -1,9 +1,12 @@
 // The argv of `create` for each setting and version.
 #include <algorithm>
+#include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "runtime/apple_argv.hpp"
+#include "runtime/apple_environment.hpp"
 #include "runtime/apple_labels.hpp"
 #include "runtime/apple_ports.hpp"
 #include "support/catch.hpp"
@@ -119,6 +122,25 @@ TEST_CASE("values of variables are never arguments") {
   CHECK(has(out->options, "--env=LINES"));
   CHECK(out->environment.file == "PATH=/bin\nPLAIN=s3cret\n");
   CHECK(out->environment.own_entries == std::vector<std::string>{"LINES=one\ntwo s3cret"});
+}
+
+TEST_CASE("the CLI has little of the agent's environment") {
+  const std::map<std::string, bool> variables{{"NOMAD_TOKEN", false},
+                                              {"VAULT_TOKEN", false},
+                                              {"HOMEBREW_GITHUB_API_TOKEN", false},
+                                              {"CONTAINER_REGISTRY_TOKEN", false},
+                                              {"CONTAINER_DEFAULT_PLATFORM", true},
+                                              {"LC_TEST", true},
+                                              {"https_proxy", true},
+                                              {"ALL_PROXY", true},
+                                              {"SSH_AUTH_SOCK", true}};
+  for (const auto& [name, reaches] : variables) ::setenv(name.c_str(), "x", 1);
+  const auto environment = apple_cli_environment();
+  for (const auto& [name, reaches] : variables) {
+    INFO(name);
+    CHECK(std::count(environment.begin(), environment.end(), name + "=x") == (reaches ? 1 : 0));
+    ::unsetenv(name.c_str());
+  }
 }
 
 TEST_CASE("every line end of Unicode keeps a value out of the file") {

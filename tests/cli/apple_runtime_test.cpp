@@ -199,37 +199,6 @@ TEST_CASE("a leftover of the same allocation is replaced, a stranger's container
   CHECK(contains(started.error().message(), "delete --force"));
 }
 
-TEST_CASE("credentials are used for one pull and an operator's login is left alone") {
-  Node node;
-  const auto pull = [&](const std::string& password) {
-    PullRequest request;
-    request.image.reference = "private.example/x:1";
-    request.auth = RegistryAuth{"user", password, "private.example"};
-    request.timeout = 20s;
-    const Awaited<Expected<Image>> result;
-    node.runtime->pull_image(request,
-                             [result](Expected<Image> got) { result.set(std::move(got)); });
-    return result.get(kLong);
-  };
-  const auto logins = [&] {
-    return run(*node.loop, shell(node.directory / "container" + " registry list --quiet"))->out;
-  };
-  CHECK(pull("secret"));
-  CHECK(logins().empty());
-  const auto wrong = pull("wrong");
-  REQUIRE(!wrong);
-  CHECK(wrong.error().code == ErrorCode::kAuthFailed);
-  CHECK(!contains(wrong.error().message(), "wrong\""));
-  CHECK(logins().empty());
-  (void)run(*node.loop, shell("echo secret | " + node.directory / "container" +
-                              " registry login -u user --password-stdin private.example"));
-  CHECK(!logins().empty());
-  const auto refused = pull("secret");
-  REQUIRE(!refused);
-  CHECK(contains(refused.error().message(), "operator"));
-  CHECK(!logins().empty());
-}
-
 TEST_CASE("the health of a node names the cure") {
   Node node;
   node.fault("daemon-down", "x");

@@ -235,7 +235,7 @@ func (w *world) leftovers() error {
 	var left []string
 	_ = filepath.WalkDir(w.stateDir, func(path string, entry os.DirEntry, err error) error {
 		hidden := entry != nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".")
-		// Of a login that may be ours; the next pull with credentials looks after it.
+		// Of a login that may be ours; the next plugin looks after it.
 		mark := entry != nil && strings.HasPrefix(entry.Name(), "login-")
 		if err == nil && path != w.stateDir && !hidden && !mark {
 			left = append(left, path)

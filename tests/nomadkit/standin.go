@@ -72,6 +72,9 @@ func (s *Standin) Fault(t testing.TB, name, line string) {
 	}
 }
 
+// Version is the release that it imitates.
+func (s *Standin) Version() string { return s.version }
+
 // Calls counts the calls of a subcommand, or all of them.
 func (s *Standin) Calls(command string) int {
 	data, _ := os.ReadFile(filepath.Join(s.State, "calls.jsonl"))

@@ -97,7 +97,12 @@ class Builder {
     words.insert(words.end(), arguments.begin(), arguments.end());
     if (words.empty()) fail("Command/Entrypoint not specified for container process");
 
-    std::vector<std::string> env = get_strings(image_.config, "Env");
+    std::vector<std::string> env;
+    for (auto& entry : get_strings(image_.config, "Env")) {
+      // The image's author takes what this process has, up to 1.1.0.
+      auto full = context_.version <= Version::v1_1_0 ? inherit_env(entry) : std::move(entry);
+      if (full) env.push_back(*std::move(full));
+    }
     for (const auto& file : parsed_.all("--env-file")) {
       for (auto& entry : read_env_file(file)) env.push_back(std::move(entry));
     }

@@ -35,6 +35,20 @@ TEST_CASE("pulls fail as the reference asks for", "[objects]") {
   CHECK(cli.run({"image", "pull", "--platform", "linux/amd64", "demo:1"}).code == 0);
 }
 
+TEST_CASE("up to 1.1.0 an image's variable without a value is the CLI's own", "[objects]") {
+  for (const auto version : kVersions) {
+    Standin cli(version);
+    cli.set("OF_THE_HOST", "told");
+    standin::write_file(cli.path("registry.json"),
+                        R"({"demo:1": {"Env": ["OF_THE_HOST", "OF_NOBODY", "K=V"]}})");
+    REQUIRE(cli.run({"create", "--name", "job-1", "--", "demo:1"}).code == 0);
+    const std::string record = cli.read("containers/job-1/record.json");
+    CHECK(holds(record, "OF_THE_HOST=told") == (version <= Version::v1_1_0));
+    CHECK(holds(record, "OF_NOBODY") == (version > Version::v1_1_0));
+    CHECK(holds(record, "K=V"));
+  }
+}
+
 TEST_CASE("a private registry wants the right password of a login", "[objects]") {
   for (const auto version : {Version::v0_12_3, Version::v1_2_2}) {
     const Standin cli(version);

@@ -1,0 +1,185 @@
+// Logins at registries: whose they are, and how long they last.
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/apple_node.hpp"
+#include "runtime/apple_login_mark.hpp"
+#include "support/catch.hpp"
+
+using namespace ndc;
+using namespace ndc::test;
+
+namespace {
+
+constexpr const char* kHost = "private.example";
+// The stand-in lets no other user in there.
+constexpr const char* kOtherUser = "s/\"user\"/\"operator\"/";
+
+PullRequest request_of(std::optional<RegistryAuth> auth,
+                       const std::string& image = "private.example/x:1") {
+  PullRequest request;
+  request.image.reference = image;
+  request.auth = std::move(auth);
+  request.timeout = 20s;
+  return request;
+}
+
+struct Mac : Node {
+  using Node::Node;
+
+  Expected<Image> pull(std::optional<RegistryAuth> auth,
+                       const std::string& image = "private.example/x:1") const {
+    const Awaited<Expected<Image>> result;
+    runtime->pull_image(request_of(std::move(auth), image),
+                        [result](Expected<Image> got) { result.set(std::move(got)); });
+    return result.get(kLong);
+  }
+  std::string logins() const { return ask("registry list --quiet"); }
+  bool marked() const { return LoginMarks{config.state_dir}.exists(kHost); }
+
+  // As the operator would.
+  void log_in() const {
+    (void)run(*loop, shell("echo secret | " + directory / "container" +
+                           " registry login -u user --password-stdin " + kHost));
+    REQUIRE(contains(logins(), kHost));
+  }
+  void change_login(const std::string& change) const {
+    const std::string file = directory / "cli/registries/private.example.json";
+    REQUIRE(std::filesystem::exists(file));
+    const auto before = run(*loop, shell("cat " + file))->out;
+    const auto after = run(*loop, shell("sed '" + change + "' " + file + " > " + file + "x && mv " +
+                                        file + "x " + file + " && cat " + file))
+                           ->out;
+    REQUIRE(before != after);
+  }
+  // What a plugin leaves that dies between the login and the logout; its successor runs.
+  void crash_after_login() {
+    fault("registry-logout", "exit 1 no more");
+    REQUIRE(pull(RegistryAuth{"user", "secret", kHost}));
+    REQUIRE(contains(logins(), kHost));
+    REQUIRE(marked());
+    restart();
+    fault("registry-logout", "");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("credentials are used for one pull and an operator's login is left alone") {
+  const Mac node;
+  const auto pull = [&](const std::string& password) {
+    return node.pull(RegistryAuth{"user", password, kHost});
+  };
+  CHECK(pull("secret"));
+  CHECK(node.logins().empty());
+  const auto wrong = pull("wrong");
+  REQUIRE(!wrong);
+  CHECK(wrong.error().code == ErrorCode::kAuthFailed);
+  CHECK(!contains(wrong.error().message(), "wrong\""));
+  CHECK(node.logins().empty());
+  CHECK(!node.marked());
+  node.log_in();
+  const auto refused = pull("secret");
+  REQUIRE(!refused);
+  CHECK(contains(refused.error().message(), "operator"));
+  CHECK(!node.logins().empty());
+}
+
+TEST_CASE("a login that a dead plugin left serves no task without credentials") {
+  for (const std::string version : {"0.11.0", "1.2.2"}) {
+    Mac node{version};
+    node.crash_after_login();
+    const auto without = node.pull({}, "private.example/other:1");
+    REQUIRE(!without);
+    CHECK(contains(without.error().message(), "401"));
+    CHECK(node.logins().empty());
+    CHECK(!node.marked());
+  }
+}
+
+TEST_CASE("a login that cannot be ended serves no task either") {
+  Mac node;
+  node.crash_after_login();
+  node.fault("registry-logout", "exit 1 not today");
+  for (const auto& auth : {std::optional<RegistryAuth>{}, {RegistryAuth{"user", "x", kHost}}}) {
+    const auto pulled = node.pull(auth, "private.example/other:1");
+    REQUIRE(!pulled);
+    CHECK(contains(pulled.error().message(), "not today"));
+    CHECK(node.marked());
+  }
+  node.fault("registry-logout", "");
+  CHECK(node.pull(RegistryAuth{"user", "secret", kHost}));
+  CHECK(node.logins().empty());
+  CHECK(!node.marked());
+}
+
+TEST_CASE("what a dead plugin left is ended at the first use, whatever that is for") {
+  Mac node;
+  node.crash_after_login();
+  CHECK(node.pull({}, "demo:1"));
+  CHECK(eventually([&] { return !node.marked(); }, kLong));
+  CHECK(node.logins().empty());
+}
+
+TEST_CASE("the operator's own login, made after a crash, outlives the plugin's mark") {
+  const bool same_user = GENERATE(false, true);
+  for (const std::string version : {"0.11.0", "1.2.2"}) {
+    Mac node{version};
+    node.crash_after_login();
+    if (same_user) node.log_in();
+    // Newer versions tell whole seconds, and the test does not wait for the next one.
+    node.change_login(same_user ? "s/\"modified\":[0-9.e+]*/\"modified\":4e9/" : kOtherUser);
+    (void)node.pull({}, "private.example/other:1");
+    CHECK(contains(node.logins(), kHost));
+    CHECK(!node.marked());
+    CHECK(node.calls("registry logout") == 1);  // the one that failed
+    const auto refused = node.pull(RegistryAuth{"user", "secret", kHost});
+    REQUIRE(!refused);
+    CHECK(contains(refused.error().message(), "operator is logged in"));
+    CHECK(contains(node.logins(), kHost));
+  }
+}
+
+TEST_CASE("an operator who logs in during a task's pull stays logged in") {
+  Mac node;
+  node.fault("image-pull", "hang");
+  const Awaited<Expected<Image>> result;
+  node.runtime->pull_image(request_of(RegistryAuth{"user", "secret", kHost}),
+                           [result](Expected<Image> got) { result.set(std::move(got)); });
+  REQUIRE(eventually([&] { return node.calls("image pull") == 1; }, kLong));
+  node.change_login(kOtherUser);
+  (void)run(*node.loop, shell("kill -9 $(sed -n '/image pull/s/.*\"pid\":\\([0-9]*\\).*/\\1/p' " +
+                              node.directory / "cli/calls.jsonl" + ")"));
+  CHECK(!result.get(kLong));
+  CHECK(contains(node.logins(), kHost));
+  CHECK(node.calls("registry logout") == 0);
+  CHECK(!node.marked());
+}
+
+TEST_CASE("a mark names host, user and time, and nothing else proves a login") {
+  const TemporaryDirectory directory;
+  const std::string state = directory / "state";
+  const LoginMarks marks{state};
+  CHECK(marks.hosts().empty());
+  const LoginMark mark{"localhost:5000", "some\none", WallTime{1234567ms}};
+  REQUIRE(marks.write(mark));
+  CHECK(marks.exists(mark.host));
+  CHECK(marks.read(mark.host) == mark);
+  CHECK(!marks.read("localhost"));
+  CHECK(marks.hosts() == std::vector{mark.host});
+  for (const char* text : {"", "login 1\n", "login 1\n12\nbad.test\n", "login 1\nx\nbad.test\nuser",
+                           "login 1\n12\nother.test\nuser"}) {
+    std::ofstream{state + "/login-bad.test", std::ios::trunc} << text;
+    CHECK(marks.exists("bad.test"));
+    CHECK(!marks.read("bad.test"));
+    CHECK(marks.hosts() == std::vector{mark.host});
+    CHECK(!marks.exists("bad.test"));
+  }
+  marks.remove(mark.host);
+  CHECK(marks.hosts().empty());
+  CHECK(std::filesystem::is_empty(state));
+}
