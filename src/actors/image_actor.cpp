@@ -19,8 +19,9 @@
 namespace ndc::actors {
 namespace {
 
-// Nomad keeps ten events per task: a long pull must not push the others out.
-constexpr int kMaxProgressEvents = 5;
+// Nomad keeps the last ten events of a task. With its beginning and its end a pull makes no more,
+// so that a long one neither fills the list again and again nor hides how it began.
+constexpr int kMaxProgressEvents = 8;
 
 std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0));
@@ -254,16 +255,18 @@ class ImageActor {
     auto it = jobs_.find(m.image);
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
-    if (++job.progress_events > kMaxProgressEvents) return;
+    const bool last = ++job.progress_events == kMaxProgressEvents;
     const auto elapsed = std::chrono::duration_cast<std::chrono::seconds>(
         std::chrono::steady_clock::now() - job.begun);
     std::string message =
         "Still pulling image " + m.image.reference + " after " + format_duration(elapsed);
     if (job.bytes > 0) message += ", " + mebibytes(job.bytes) + " so far";
+    if (last) message += "; the next event is its end";
     tell_all(job, message);
-    // Twice as long between one and the next, so that hours of pulling stay a handful of events.
-    act::tell_after(caf::actor{self_}, config_->pull_activity_interval * (1 << job.progress_events),
-                    PullTick{m.image, m.generation});
+    if (!last) {
+      act::tell_after(caf::actor{self_}, config_->pull_activity_interval,
+                      PullTick{m.image, m.generation});
+    }
   }
 
   void finish(const ImageKey& key, const Expected<runtime::Image>& result) {

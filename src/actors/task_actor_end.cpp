@@ -30,6 +30,7 @@ void TaskActor::container_exited(const TaskExit& exit) {
   enter(State::kExited, describe(exit));
   crash_point("task.exit.seen");
   if (exit.oom_killed) emit("Killed by the kernel: out of memory");
+  if (!exit.note.empty()) emit(exit.note);
   ++stopping_.generation;
   act::tell(stats_, Stop{});
   act::tell(log_forwarder_, FinishLogs{});

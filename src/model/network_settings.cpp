@@ -67,30 +67,33 @@ Expected<std::optional<std::string>> read_hostname(std::string_view key, const V
 Expected<std::vector<std::string>> read_name_servers(std::string_view key, const Value& value) {
   auto servers = read_strings(key, value);
   if (!servers) return servers;
+  std::vector<Error> errors;
   for (const std::string& server : *servers) {
     if (is_ip_address(server)) continue;
-    return fail(invalid_setting(key, quoted(server) + " is no IP address",
-                                "write for example \"10.0.0.2\""));
+    errors.push_back(invalid_setting(key, quoted(server) + " is no IP address",
+                                     "write for example \"10.0.0.2\""));
   }
-  return servers;
+  return unless(errors, std::move(*servers));
 }
 
 Expected<std::vector<std::string>> read_resolver_words(std::string_view key, const Value& value) {
   auto words = read_strings(key, value);
   if (!words) return words;
+  std::vector<Error> errors;
   for (const std::string& word : *words) {
     if (!word.empty() && !has_control_character(word) && word.find(' ') == std::string::npos) {
       continue;
     }
-    return fail(invalid_setting(key, quoted(word) + " is no single word"));
+    errors.push_back(invalid_setting(key, quoted(word) + " is no single word"));
   }
-  return words;
+  return unless(errors, std::move(*words));
 }
 
 Expected<std::vector<ExtraHost>> read_extra_hosts(std::string_view key, const Value& value) {
   auto texts = read_strings(key, value);
   if (!texts) return fail(std::move(texts.error()));
   std::vector<ExtraHost> hosts;
+  std::vector<Error> errors;
   for (const std::string& text : *texts) {
     const std::size_t colon = text.find(':');
     ExtraHost host{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
@@ -98,12 +101,12 @@ Expected<std::vector<ExtraHost>> read_extra_hosts(std::string_view key, const Va
       host.address = host.address.substr(1, host.address.size() - 2);
     }
     if (!is_host_name(host.name) || !is_ip_address(host.address)) {
-      return fail(invalid_setting(key, quoted(text) + " is no host and IP address",
-                                  "write for example \"db.internal:10.0.0.7\""));
+      errors.push_back(invalid_setting(key, quoted(text) + " is no host and IP address",
+                                       "write for example \"db.internal:10.0.0.7\""));
     }
     hosts.push_back(std::move(host));
   }
-  return hosts;
+  return unless(errors, std::move(hosts));
 }
 
 Expected<std::optional<std::string>> read_mac_address(std::string_view key, const Value& value) {

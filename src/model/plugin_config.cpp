@@ -35,29 +35,31 @@ Expected<std::string> read_absolute_path(std::string_view key, const Value& valu
 Expected<std::vector<std::string>> read_absolute_paths(std::string_view key, const Value& value) {
   auto paths = read_strings(key, value);
   if (!paths) return paths;
+  std::vector<Error> errors;
   for (const std::string& path : *paths) {
-    if (path.empty() || path.front() != '/') {
-      return fail(invalid_setting(key, "expected absolute paths, found " + quoted(path),
-                                  "write for example [\"/srv\"]"));
-    }
+    if (!path.empty() && path.front() == '/') continue;
+    errors.push_back(invalid_setting(key, "expected absolute paths, found " + quoted(path),
+                                     "write for example [\"/srv\"]"));
   }
-  return paths;
+  return unless(errors, std::move(*paths));
 }
 
 Expected<std::vector<std::string>> read_label_globs(std::string_view key, const Value& value) {
   auto globs = read_strings(key, value);
   if (!globs) return globs;
+  std::vector<Error> errors;
   for (const std::string& glob : *globs) {
     const auto& names = extra_label_names();
     if (std::none_of(names.begin(), names.end(),
                      [&](const std::string& name) { return glob_match(glob, name); })) {
       std::string list;
       for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-      return fail(invalid_setting(key, quoted(glob) + " matches no label",
-                                  "the names are " + list + "; write for example [\"job_*\"]"));
+      errors.push_back(
+          invalid_setting(key, quoted(glob) + " matches no label",
+                          "the names are " + list + "; write for example [\"job_*\"]"));
     }
   }
-  return globs;
+  return unless(errors, std::move(*globs));
 }
 
 Expected<std::int64_t> read_positive(std::string_view key, const Value& value) {
@@ -71,23 +73,25 @@ Expected<std::optional<std::set<std::string>>> read_allowed_caps(std::string_vie
   auto texts = read_strings(key, value);
   if (!texts) return fail(std::move(texts.error()));
   std::set<std::string> caps;
+  std::vector<Error> errors;
   for (const std::string& text : *texts) {
     auto cap = capability_name(text);
-    if (!cap) return fail(invalid_setting(key, cap.error().message()));
-    caps.insert(std::move(*cap));
+    if (!cap) errors.push_back(invalid_setting(key, cap.error().message()));
+    if (cap) caps.insert(std::move(*cap));
   }
-  return std::optional{std::move(caps)};
+  return unless(errors, std::optional{std::move(caps)});
 }
 
 Expected<std::vector<std::string>> read_image_globs(std::string_view key, const Value& value) {
   auto globs = read_strings(key, value);
   if (!globs) return globs;
+  std::vector<Error> errors;
   for (const std::string& glob : *globs) {
     if (!glob.empty() && glob.find(' ') == std::string::npos) continue;
-    return fail(invalid_setting(key, quoted(glob) + " matches no image",
-                                "write for example [\"docker.io/library/*\"]"));
+    errors.push_back(invalid_setting(key, quoted(glob) + " matches no image",
+                                     "write for example [\"docker.io/library/*\"]"));
   }
-  return globs;
+  return unless(errors, std::move(*globs));
 }
 
 // "9106" and ":9106" are on the loopback: that others may look has to be said.

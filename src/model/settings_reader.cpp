@@ -85,12 +85,13 @@ Expected<std::vector<std::string>> read_strings(std::string_view key, const Valu
   const Value::List* list = value.list();
   if (list == nullptr) return fail(wrong_type(key, "a list of strings", value));
   std::vector<std::string> out;
+  std::vector<Error> errors;
   for (const Value& element : *list) {
-    auto text = scalar_text(key, element);
-    if (!text) return fail(std::move(text.error()));
-    out.push_back(std::move(*text));
+    auto text = scalar_text(std::string{key} + "[" + std::to_string(out.size()) + "]", element);
+    if (!text) errors.push_back(std::move(text.error()));
+    out.push_back(text ? std::move(*text) : std::string{});
   }
-  return out;
+  return unless(errors, std::move(out));
 }
 
 Expected<std::vector<std::string>> read_words(std::string_view key, const Value& value) {
@@ -101,26 +102,27 @@ Expected<std::vector<std::string>> read_words(std::string_view key, const Value&
 Expected<std::map<std::string, std::string>> read_string_map(std::string_view key,
                                                              const Value& value) {
   std::map<std::string, std::string> out;
-  const auto add = [&](const Value& part) -> Expected<void> {
+  std::vector<Error> errors;
+  const auto add = [&](const Value& part) {
     const Value::Map* map = part.map();
-    if (map == nullptr) return fail(wrong_type(key, "a map of strings", part));
+    if (map == nullptr) return errors.push_back(wrong_type(key, "a map of strings", part));
     for (const auto& [name, element] : *map) {
       if (element.is_nil()) continue;
       auto text = scalar_text(std::string{key} + "." + name, element);
-      if (!text) return fail(std::move(text.error()));
-      out[name] = std::move(*text);
+      if (text) {
+        out[name] = std::move(*text);
+      } else {
+        errors.push_back(std::move(text.error()));
+      }
     }
-    return {};
   };
   // A block arrives as a list of maps, repeated blocks as a longer one; later entries win.
   if (const Value::List* list = value.list()) {
-    for (const Value& part : *list) {
-      if (auto added = add(part); !added) return fail(std::move(added.error()));
-    }
-    return out;
+    for (const Value& part : *list) add(part);
+  } else {
+    add(value);
   }
-  if (auto added = add(value); !added) return fail(std::move(added.error()));
-  return out;
+  return unless(errors, std::move(out));
 }
 
 Expected<std::chrono::nanoseconds> read_duration(std::string_view key, const Value& value) {

@@ -32,6 +32,13 @@ Expected<std::chrono::nanoseconds> read_duration(std::string_view key, const Val
 // kInvalidConfig for `key`, saying what is wrong and, as the hint, what a valid value looks like.
 Error invalid_setting(std::string_view key, std::string cause, std::string hint = {});
 
+// `value`, or the errors of its elements as one: the first must not hide the others.
+template <class T>
+Expected<T> unless(const std::vector<Error>& errors, T value) {
+  if (!errors.empty()) return fail(combine({}, {}, errors));
+  return value;
+}
+
 // False for nil, false, "", empty lists and maps: spelled out, but asking for nothing.
 bool asks_for_something(const Value& value);
 

@@ -153,7 +153,7 @@ const SettingsTable<MountBlock>& mount_table() {
   return table;
 }
 
-std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBlocks& out) {
+std::optional<Error> check_target(const std::string& key, const MountBlock& mount) {
   if (!absolute(mount.target) || has_control_character(mount.target)) {
     return invalid_setting(
         key + ".target",
@@ -168,6 +168,11 @@ std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBl
     return invalid_setting(key + ".target", quoted(mount.target) + " holds a colon",
                            "only a bind mount can have one there");
   }
+  return std::nullopt;
+}
+
+// What is wrong with its type or its source.
+std::optional<Error> add_mount(const std::string& key, MountBlock mount, MountBlocks& out) {
   if (mount.type == "tmpfs") {
     if (!mount.source.empty()) {
       return invalid_setting(key + ".source", "a tmpfs has no source", "remove it");
@@ -235,72 +240,88 @@ Expected<void> for_blocks(std::string_view key, const Value& value, Each each) {
   return {};
 }
 
+// --- lists of strings
+// ---------------------------------------------------------------------------------
+
+Expected<Volume> read_volume(std::string_view key, const std::string& text) {
+  const auto parts = split(text, ':');
+  if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[0].front() == '-' ||
+      has_control_character(text)) {
+    return fail(bad_volume(key, text, " is no volume"));
+  }
+  if (!absolute(parts[1])) {
+    return fail(bad_volume(key, text, ": the path in the container must be absolute"));
+  }
+  if (is_root(parts[1])) return fail(bad_volume(key, text, kReplacesRoot));
+  Volume volume{parts[0], parts[1], {}};
+  if (volume.named() && !is_volume_name(volume.source)) {
+    return fail(bad_volume(key, text, ": this is no name of a volume"));
+  }
+  if (parts.size() == 3) volume.options = split(parts[2], ',');
+  for (const std::string& option : volume.options) {
+    if (!is_mount_option(option)) {
+      return fail(bad_volume(key, text, ": unknown option " + quoted(option)));
+    }
+  }
+  return volume;
+}
+
+Expected<Tmpfs> read_one_tmpfs(std::string_view key, const std::string& text) {
+  const std::size_t colon = text.find(':');
+  if (!absolute(text) || has_control_character(text) || is_root(text.substr(0, colon))) {
+    return fail(invalid_setting(key, quoted(text) + " is no tmpfs",
+                                "write for example \"/run:size=64m,mode=1777\""));
+  }
+  const std::string options = colon == std::string::npos ? "" : text.substr(colon + 1);
+  for (const std::string& option : split(options, ',')) {
+    if (options.empty() || is_tmpfs_option(option)) continue;
+    return fail(invalid_setting(key, quoted(text) + ": unknown option " + quoted(option),
+                                "write for example \"/run:size=64m,mode=1777\""));
+  }
+  return Tmpfs{text.substr(0, colon), options};
+}
+
+Expected<Volume> read_publish_socket(std::string_view key, const std::string& text) {
+  const auto parts = split(text, ':');
+  if (parts.size() != 2 || !absolute(parts[0]) || !absolute(parts[1]) ||
+      has_control_character(text)) {
+    return fail(invalid_setting(key, quoted(text) + " is no pair of sockets",
+                                "write for example \"/run/app.sock:/var/run/app.sock\""));
+  }
+  return Volume{parts[0], parts[1], {}};
+}
+
+// Each string of a list by `read`.
+template <class T>
+Expected<std::vector<T>> read_each(std::string_view key, const Value& value,
+                                   Expected<T> (*read)(std::string_view, const std::string&)) {
+  auto texts = read_strings(key, value);
+  if (!texts) return fail(std::move(texts.error()));
+  std::vector<T> out;
+  std::vector<Error> errors;
+  for (const std::string& text : *texts) {
+    auto each = read(key, text);
+    if (each) {
+      out.push_back(std::move(*each));
+    } else {
+      errors.push_back(std::move(each.error()));
+    }
+  }
+  return unless(errors, std::move(out));
+}
+
 }  // namespace
 
 Expected<std::vector<Volume>> read_volumes(std::string_view key, const Value& value) {
-  auto texts = read_strings(key, value);
-  if (!texts) return fail(std::move(texts.error()));
-  std::vector<Volume> volumes;
-  for (const std::string& text : *texts) {
-    const auto parts = split(text, ':');
-    if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[0].front() == '-' ||
-        has_control_character(text)) {
-      return fail(bad_volume(key, text, " is no volume"));
-    }
-    if (!absolute(parts[1])) {
-      return fail(bad_volume(key, text, ": the path in the container must be absolute"));
-    }
-    if (is_root(parts[1])) return fail(bad_volume(key, text, kReplacesRoot));
-    Volume volume{parts[0], parts[1], {}};
-    if (volume.named() && !is_volume_name(volume.source)) {
-      return fail(bad_volume(key, text, ": this is no name of a volume"));
-    }
-    if (parts.size() == 3) volume.options = split(parts[2], ',');
-    for (const std::string& option : volume.options) {
-      if (!is_mount_option(option)) {
-        return fail(bad_volume(key, text, ": unknown option " + quoted(option)));
-      }
-    }
-    volumes.push_back(std::move(volume));
-  }
-  return volumes;
+  return read_each(key, value, read_volume);
 }
 
 Expected<std::vector<Tmpfs>> read_tmpfs(std::string_view key, const Value& value) {
-  auto texts = read_strings(key, value);
-  if (!texts) return fail(std::move(texts.error()));
-  std::vector<Tmpfs> mounts;
-  for (const std::string& text : *texts) {
-    const std::size_t colon = text.find(':');
-    if (!absolute(text) || has_control_character(text) || is_root(text.substr(0, colon))) {
-      return fail(invalid_setting(key, quoted(text) + " is no tmpfs",
-                                  "write for example \"/run:size=64m,mode=1777\""));
-    }
-    const std::string options = colon == std::string::npos ? "" : text.substr(colon + 1);
-    for (const std::string& option : split(options, ',')) {
-      if (options.empty() || is_tmpfs_option(option)) continue;
-      return fail(invalid_setting(key, quoted(text) + ": unknown option " + quoted(option),
-                                  "write for example \"/run:size=64m,mode=1777\""));
-    }
-    mounts.push_back({text.substr(0, colon), options});
-  }
-  return mounts;
+  return read_each(key, value, read_one_tmpfs);
 }
 
 Expected<std::vector<Volume>> read_publish_sockets(std::string_view key, const Value& value) {
-  auto texts = read_strings(key, value);
-  if (!texts) return fail(std::move(texts.error()));
-  std::vector<Volume> sockets;
-  for (const std::string& text : *texts) {
-    const auto parts = split(text, ':');
-    if (parts.size() != 2 || !absolute(parts[0]) || !absolute(parts[1]) ||
-        has_control_character(text)) {
-      return fail(invalid_setting(key, quoted(text) + " is no pair of sockets",
-                                  "write for example \"/run/app.sock:/var/run/app.sock\""));
-    }
-    sockets.push_back({parts[0], parts[1], {}});
-  }
-  return sockets;
+  return read_each(key, value, read_publish_socket);
 }
 
 const Schema& device_schema() {
@@ -348,8 +369,10 @@ Expected<MountBlocks> read_mount_blocks(std::string_view key, const Value& value
       key, value, [&](const std::string& name, const Value& element, std::vector<Error>& errors) {
         MountBlock mount;
         mount_table().read(mount, name + ".", element, errors);
-        if (auto error = add_mount(name, std::move(mount), out))
+        if (auto error = check_target(name, mount)) errors.push_back(std::move(*error));
+        if (auto error = add_mount(name, std::move(mount), out)) {
           errors.push_back(std::move(*error));
+        }
       });
   if (!read) return fail(std::move(read.error()));
   return out;

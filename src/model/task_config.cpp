@@ -27,8 +27,7 @@ Expected<bool> read_healthchecks(std::string_view key, const Value& value) {
   HealthChecks checks;
   std::vector<Error> errors;
   healthchecks_table().read(checks, std::string{key} + ".", value, errors);
-  if (!errors.empty()) return fail(std::move(errors.front()));
-  return checks.disable;
+  return unless(errors, checks.disable);
 }
 
 // A second spelling of a setting: spelled out but empty, it leaves alone what the first one said.

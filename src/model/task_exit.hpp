@@ -30,6 +30,7 @@ struct TaskExit {
   ExitStatus status;
   bool oom_killed = false;
   WallTime at{};
+  std::string note{};  // what else the user should know of it; may be empty
   bool operator==(const TaskExit&) const = default;
 };
 

@@ -105,11 +105,13 @@ namespace {
 Expected<std::vector<std::string>> whole_words(std::string_view key,
                                                Expected<std::vector<std::string>> words) {
   if (!words) return words;
-  for (const std::string& word : *words) {
-    if (word.find('\0') == std::string::npos) continue;
-    return fail(invalid_setting(key, "it contains a NUL byte"));
+  std::vector<Error> errors;
+  for (std::size_t i = 0; i < words->size(); ++i) {
+    if ((*words)[i].find('\0') == std::string::npos) continue;
+    errors.push_back(invalid_setting(std::string{key} + "[" + std::to_string(i) + "]",
+                                     "it contains a NUL byte"));
   }
-  return words;
+  return unless(errors, std::move(*words));
 }
 
 }  // namespace
@@ -128,31 +130,33 @@ Expected<std::optional<std::vector<std::string>>> read_entrypoint(std::string_vi
 Expected<std::map<std::string, std::string>> read_env(std::string_view key, const Value& value) {
   auto env = read_string_map(key, value);
   if (!env) return env;
+  std::vector<Error> errors;
   for (const auto& [name, text] : *env) {
     if (name.empty() || name.find('=') != std::string::npos || has_control_character(name)) {
-      return fail(invalid_setting(key, quoted(name) + " is no name of a variable"));
+      errors.push_back(invalid_setting(key, quoted(name) + " is no name of a variable"));
     }
     if (text.find('\0') != std::string::npos) {
-      return fail(invalid_setting(std::string{key} + "." + name, "it contains a NUL byte"));
+      errors.push_back(invalid_setting(std::string{key} + "." + name, "it contains a NUL byte"));
     }
   }
-  return env;
+  return unless(errors, std::move(*env));
 }
 
 Expected<std::map<std::string, std::string>> read_labels(std::string_view key, const Value& value) {
   auto labels = read_string_map(key, value);
   if (!labels) return labels;
+  std::vector<Error> errors;
   for (const auto& [name, text] : *labels) {
     // A command line has "name=value": with a '=' in it, a name could pose as one of the driver's.
     if (name.empty() || name.find('=') != std::string::npos || has_control_character(name)) {
-      return fail(invalid_setting(key, quoted(name) + " is no name of a label",
-                                  "write for example \"com.example.team\" = \"web\""));
+      errors.push_back(invalid_setting(key, quoted(name) + " is no name of a label",
+                                       "write for example \"com.example.team\" = \"web\""));
     }
     if (text.find('\0') != std::string::npos) {
-      return fail(invalid_setting(std::string{key} + "." + name, "it contains a NUL byte"));
+      errors.push_back(invalid_setting(std::string{key} + "." + name, "it contains a NUL byte"));
     }
   }
-  return labels;
+  return unless(errors, std::move(*labels));
 }
 
 Expected<PullPolicy> read_pull_policy(std::string_view key, const Value& value) {
@@ -230,23 +234,25 @@ Expected<std::vector<std::string>> read_caps(std::string_view key, const Value& 
   auto texts = read_strings(key, value);
   if (!texts) return texts;
   std::vector<std::string> caps;
+  std::vector<Error> errors;
   for (const std::string& text : *texts) {
     auto cap = capability_name(text);
-    if (!cap) return fail(invalid_setting(key, cap.error().message()));
-    caps.push_back(std::move(*cap));
+    if (!cap) errors.push_back(invalid_setting(key, cap.error().message()));
+    if (cap) caps.push_back(std::move(*cap));
   }
-  return caps;
+  return unless(errors, std::move(caps));
 }
 
 Expected<std::vector<std::string>> read_security_opt(std::string_view key, const Value& value) {
   auto options = read_strings(key, value);
   if (!options) return options;
+  std::vector<Error> errors;
   for (const std::string& option : *options) {
     if (!option.empty() && option.front() != '-' && !has_control_character(option)) continue;
-    return fail(invalid_setting(key, quoted(option) + " is no option",
-                                "write for example \"no-new-privileges\""));
+    errors.push_back(invalid_setting(key, quoted(option) + " is no option",
+                                     "write for example \"no-new-privileges\""));
   }
-  return options;
+  return unless(errors, std::move(*options));
 }
 
 Expected<std::map<std::string, Ulimit>> read_ulimit(std::string_view key, const Value& value) {
@@ -256,13 +262,15 @@ Expected<std::map<std::string, Ulimit>> read_ulimit(std::string_view key, const 
   auto texts = read_string_map(key, value);
   if (!texts) return fail(std::move(texts.error()));
   std::map<std::string, Ulimit> limits;
+  std::vector<Error> errors;
   for (const auto& [name, text] : *texts) {
     const std::string full = std::string{key} + "." + name;
     if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
-      return fail(invalid_setting(full, "there is no such limit",
-                                  "the limits are core, cpu, data, fsize, locks, memlock, "
-                                  "msgqueue, nice, nofile, nproc, rss, rtprio, rttime, "
-                                  "sigpending, stack"));
+      errors.push_back(invalid_setting(full, "there is no such limit",
+                                       "the limits are core, cpu, data, fsize, locks, memlock, "
+                                       "msgqueue, nice, nofile, nproc, rss, rtprio, rttime, "
+                                       "sigpending, stack"));
+      continue;
     }
     const std::size_t colon = text.find(':');
     const auto soft = whole_number(std::string_view{text}.substr(0, colon));
@@ -271,26 +279,29 @@ Expected<std::map<std::string, Ulimit>> read_ulimit(std::string_view key, const 
     const bool valid = soft && hard && *soft >= -1 && *hard >= -1 &&
                        (*hard == -1 || (*soft != -1 && *soft <= *hard));
     if (!valid) {
-      return fail(invalid_setting(full, quoted(text) + " is no limit",
-                                  "write \"soft:hard\", for example \"2048:4096\"; -1 is none"));
+      errors.push_back(
+          invalid_setting(full, quoted(text) + " is no limit",
+                          "write \"soft:hard\", for example \"2048:4096\"; -1 is none"));
+      continue;
     }
     limits[name] = {*soft, *hard};
   }
-  return limits;
+  return unless(errors, std::move(limits));
 }
 
 Expected<std::map<std::string, std::string>> read_sysctl(std::string_view key, const Value& value) {
   auto settings = read_string_map(key, value);
   if (!settings) return settings;
+  std::vector<Error> errors;
   for (const auto& [name, text] : *settings) {
     if (!name.empty() && name.front() != '-' && only(name, "._-/") &&
         !has_control_character(text)) {
       continue;
     }
-    return fail(invalid_setting(std::string{key} + "." + name, "it is no kernel setting",
-                                "write for example \"net.core.somaxconn\" = \"1024\""));
+    errors.push_back(invalid_setting(std::string{key} + "." + name, "it is no kernel setting",
+                                     "write for example \"net.core.somaxconn\" = \"1024\""));
   }
-  return settings;
+  return unless(errors, std::move(*settings));
 }
 
 Expected<std::optional<std::int64_t>> read_pids_limit(std::string_view key, const Value& value) {

@@ -64,17 +64,18 @@ Command AppleCli::command(std::vector<std::string> arguments) const {
 }
 
 void AppleCli::run(Command command, Kind kind, Result done) {
-  if (kind == Kind::kNormal) {
-    waiting_.push_back({std::move(command), kind, std::move(done)});
-    return next();
+  if (kind == Kind::kNormal || kind == Kind::kCreate) {
+    Lane& lane = kind == Kind::kNormal ? quick_ : creates_;
+    lane.waiting.push_back({std::move(command), kind, std::move(done)});
+    return next(lane);
   }
   launch({std::move(command), kind, std::move(done)});
 }
 
-void AppleCli::next() {
-  while (running_ < kSlots && !waiting_.empty()) {
-    Waiting call = std::move(waiting_.front());
-    waiting_.pop_front();
+void AppleCli::next(Lane& lane) {
+  while (lane.running < kSlots && !lane.waiting.empty()) {
+    Waiting call = std::move(lane.waiting.front());
+    lane.waiting.pop_front();
     if (const auto refusal = breaker_.refusal(CircuitBreaker::Clock::now())) {
       // Later, as every answer: callers may hold locks of their own.
       loop_.post(
@@ -85,12 +86,12 @@ void AppleCli::next() {
           });
       continue;
     }
-    ++running_;
-    call.done = [self = shared_from_this(),
+    ++lane.running;
+    call.done = [self = shared_from_this(), &lane,
                  done = std::move(call.done)](Expected<CommandResult> result) {
-      --self->running_;
+      --lane.running;
       done(std::move(result));
-      self->next();
+      self->next(lane);
     };
     launch(std::move(call));
   }
@@ -119,7 +120,8 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
     if (doubt_ && kind != Kind::kPing) doubt_();  // pings are the probe's own
   };
   if (!result) {
-    if (kind != Kind::kLong) failed(result.error().message());
+    const bool slow = kind == Kind::kCreate && result.error().code == ErrorCode::kTimeout;
+    if (kind != Kind::kLong && !slow) failed(result.error().message());
     return;
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {

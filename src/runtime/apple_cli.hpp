@@ -29,8 +29,9 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
 
   // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
   // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
-  // no slot, and a time-out of theirs says nothing about the engine.
-  enum class Kind { kNormal, kVital, kPing, kLong };
+  // no slot, and a time-out of theirs says nothing about the engine. kCreate ones may have to fetch
+  // a kernel or an init image first: nor does a time-out of theirs, and their slots are their own.
+  enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(std::vector<std::string> arguments) const;
   void run(Command command, Kind kind, Result done);
@@ -76,7 +77,12 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
     Kind kind = Kind::kNormal;
     Result done;
   };
-  void next();
+  // Calls of one kind that wait for each other.
+  struct Lane {
+    std::deque<Waiting> waiting;
+    int running = 0;
+  };
+  void next(Lane& lane);
   void launch(Waiting call);
   void look_at_program();
   void judge(Kind kind, const Expected<CommandResult>& result);
@@ -84,8 +90,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   EventLoop& loop_;
   std::string program_;
   std::chrono::nanoseconds timeout_;
-  std::deque<Waiting> waiting_;
-  int running_ = 0;
+  Lane quick_;
+  Lane creates_;
   CircuitBreaker breaker_;
   std::optional<VersionNumber> version_;
   std::function<void()> doubt_;

@@ -173,7 +173,10 @@ void AppleStart::create() {
     if (!written) return answer(std::move(written.error()));
     crash_point("apple.start.environment_written");
   }
-  tools_.cli->run(std::move(create), AppleCli::Kind::kNormal,
+  // On the first use the engine fetches its kernel and its init image, or the one of the job.
+  create.timeout = std::max(
+      create.timeout, request_.config->image_pull_timeout.value_or(config_.image_pull_timeout));
+  tools_.cli->run(std::move(create), AppleCli::Kind::kCreate,
                   [self = shared_from_this()](Expected<CommandResult> result) {
                     self->files_.remove_environment();
                     self->created(std::move(result));

@@ -27,6 +27,12 @@ constexpr auto kLagPause = 200ms;
 
 constexpr std::chrono::seconds kLongestPause{30};
 
+// What the attached CLI returns for a virtual machine that vanished, and for a task that says so.
+constexpr int kVanished = 255;
+constexpr const char* kMayHaveVanished =
+    "Exit code 255 is the task's own, or its virtual machine has vanished: Apple's container says "
+    "the same of both";
+
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
 
@@ -192,7 +198,7 @@ void AppleWatch::judge() {
     }
     return lost();
   }
-  if (exited && record_->value != 1 && record_->value != 255) {
+  if (exited && record_->value != 1 && record_->value != kVanished) {
     if (started_) started({});
     return end(Exited{record_->value});
   }
@@ -251,7 +257,9 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
         "the service of Apple's container was restarted while the task ran, and the exit status "
         "was lost"});
   }
-  end(Exited{record_->value});
+  // Nothing that the engine tells afterwards would decide it.
+  const bool ambiguous = record_->value == kVanished;
+  end(Exited{record_->value}, ambiguous ? kMayHaveVanished : "");
 }
 
 // The monitor is gone and left no record.
@@ -302,14 +310,14 @@ bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& 
   return false;
 }
 
-void AppleWatch::end(ExitStatus status) {
+void AppleWatch::end(ExitStatus status, std::string note) {
   phase_ = Phase::kEnded;
   timer_.reset();
   tools_.degraded->remove(id_);
   const bool has_time = record_ && !std::holds_alternative<UnknownExit>(status);
   const WallTime at = has_time ? WallTime{std::chrono::milliseconds{record_->at_ms}}
                                : std::chrono::system_clock::now();
-  exit_ = TaskExit{std::move(status), false, at};
+  exit_ = TaskExit{std::move(status), false, at, std::move(note)};
   crash_point("apple.exit.told");
   if (const auto done = std::exchange(attached_, nullptr)) done(Attached{*exit_});
   for (const ExitSink& sink : std::exchange(sinks_, {})) sink(*exit_);

@@ -75,7 +75,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void started(const AppleContainer& container);
   void start_failed(Error error);
   void still_running();
-  void end(ExitStatus status);
+  void end(ExitStatus status, std::string note = {});
   void delivered();
   void deliver_rest();
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());

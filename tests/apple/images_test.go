@@ -150,13 +150,18 @@ func TestARefusedLoginMayBeFollowedByATryWithout(t *testing.T) {
 
 func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
-		n.configure(t, n.Config()+"image_pull_timeout = \"3s\"\npull_activity_interval = \"1s\"")
+		n.configure(t, n.Config()+"image_pull_timeout = \"5s\"\npull_activity_interval = \"300ms\"")
 		events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
 		must.NoError(t, err)
 		n.Fault(t, "image-pull", "hang")
-		must.True(t, fails(t, n, of("demo:1", ""), "demo:1", "3s"))
+		must.True(t, fails(t, n, of("demo:1", ""), "demo:1", "5s"))
 		hasEvent(t, events, "Pulling image demo:1")
-		hasEvent(t, events, "Still pulling image demo:1 after 1s")
+		// One in each interval, and with the beginning and the end no more than Nomad keeps.
+		for i := 1; i <= 8; i++ {
+			event := nomadkit.Receive(t, events, 5*time.Second, "progress of the pull")
+			must.StrHasPrefix(t, "Still pulling image demo:1 after ", event.Message)
+			must.Eq(t, i == 8, strings.HasSuffix(event.Message, "the next event is its end"), must.Sprint(i, event.Message))
+		}
 
 		start := time.Now()
 		must.True(t, fails(t, n, of("demo:1", `image_pull_timeout = "1s"`), "demo:1", "1s"))

@@ -3,8 +3,11 @@ package apple
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shoenig/test/must"
 
 	"nomad-driver-container/tests/nomadkit"
 )
@@ -23,6 +26,41 @@ func TestExitCodesAndLogsArriveAsTheyWere(t *testing.T) {
 				t.Errorf("DestroyTask: %v", err)
 			}
 		}
+		n.nothingLeft(t)
+	})
+}
+
+// Apple's CLI returns 255 for a virtual machine that vanished as for a task that ends so.
+func TestACodeOf255IsKeptAndItsDoubtIsTold(t *testing.T) {
+	const doubt = "virtual machine has vanished"
+	forEachVersion(t, func(t *testing.T, n *node) {
+		events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
+		must.NoError(t, err)
+		for _, each := range []struct {
+			script string
+			code   int
+			doubt  bool
+		}{{"exit 255", 255, true}, {"exit 1", 1, false}, {"exit 254", 254, false}} {
+			task := nomadkit.Run(t, n.Plugin, each.script)
+			must.Eq(t, each.code, task.Wait(t, 20*time.Second).ExitCode)
+			must.NoError(t, n.DestroyTask(task.ID, false))
+			if each.doubt {
+				hasEvent(t, events, doubt)
+			}
+		}
+		vanished := nomadkit.Run(t, n.Plugin, "echo up; sleep 60")
+		vanished.WaitLog(t, "stdout", "up\n")
+		for told := false; !told; {
+			event := nomadkit.Receive(t, events, 10*time.Second, "event")
+			must.StrNotContains(t, event.Message, doubt)
+			told = event.AllocID == vanished.AllocID && strings.HasPrefix(event.Message, "Started container")
+		}
+		must.NoError(t, syscall.Kill(n.Helper(t, container(vanished)), syscall.SIGKILL))
+		result := vanished.Wait(t, 20*time.Second)
+		must.NoError(t, result.Err)
+		must.Eq(t, 255, result.ExitCode)
+		hasEvent(t, events, doubt)
+		must.NoError(t, n.DestroyTask(vanished.ID, false))
 		n.nothingLeft(t)
 	})
 }

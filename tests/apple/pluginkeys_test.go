@@ -233,11 +233,18 @@ func TestTheOperatorsPathsCannotBeLeft(t *testing.T) {
 }
 
 func TestACallThatHangsIsEndedAfterTheOperatorsTime(t *testing.T) {
-	n := configured(t, `command_timeout = "1s"`)
-	n.Fault(t, "create", "hang")
-	start := time.Now()
-	must.True(t, fails(t, n, of("demo:1", ""), "1s"))
-	must.Less(t, 15*time.Second, time.Since(start))
+	n := configured(t, "command_timeout = \"1s\"\nimage_pull_timeout = \"2s\"")
+	for _, each := range []struct{ call, config, after string }{
+		{"image-inspect", "", "1s"},
+		{"create", "", "2s"}, // may have to fetch what the engine misses
+		{"create", `image_pull_timeout = "3s"`, "3s"},
+	} {
+		n.Fault(t, each.call, "hang")
+		start := time.Now()
+		must.True(t, fails(t, n, of("demo:1", each.config), each.after))
+		must.Less(t, 15*time.Second, time.Since(start))
+		n.Fault(t, each.call, "")
+	}
 }
 
 func TestMetricsTellOfATask(t *testing.T) {

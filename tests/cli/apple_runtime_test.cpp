@@ -1,6 +1,7 @@
 // The adapter over the stand-in: what it makes of an engine that hangs, lies or dies.
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -130,6 +131,58 @@ TEST_CASE("every call to a daemon that hangs is bounded, and the breaker opens a
   node.fault("stats", "");
   CHECK(node.probe().health == Health::kHealthy);
   CHECK(contains(sample().error().message(), "reports none"));
+}
+
+// The engine fetches its kernel and its init image when they are missed first.
+TEST_CASE("a create may take as long as a pull") {
+  Node node;
+  node.fault("create", "slow 3000");
+  REQUIRE(node.config.command_timeout < 3s);
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 3", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("creates that hang are ended, and nothing else waits for them or suffers") {
+  constexpr int kMoreThanSlots = 10;
+  Node node;
+  node.config.image_pull_timeout = 4s;
+  node.restart();
+  node.fault("create", "hang");
+  std::vector<Awaited<Expected<StartedContainer>>> starts(kMoreThanSlots);
+  for (int i = 0; i < kMoreThanSlots; ++i) {
+    auto task = std::make_shared<TaskConfig>();
+    task->image = "demo:1";
+    StartRequest request;
+    request.spec = node.spec;
+    request.config = task;
+    request.image = {"demo:1", "sha256:0", std::nullopt};
+    request.container_name = node.id + "-" + std::to_string(i);
+    node.runtime->start(
+        request, [](const TaskExit&) {},
+        [started = starts[i]](Expected<StartedContainer> result) {
+          started.set(std::move(result));
+        });
+  }
+  const auto looks = [&] {
+    const Awaited<Expected<UsageSample>> result;
+    node.runtime->sample({{node.id, node.id, {}}}, [result](std::vector<UsageReading> readings) {
+      result.set(std::move(readings.at(0).sample));
+    });
+    return result.get(kLong).error().message();
+  };
+  REQUIRE(eventually([&] { return node.calls("create") > 0; }, kLong));
+  CHECK(contains(looks(), "reports none"));
+  CHECK(std::none_of(starts.begin(), starts.end(), [](const auto& each) { return each.is_set(); }));
+  for (const auto& each : starts) {
+    const auto started = each.get(kLong);
+    REQUIRE(!started);
+    CHECK(started.error().code == ErrorCode::kTimeout);
+    CHECK(contains(started.error().message(), "4s"));
+  }
+  CHECK(contains(looks(), "reports none"));
 }
 
 TEST_CASE("a monitor that was killed does not end the task") {

@@ -23,6 +23,9 @@ var representatives = []string{
 	"apple/recover/apple.attach.connecting/plugin",
 	"apple/spool/monitor.log.spooled/plugin",
 	"apple/run/monitor.exit.synced/plugin",
+	"apple/run/monitor.exit.renamed/monitor",
+	"apple/spool/monitor.exit.renamed/monitor",
+	"apple/spool/monitor.exit.said/monitor",
 	"apple/run/apple.remove.deleted/plugin",
 }
 

@@ -160,7 +160,17 @@ func (w *world) relaunch() {
 
 // mayBeUnknown: with this victim goes what only it knew, the exit status and the rest of the output.
 func (w *world) mayBeUnknown() bool {
-	return w.scenario.unknown || w.victim == conmon || w.victim == monitor || w.victim == attached
+	return w.scenario.unknown || w.victim == conmon || w.victim == attached ||
+		w.victim == monitor && !afterTheRecord[w.point]
+}
+
+// afterTheRecord are the points at which the monitor knows nothing any more that is not in its files:
+// from there on its death excuses neither an unknown exit nor a hole in the output.
+var afterTheRecord = map[string]bool{
+	"monitor.exit.renamed": true, "monitor.exit.said": true, "monitor.exit.synced": true,
+	"monitor.end.delivered": true, "monitor.end.unlinked": true,
+	"apple.exit.read": true, "apple.exit.verifying": true, "apple.exit.told": true, "apple.exit.delivered": true,
+	"task.exit.seen": true, "task.exit.drained": true, "driver.exit.answering": true, "driver.exit.answered": true,
 }
 
 // mayBeCut: a collector reads until its FIFO has no writer, and never again (Nomad's logmon). Where

@@ -166,6 +166,17 @@ func (s *Standin) Pid(id string) int {
 	return pid
 }
 
+// Helper is the process that stands for the virtual machine of a container that runs.
+func (s *Standin) Helper(t testing.TB, id string) int {
+	t.Helper()
+	data, _ := os.ReadFile(filepath.Join(s.State, "containers", id, "state"))
+	workload, helper := 0, 0
+	if _, err := fmt.Sscanf(string(data), "running %d %d", &workload, &helper); err != nil {
+		t.Fatalf("the state of %s is %q: %v", id, data, err)
+	}
+	return helper
+}
+
 // Close ends all containers; monitors see that and end too.
 func (s *Standin) Close() {
 	_ = os.RemoveAll(filepath.Join(s.State, "faults"))

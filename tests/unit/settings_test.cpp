@@ -56,6 +56,29 @@ TEST_CASE("all errors of a block are reported at once") {
   CHECK(error.find("\"stop_signal\"") != std::string::npos);
 }
 
+TEST_CASE("all errors of a list of the operator's are reported at once") {
+  const auto bad = [](const char* one, const char* other) {
+    return list({text(one), text("job_name"), text(other)});
+  };
+  const std::pair<const char*, Value> cases[] = {
+      {"extra_labels", bad("one", "two")},
+      {"allow_caps", bad("one", "two")},
+      {"allowed_images", list({text("one two"), text("good"), text("two two")})},
+  };
+  for (const auto& [key, value] : cases) {
+    CAPTURE(key);
+    const auto config = decode_plugin_config(map({{key, value}}));
+    REQUIRE_FALSE(config.has_value());
+    CHECK(config.error().message().find("\"one") != std::string::npos);
+    CHECK(config.error().message().find("\"two") != std::string::npos);
+  }
+  const auto config = decode_plugin_config(
+      map({{"volumes", map({{"allowed_paths", list({text("one"), text("/ok"), text("two")})}})}}));
+  REQUIRE_FALSE(config.has_value());
+  CHECK(config.error().message().find("\"one") != std::string::npos);
+  CHECK(config.error().message().find("\"two") != std::string::npos);
+}
+
 TEST_CASE("settings that ask for nothing are no settings") {
   CHECK(task({{"privileged", Value{false}}, {"devices", list({})}}).has_value());
 }

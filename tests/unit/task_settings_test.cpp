@@ -255,6 +255,59 @@ TEST_CASE("credentials are whole or not there, and the password is in no error")
   }
 }
 
+TEST_CASE("all errors of a list or a map are told at once") {
+  const Value strange = list({text("good"), list({}), map({})});
+  const Value cut = text(std::string{"a\0b", 3});
+  const auto mount = [](const char* type, const char* source, const char* target) {
+    return map({{"type", text(type)}, {"source", text(source)}, {"target", text(target)}});
+  };
+  const auto map_of = [](const char* one, const char* value, const char* other, const char* its) {
+    return map({{one, text(value)}, {other, text(its)}});
+  };
+  struct Case {
+    const char* key;
+    Value value;
+    std::vector<const char*> named;
+  };
+  const Case cases[] = {
+      {"ports", strange, {"ports[1]", "ports[2]"}},
+      {"args", list({cut, text("good"), cut}), {"args[0]", "args[2]"}},
+      {"entrypoint", list({cut, text("good"), cut}), {"entrypoint[0]", "entrypoint[2]"}},
+      {"cap_add", texts({"no_such", "chown", "nor_this"}), {"no_such", "nor_this"}},
+      {"cap_drop", texts({"no_such", "chown", "nor_this"}), {"no_such", "nor_this"}},
+      {"security_opt", texts({"-x", "label=disable", "-y"}), {"-x", "-y"}},
+      {"dns", texts({"one", "10.0.0.1", "two"}), {"one", "two"}},
+      {"dns_search", texts({"a b", "c d"}), {"a b", "c d"}},
+      {"dns_options", texts({"a b", "c d"}), {"a b", "c d"}},
+      {"extra_hosts", texts({"one", "ok:10.0.0.1", "two:x"}), {"\"one\"", "two:x"}},
+      {"volumes", texts({"/a:b", "/a:/b", "/c:/", "/d:/e:what"}), {"/a:b", "/c:/", "what"}},
+      {"tmpfs", texts({"a", "/ok", "/b:what"}), {"\"a\"", "what"}},
+      {"publish_sockets", texts({"/a", "/a:/b", "c:/d"}), {"\"/a\"", "c:/d"}},
+      {"env", map_of("a=b", "x", "c=d", "y"), {"a=b", "c=d"}},
+      {"labels", map_of("a=b", "x", "c=d", "y"), {"a=b", "c=d"}},
+      {"labels", map({{"a", list({})}, {"b", list({})}}), {"labels.a", "labels.b"}},
+      {"sysctl", map_of("a=b", "1", "-c", "1"), {"sysctl.a=b", "sysctl.-c"}},
+      {"ulimit", map_of("nofile", "x", "what", "1"), {"ulimit.nofile", "ulimit.what"}},
+      {"mount",
+       list({mount("tmpfs", "/x", "a"), mount("bind", "/x", "/ok"), mount("what", "", "/c")}),
+       {"mount[0].target", "mount[0].source", "mount[2].type"}},
+      {"devices",
+       list({map({{"host_path", text("a")}, {"cgroup_permissions", text("x")}}),
+             map({{"host_path", text("b")}})}),
+       {"devices[0]", "devices[0].cgroup_permissions", "devices[1]"}},
+  };
+  for (const Case& each : cases) {
+    CAPTURE(each.key);
+    const auto config = task(each.key, each.value);
+    REQUIRE_FALSE(config.has_value());
+    CAPTURE(config.error().message());
+    for (const char* named : each.named) {
+      CAPTURE(named);
+      CHECK(config.error().message().find(named) != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("every key refuses a value of the wrong type and takes nil") {
   const Value strange = list({list({list({})})});
   for (const Setting& setting : task_schema()) {
