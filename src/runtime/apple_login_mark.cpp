@@ -1,12 +1,9 @@
 #include "runtime/apple_login_mark.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,7 +11,6 @@
 #include <utility>
 
 #include "runtime/state_directory.hpp"
-#include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -52,18 +48,7 @@ Expected<void> LoginMarks::write(const LoginMark& mark) const {
   const auto until = std::chrono::ceil<milliseconds>(mark.until.time_since_epoch());
   const std::string text =
       "login 1\n" + std::to_string(until.count()) + "\n" + mark.host + "\n" + mark.user;
-  const std::string path = path_of(mark.host);
-  // Renamed, so that a death meanwhile leaves the earlier one.
-  const std::string fresh = directory_ + "/.login";
-  const UniqueFd file{
-      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!file) return fail(state_error(path, errno));
-  const ssize_t written = ::write(file.get(), text.data(), text.size());
-  const bool whole = written == static_cast<ssize_t>(text.size());
-  if (whole && ::rename(fresh.c_str(), path.c_str()) == 0) return {};
-  const int error = written >= 0 && !whole ? ENOSPC : errno;
-  ::unlink(fresh.c_str());
-  return fail(state_error(path, error));
+  return replace_file(path_of(mark.host), text);
 }
 
 bool LoginMarks::exists(const std::string& host) const {
