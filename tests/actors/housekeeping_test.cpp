@@ -68,7 +68,7 @@ TEST_CASE("files whose container has gone are removed by the same rules, kept co
       found("others", "node-2", 60min, false), found("young", kNode, 1min, false)};
   for (std::size_t i = 1; i < all.size(); ++i) all[i].container.id.clear();
   list(f, all);
-  const std::size_t removed = config.gc.dangling_containers.dry_run ? 0 : 1;
+  const int removed = config.gc.dangling_containers.dry_run ? 0 : 1;
   CHECK(f.runtime->count("remove nomad-") == removed);
   CHECK(f.runtime->count("remove nomad-files") == removed);
 }
