@@ -272,7 +272,8 @@ func (a *Agent) Alive() bool {
 	}
 }
 
-// Stop ends the agent with SIGTERM, or SIGKILL when `hard`.
+// Stop ends the agent with SIGTERM, or SIGKILL when `hard`. One that does not end is killed too, and
+// that is the error.
 func (a *Agent) Stop(hard bool) error {
 	signal := syscall.SIGTERM
 	if hard {
@@ -286,6 +287,7 @@ func (a *Agent) Stop(hard bool) error {
 		return nil
 	case <-time.After(30 * time.Second):
 		_ = a.cmd.Process.Kill()
+		<-a.exited
 		return fmt.Errorf("the agent did not stop within 30 s: %s", a.LogTail())
 	}
 }
