@@ -114,6 +114,7 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
 }
 
 void AppleRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
+  if (!is_state_name(name)) return done(fail(state_error(name, "it is no container name")));
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
   const auto watch =
       std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);

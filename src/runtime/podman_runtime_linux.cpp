@@ -31,6 +31,7 @@
 #include "runtime/podman_remove_linux.hpp"
 #include "runtime/podman_start_linux.hpp"
 #include "runtime/proc_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -428,6 +429,7 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
 }
 
 void PodmanRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
+  if (!is_state_name(name)) return done(fail(state_error(name, "it is no container name")));
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
   const PodmanFiles files{state_dir_, name};
   end_abandoned(files);
