@@ -105,7 +105,7 @@ sysctl = { "kernel.shm_rmid_forced" = "1", "kernel.msgmax" = 4096 }
 
 func TestANumberOfATaskIsAcceptedHoweverItIsWritten(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	for _, number := range []string{`5`, `5.0`, `"7"`} {
+	for _, number := range []string{`50`, `50.0`, `"70"`} {
 		t.Run(number, func(t *testing.T) {
 			task := nomadkit.NewTask(t, p, sh("sleep 60")+"pids_limit = "+number).Start(t)
 			out, err := nomadkit.Podman("inspect", "-f", "{{.HostConfig.PidsLimit}}", nomadkit.ContainersOf(t, task.AllocID)[0])
