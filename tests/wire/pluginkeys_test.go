@@ -261,7 +261,7 @@ func TestDanglingContainersAreLeftAloneWhereTheOperatorSaysSo(t *testing.T) {
 				must.StrNotContains(t, p.Stderr.String(), id)
 			case "dry run":
 				nomadkit.Eventually(t, 20*time.Second, "it is said what would be removed", func() error {
-					if text := p.Stderr.String(); !strings.Contains(text, id+"): it would be removed (dry_run)") {
+					if text := p.Stderr.String(); !strings.Contains(text, id+"): this would be removed (dry_run)") {
 						return fmt.Errorf("%s", text)
 					}
 					return nil
