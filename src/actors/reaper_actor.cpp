@@ -118,10 +118,11 @@ class ReaperActor {
   }
 
   static std::string describe(const runtime::FoundContainer& found) {
-    const auto& [name, id, state] = found.container;
-    if (id.empty()) return "the files of container " + name + ", which has gone";
-    return (found.running ? "the running container " : "the ended container ") + name + " (" + id +
-           ")";
+    const ContainerRef& container = found.container;
+    if (container.id.empty())
+      return "the files of container " + container.name + ", which has gone";
+    return (found.running ? "the running container " : "the ended container ") + container.name +
+           " (" + container.id + ")";
   }
 
   void remove(const std::vector<runtime::FoundContainer>& dangling) {
