@@ -40,6 +40,15 @@ void list(Fixture& f, std::vector<runtime::FoundContainer> containers) {
   f.kit.run();
 }
 
+void recover_running(Fixture& f, const std::string& task_id, const std::string& handle) {
+  Answer<Expected<void>> recovered;
+  act::tell(f.driver, actors::RecoverTask{task_id, handle, recovered.reply()});
+  f.kit.run();
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  f.kit.run();
+}
+
 TEST_CASE("only old containers of this node that no task owns are removed") {
   Fixture f;
   configure(f, {});
@@ -200,12 +209,7 @@ TEST_CASE("a recovered task's image stays while it uses it") {
   const std::string handle = f.run_task(back).value()->driver_state;
   Fixture g;  // as after a restart
   configure(g, config);
-  Answer<Expected<void>> recovered;
-  act::tell(g.driver, actors::RecoverTask{back.id, handle, recovered.reply()});
-  g.kit.run();
-  ScriptedRuntime::answer(g.runtime->attaches,
-                          Expected<runtime::Attached>{runtime::StillRunning{}});
-  g.kit.run();
+  recover_running(g, back.id, handle);
   g.run_task();  // of the same image
   g.exit(0);
   g.destroy(true);
@@ -234,11 +238,7 @@ TEST_CASE("an image that waits for its removal, or whose task ended unseen, goes
   Fixture g;
   g.runtime->references = {"busybox", "redis:7"};
   configure(g, config);
-  Answer<Expected<void>> recovered;
-  act::tell(g.driver, actors::RecoverTask{back.id, handle, recovered.reply()});
-  g.kit.run();
-  ScriptedRuntime::answer(g.runtime->attaches,
-                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  recover_running(g, back.id, handle);
   g.kit.advance(4min, 1s);
   CHECK(g.runtime->count("remove image") == 1);
   CHECK(g.runtime->count("remove image redis:7") == 1);

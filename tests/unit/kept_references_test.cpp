@@ -1,11 +1,10 @@
-#include <stdlib.h>
-
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <string>
 
 #include "runtime/kept_references.hpp"
+#include "runtime/machine.hpp"
 #include "support/catch.hpp"
 
 using namespace ndc::runtime;
@@ -15,16 +14,10 @@ using References = std::set<std::string>;
 namespace {
 
 struct State {
-  std::string path;
-  State() {
-    char text[] = "/tmp/ndc-references-XXXXXX";
-    REQUIRE(::mkdtemp(text) != nullptr);
-    path = text;
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() { fs::remove_all(path); }
-  std::string file() const { return path + "/.images"; }
+  ndc::test::TemporaryDirectory directory;
+  std::string path = directory / "state";
+  std::string file = path + "/.images";
+  State() { fs::create_directory(path); }
 };
 
 }  // namespace
@@ -36,23 +29,23 @@ TEST_CASE("references of images are kept, whole") {
   REQUIRE(keep_references(state.path, all));
   CHECK(read_kept_references(state.path).value() == all);
   REQUIRE(keep_references(state.path, {}));
-  CHECK_FALSE(fs::exists(state.file()));
+  CHECK_FALSE(fs::exists(state.file));
   CHECK(read_kept_references(state.path).value() == References{});
 }
 
 TEST_CASE("what is no reference in the file of kept references is left out") {
   const State state;
-  std::ofstream{state.file()} << "redis:7\n--all\n\nBAD NAME\nbusybox";
+  std::ofstream{state.file} << "redis:7\n--all\n\nBAD NAME\nbusybox";
   CHECK(read_kept_references(state.path).value() == References{"busybox", "redis:7"});
 }
 
 TEST_CASE("a file of kept references that is not the driver's is refused") {
   const State state;
   SECTION("too large") {
-    std::ofstream{state.file()} << "redis:7\n";
-    fs::resize_file(state.file(), 2u << 20);
+    std::ofstream{state.file} << "redis:7\n";
+    fs::resize_file(state.file, 2u << 20);
   }
-  SECTION("a link") { fs::create_symlink("/etc/hostname", state.file()); }
-  SECTION("a directory") { fs::create_directory(state.file()); }
+  SECTION("a link") { fs::create_symlink("/etc/hostname", state.file); }
+  SECTION("a directory") { fs::create_directory(state.file); }
   CHECK_FALSE(read_kept_references(state.path));
 }

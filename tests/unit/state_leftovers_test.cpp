@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "model/labels.hpp"
+#include "runtime/machine.hpp"
 #include "runtime/state_leftovers.hpp"
 #include "support/catch.hpp"
 
@@ -22,15 +22,9 @@ using Names = std::vector<std::string>;
 namespace {
 
 struct State {
-  fs::path path;
-  State() {
-    char text[] = "/tmp/ndc-leftovers-XXXXXX";
-    REQUIRE(::mkdtemp(text) != nullptr);
-    path = text;
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() { fs::remove_all(path); }
+  ndc::test::TemporaryDirectory directory;
+  fs::path path = directory / "state";
+  State() { fs::create_directory(path); }
   std::string make(const std::string& name) const {
     fs::create_directory(path / name);
     return path / name;
