@@ -146,13 +146,13 @@ TEST_CASE("a create may take as long as a pull") {
 }
 
 TEST_CASE("creates that hang are ended, and nothing else waits for them or suffers") {
-  constexpr int kMoreThanSlots = 10;
+  constexpr std::size_t kMoreThanSlots = 10;
   Node node;
   node.config.image_pull_timeout = 4s;
   node.restart();
   node.fault("create", "hang");
   std::vector<Awaited<Expected<StartedContainer>>> starts(kMoreThanSlots);
-  for (int i = 0; i < kMoreThanSlots; ++i) {
+  for (std::size_t i = 0; i < kMoreThanSlots; ++i) {
     auto task = std::make_shared<TaskConfig>();
     task->image = "demo:1";
     StartRequest request;
