@@ -57,7 +57,7 @@ class TaskActor {
   };
 
   // How far a stop has gone. Each step is bounded and is a task event.
-  enum class StopStep { kSignalled, kKilled, kForced, kRemoved };
+  enum class StopStep { kSignalled, kStopped, kKilled, kRemoved };
 
   struct Stopping {
     StopStep step = StopStep::kSignalled;

@@ -83,14 +83,16 @@ void TaskActor::begin_stop(StopStep step, int signal, std::chrono::nanoseconds p
   stopping_.step = step;
   switch (step) {
     case StopStep::kSignalled:
-    case StopStep::kKilled:
       emit("Sent " + signal_name(signal));
       seed_.runtime->signal(container(), signal, report);
       break;
-    case StopStep::kForced:
-      emit("Still alive after SIGKILL: asking " + std::string{seed_.runtime->name()} +
-           " to stop it");
+    case StopStep::kStopped:
+      emit("Sent SIGKILL");
       seed_.runtime->stop(container(), report);
+      break;
+    case StopStep::kKilled:
+      emit("Still alive: sent SIGKILL to its first process");
+      seed_.runtime->signal(container(), signal, report);
       break;
     case StopStep::kRemoved:
       emit("Still alive: removing the container by force");
@@ -104,13 +106,13 @@ void TaskActor::stop_timer(std::uint64_t generation) {
   if (state_ != State::kStopping || generation != stopping_.generation) return;
   switch (stopping_.step) {
     case StopStep::kSignalled:
-      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      begin_stop(StopStep::kStopped, kSigKill, kKillPatience);
       crash_point("task.stop.killed");
       return;
-    case StopStep::kKilled:
-      begin_stop(StopStep::kForced, kSigKill, seed_.config->command_timeout + kKillPatience);
+    case StopStep::kStopped:
+      begin_stop(StopStep::kKilled, kSigKill, seed_.config->command_timeout + kKillPatience);
       return;
-    case StopStep::kForced:
+    case StopStep::kKilled:
       begin_stop(StopStep::kRemoved, kSigKill, seed_.config->command_timeout + kKillPatience);
       return;
     case StopStep::kRemoved:
@@ -143,7 +145,7 @@ void TaskActor::destroy(const DestroyTask& m) {
       }
       destroying_.push_back(m.reply);
       if (state_ == State::kRunning) enter(State::kStopping, "forced DestroyTask");
-      begin_stop(StopStep::kKilled, kSigKill, kKillPatience);
+      begin_stop(StopStep::kStopped, kSigKill, kKillPatience);
       return;
     case State::kExited:
       destroying_.push_back(m.reply);

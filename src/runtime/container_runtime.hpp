@@ -206,7 +206,7 @@ class ContainerRuntime {
   // Signal (Linux number) to the container's first process. OK if it has already ended.
   virtual void signal(ContainerRef container, int signal, Done<void> done) = 0;
 
-  // The engine's own forced stop, for when signals were not enough.
+  // SIGKILL by way of the engine's own stop, for a task that did not end on its signal.
   virtual void stop(ContainerRef container, Done<void> done) = 0;
 
   // Removes the container, running or not, and every file that belongs to it. OK if it is gone

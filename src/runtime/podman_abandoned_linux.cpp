@@ -15,9 +15,11 @@ namespace {
 constexpr int kRounds = 5;
 
 // The file's path is in conmon's command line: nobody else's conmon has it.
-bool is_conmon_of(pid_t pid, const PodmanFiles& files) {
+bool belongs_to(pid_t pid, const PodmanFiles& files, const std::string& container_id) {
   const auto arguments = process_arguments(pid);
-  return std::find(arguments.begin(), arguments.end(), files.conmon_pid_file()) != arguments.end();
+  return std::find(arguments.begin(), arguments.end(), files.conmon_pid_file()) !=
+             arguments.end() ||
+         in_container(pid, container_id);
 }
 
 // `pid`, its children and theirs.
@@ -34,16 +36,16 @@ std::vector<pid_t> with_descendants(pid_t pid) {
 }
 
 // Kills those that there are now; false where there were none.
-bool end_those_of(const PodmanFiles& files) {
+bool end_those_of(const PodmanFiles& files, const std::string& container_id) {
   bool found = false;
   // All processes are looked at: where the disk was full conmon could not write down its process
   // id, and what runs on is the half of it that nobody waits for.
   for (const pid_t pid : all_processes()) {
-    if (!is_conmon_of(pid, files)) continue;
+    if (!belongs_to(pid, files, container_id)) continue;
     const UniqueFd pidfd = open_pidfd(pid);
     // Again, now that the number can no longer become another process's.
-    if (!pidfd || !is_conmon_of(pid, files)) continue;
-    spdlog::warn("ending conmon {}, which a broken start left in {}", pid, files.directory());
+    if (!pidfd || !belongs_to(pid, files, container_id)) continue;
+    spdlog::warn("ending process {}, which a broken start left of {}", pid, files.directory());
     found = true;
     const auto family = with_descendants(pid);
     signal_pidfd(pidfd, SIGKILL);
@@ -56,9 +58,9 @@ bool end_those_of(const PodmanFiles& files) {
 
 }  // namespace
 
-void end_abandoned(const PodmanFiles& files) {
+void end_abandoned(const PodmanFiles& files, const std::string& container_id) {
   // One that forked meanwhile is there the next time.
-  for (int round = 0; round < kRounds && end_those_of(files); ++round) {
+  for (int round = 0; round < kRounds && end_those_of(files, container_id); ++round) {
   }
 }
 

@@ -46,7 +46,7 @@ struct Removal : std::enable_shared_from_this<Removal> {
     crash_point("podman.remove.removed");
     const PodmanFiles files{state_dir, container.name};
     // Nobody knows how a container began that no task owns: perhaps with a podman that was killed.
-    if (Conmon::from(container).pid == 0) end_abandoned(files);
+    if (Conmon::from(container).pid == 0) end_abandoned(files, shared ? "" : container.id);
     files.remove();
     crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.

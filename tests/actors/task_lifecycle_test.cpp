@@ -168,9 +168,9 @@ TEST_CASE("a stop escalates step by step, each an event, and says so when nothin
   auto stopped = f.stop(5s, "SIGUSR1");
   CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 10");
   f.kit.advance(5s, 1s);
-  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 9");
-  f.kit.advance(5s, 1s);
   CHECK(f.runtime->transcript.back() == "stop nomad-web-0a1b2c3d");
+  f.kit.advance(5s, 1s);
+  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 9");
   f.kit.advance(35s, 1s);
   CHECK(f.runtime->transcript.back() == "remove nomad-web-0a1b2c3d");
   CHECK_FALSE(stopped.arrived());
@@ -178,7 +178,8 @@ TEST_CASE("a stop escalates step by step, each an event, and says so when nothin
   REQUIRE(stopped.arrived());
   CHECK(stopped.value().error().code == ErrorCode::kTimeout);
   CHECK(f.has_event("SIGUSR1"));
-  CHECK(f.has_event("SIGKILL"));
+  CHECK(f.has_event("Sent SIGKILL"));
+  CHECK(f.has_event("sent SIGKILL to its first process"));
   CHECK(f.has_event("removing the container by force"));
   auto waiter = f.wait();
   f.exit(137);  // at last
@@ -200,7 +201,7 @@ TEST_CASE("destroying a running task needs force; forced, it is killed first") {
   CHECK(f.destroy(false).value().error().code == ErrorCode::kWrongState);
   auto waiter = f.wait();
   auto destroyed = f.destroy(true);
-  CHECK(f.runtime->transcript.back() == "signal nomad-web-0a1b2c3d 9");
+  CHECK(f.runtime->transcript.back() == "stop nomad-web-0a1b2c3d");
   f.exit(137);
   CHECK(waiter.arrived());
   CHECK(f.runtime->count("remove nomad-web-0a1b2c3d") == 1);
@@ -236,7 +237,7 @@ TEST_CASE("a task whose start nobody waits for any more is ended") {
   f.pass_checks();
   CHECK(reply.abandon());
   f.started();
-  CHECK(f.runtime->count("signal nomad-web-0a1b2c3d 9") == 1);
+  CHECK(f.runtime->count("stop nomad-web-0a1b2c3d") == 1);
   f.exit(137);
   ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
   f.kit.run();

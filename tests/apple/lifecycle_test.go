@@ -100,8 +100,8 @@ func TestADeafTaskIsKilledAfterItsTimeout(t *testing.T) {
 // Every step of the ladder is bounded, however long the engine hangs, and each is an event.
 func TestAStopGoesOnWhereTheEngineHangs(t *testing.T) {
 	ladder := []struct{ hangs, event string }{
-		{"kill", "asking apple to stop it"},
-		{"stop", "removing the container by force"},
+		{"stop", "sent SIGKILL to its first process"},
+		{"kill", "removing the container by force"},
 	}
 	for i, step := range ladder {
 		t.Run(step.hangs, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestAStopGoesOnWhereTheEngineHangs(t *testing.T) {
 			for _, event := range []string{"Sent SIGTERM", "Sent SIGKILL", step.event} {
 				hasEvent(t, events, event)
 			}
-			// SIGKILL by `stop`, or what the attached CLI says of a container that was removed.
+			// SIGKILL by `kill`, or what the attached CLI says of a container that was removed.
 			if result := task.Wait(t, 10*time.Second); result.ExitCode == 0 && result.Signal == 0 && result.Err == nil {
 				t.Errorf("an exit was made up: %+v", result)
 			}

@@ -157,6 +157,11 @@ func (p *podman) left() []string {
 	for _, container := range nomadkit.PodmanContainersOf(p.agent.Dir) {
 		left = append(left, "container "+container)
 	}
+	// A workload that was never let go has nothing of us in its command line. Other tests may have
+	// such ones on this machine for a moment, not longer.
+	for _, pid := range nomadkit.ProcessesWith("runc init") {
+		left = append(left, fmt.Sprintf("process %d (runc init)", pid))
+	}
 	return left
 }
 

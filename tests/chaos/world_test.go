@@ -161,6 +161,7 @@ func (w *world) violation(format string, args ...any) {
 	defer w.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
 	w.violations = append(w.violations, text)
+	fmt.Printf("chaos: %s: violation: %s\n", w.agent.Kind, text)
 	w.t.Errorf("violation: %s", text)
 }
 

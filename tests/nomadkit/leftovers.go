@@ -3,7 +3,9 @@ package nomadkit
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -24,6 +26,21 @@ func NothingLeftOf(t testing.TB, p *Plugin, task *Task) {
 		}
 		return nil
 	})
+}
+
+// NoneInContainer is an error that names the processes in the cgroups of a container, by its id.
+func NoneInContainer(id string) error {
+	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		return err
+	}
+	for _, path := range groups {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), id) {
+			line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+			return fmt.Errorf("%s is there: %s", filepath.Dir(path), strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return nil
 }
 
 // FilesIn lists what is below a directory, without the directories themselves.

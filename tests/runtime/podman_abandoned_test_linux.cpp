@@ -36,7 +36,7 @@ void wait_for(EventLoop& loop, const std::function<bool()>& condition) {
 
 void end_abandoned(EventLoop& loop, const PodmanFiles& files) {
   on_loop(loop, [&] {
-    runtime::end_abandoned(files);
+    runtime::end_abandoned(files, {});
     return true;
   });
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,30 @@ exec podman "$@"`)
 	_, _, err := p.StartTask(task.TaskConfig)
 	must.Error(t, err)
 	nomadkit.NothingLeftOf(t, p, task)
+}
+
+// Conmon's death between runc's create and start leaves a process that nobody but the kernel knows.
+func TestAConmonThatDiesInTheMiddleOfAStartLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	runc := filepath.Join(dir, "runc")
+	script := fmt.Sprintf(`#!/bin/sh
+case " $* " in *" create "*) runc "$@"; echo "$*" >%s/created; kill -9 $PPID; exit 1 ;; esac
+exec runc "$@"
+`, dir)
+	must.NoError(t, os.WriteFile(runc, []byte(script), 0o755))
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("oci_runtime = %q", runc))
+	task := nomadkit.MuteTask(t, p, sh("sleep 60"))
+	_, _, err := p.StartTask(task.TaskConfig)
+	must.Error(t, err)
+	created, err := os.ReadFile(filepath.Join(dir, "created"))
+	must.NoError(t, err)
+	words := strings.Fields(string(created))
+	container := words[len(words)-1]
+	must.Eq(t, 64, len(container))
+	nomadkit.NothingLeftOf(t, p, task)
+	nomadkit.Eventually(t, 10*time.Second, "nothing is left of the container", func() error {
+		return nomadkit.NoneInContainer(container)
+	})
 }
 
 func TestAPluginKilledInTheMiddleOfAStartIsFollowedByOneContainer(t *testing.T) {
