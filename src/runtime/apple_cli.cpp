@@ -99,6 +99,7 @@ void AppleCli::next(Lane& lane) {
 
 void AppleCli::launch(Waiting call) {
   call.done = timed(call.command.argv, call_sink_, std::move(call.done));
+  call.command.ends_with_loop = call.kind == Kind::kLong || call.kind == Kind::kPing;
   run_command(
       loop_, std::move(call.command),
       [self = shared_from_this(), kind = call.kind,

@@ -29,8 +29,9 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
 
   // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
   // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
-  // no slot, and a time-out of theirs says nothing about the engine. kCreate ones may have to fetch
-  // a kernel or an init image first: nor does a time-out of theirs, and their slots are their own.
+  // no slot, and a time-out of theirs says nothing about the engine. Both end with the loop.
+  // kCreate ones may have to fetch a kernel or an init image first: nor does a time-out of theirs,
+  // and their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(std::vector<std::string> arguments) const;

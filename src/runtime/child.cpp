@@ -94,6 +94,7 @@ Expected<std::shared_ptr<Child>> Child::spawn(EventLoop& loop, const SpawnPlan& 
   if (!file) return fail(std::move(file.error()));
   auto child = std::make_shared<Child>();
   child->exited_ = std::move(exited);
+  child->ends_with_loop_ = plan.ends_with_loop;
   auto spawned = plan.controlling_terminal ? child->spawn_with_terminal(loop, plan, *file)
                                            : child->spawn_plain(loop, plan, *file);
   if (!spawned) {
@@ -195,6 +196,11 @@ void Child::ended(ExitStatus status) {
   process_.close();
   child_signal_.close();
   if (const auto exited = std::exchange(exited_, nullptr)) exited(std::move(status));
+}
+
+// Before the child was reaped: the loop has ended.
+Child::~Child() {
+  if (ends_with_loop_) kill_group();
 }
 
 void Child::kill_group() {

@@ -29,6 +29,7 @@ struct SpawnPlan {
   std::array<int, 4> fds{-1, -1, -1, -1};
   std::array<int, 2> held{-1, -1};    // become kHeldFd and the next; -1: none. Not with a terminal
   bool controlling_terminal = false;  // fds[0] is a terminal: make it the child's own
+  bool ends_with_loop = false;        // kill the child's process group when the loop ends first
 };
 
 class Child : public std::enable_shared_from_this<Child> {
@@ -37,6 +38,7 @@ class Child : public std::enable_shared_from_this<Child> {
   // kRuntimeUnavailable.
   static Expected<std::shared_ptr<Child>> spawn(EventLoop& loop, const SpawnPlan& plan,
                                                 std::function<void(ExitStatus)> exited);
+  ~Child();
 
   // SIGKILL to the child's process group; nothing once the child has been reaped.
   void kill_group();
@@ -55,6 +57,7 @@ class Child : public std::enable_shared_from_this<Child> {
   UvHandle<uv_signal_t> child_signal_;  // instead of process_, where we forked ourselves
   pid_t pid_ = 0;                       // 0: not running (any more)
   std::function<void(ExitStatus)> exited_;
+  bool ends_with_loop_ = false;
 };
 
 // "podman inspect": what error texts may say of a command line; the rest could be secret.

@@ -15,8 +15,8 @@ class EventLoop {
   EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
-  // Stops the thread. Running child processes are left alone; callbacks that did not run yet are
-  // dropped. Must not be called on the loop thread.
+  // Stops the thread. Running child processes are left alone, unless they were started to end with
+  // the loop; callbacks that did not run yet are dropped. Must not be called on the loop thread.
   ~EventLoop();
 
   // Runs `task` on the loop thread, after everything posted before. Any thread. False (and the task

@@ -86,6 +86,7 @@ void PodmanCli::next() {
 
 void PodmanCli::run_aside(Command command, std::function<void(Expected<CommandResult>)> done) {
   auto timed_done = timed(command.argv, call_sink_, std::move(done));
+  command.ends_with_loop = true;
   run_command(loop_, std::move(command), std::move(timed_done));
 }
 

@@ -29,7 +29,8 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   // Only the run counts against the deadline, not the wait. Loop thread only.
   void run(Command command, std::function<void(Expected<CommandResult>)> done);
 
-  // The same, for calls that are long by nature (pulls): takes no slot.
+  // The same, for calls that are long by nature (pulls) or that only ask: takes no slot, and ends
+  // with the loop.
   void run_aside(Command command, std::function<void(Expected<CommandResult>)> done);
 
   // Called when a call failed because podman is missing, broke off or did not answer, and, while it

@@ -114,6 +114,7 @@ void RunningCommand::start() {
   plan.argv = command_.argv;
   plan.environment = std::move(command_.environment);
   plan.directory = command_.directory;
+  plan.ends_with_loop = command_.ends_with_loop;
   if (command_.in) plan.fds[0] = command_.in->get();
   if (command_.extra_fd) plan.fds[3] = command_.extra_fd->get();
   for (std::size_t i = 0; i < command_.held_fds.size(); ++i) {

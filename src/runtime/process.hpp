@@ -50,6 +50,10 @@ struct Command {
   std::chrono::nanoseconds timeout{};    // past it the process group is killed (kTimeout); 0: none
   std::size_t capture_limit = 4u << 20;  // bytes a stream; the rest is read and dropped
 
+  // Killed when the loop ends before it does: of a call that takes long by nature, or of one that
+  // only asks, nobody would wait for the end.
+  bool ends_with_loop = false;
+
   // Called every `watch_interval` while the child runs (loop thread; may be empty). An error ends
   // the command: the process group is killed, and the error is the result.
   std::function<std::optional<Error>(pid_t pid)> watch;

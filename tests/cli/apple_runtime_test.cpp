@@ -1,5 +1,8 @@
 // The adapter over the stand-in: what it makes of an engine that hangs, lies or dies.
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -8,6 +11,8 @@
 #include <vector>
 
 #include "cli/apple_node.hpp"
+#include "runtime/monitor_spool.hpp"
+#include "runtime/unique_fd.hpp"
 
 using namespace ndc;
 using namespace ndc::runtime;
@@ -198,6 +203,34 @@ TEST_CASE("a monitor that was killed does not end the task") {
   CHECK(std::holds_alternative<StillRunning>(*attached));
   CHECK(node.call([&](Done<void> done) { node.runtime->stop(started->container, done); }));
   CHECK(unknown(later.get(kLong)));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE(
+    "what a killed monitor had not delivered reaches the log without a restart of the plugin") {
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  std::string want;
+  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
+  REQUIRE(eventually([&] {
+    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
+  }));
+  ::kill(living_monitor(node.files()), SIGKILL);
+  const UniqueFd collector{
+      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  std::string text;
+  CHECK(eventually([&] {
+    char buffer[kFifo];
+    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
+    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+    return text.size() >= want.size();
+  }));
+  CHECK(text == want);
   CHECK(node.remove(started->container));
 }
 

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/machine.hpp"
@@ -342,6 +343,41 @@ TEST_CASE(
   REQUIRE(::mkfifo(f.out.c_str(), 0600) == 0);
   Collector out{f.out};
   CHECK(out.read(4) == "old\n");  // the task writes nothing meanwhile
+  { std::ofstream{go} << "now\n"; }
+  CHECK(out.read(8) == "old\nnew\n");
+  CHECK(f.ended());
+}
+
+TEST_CASE("what an old FIFO still held stays there for as long as the spool cannot take it") {
+  Fixture f;
+  const std::string go = f.directory / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  f.start("echo old; read x < " + go + "; echo new; exit 0");
+  REQUIRE(eventually([&] {
+    pollfd wait{f.out_end.get(), POLLIN, 0};
+    return ::poll(&wait, 1, 0) == 1;
+  }));
+  // Where the spool is written anew there is something that is no file.
+  const std::string in_the_way = f.state + "/spool.out.new";
+  REQUIRE(::mkdir(in_the_way.c_str(), 0700) == 0);
+  // Of a FIFO without a name any more, in whole seconds and a part that each system calls
+  // otherwise.
+  const auto written_at = [&] {
+    struct stat info {};
+    REQUIRE(::fstat(f.out_end.get(), &info) == 0);
+#if defined(__APPLE__)
+    return std::pair{info.st_mtimespec.tv_sec, info.st_mtimespec.tv_nsec};
+#else
+    return std::pair{info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+#endif
+  };
+  const auto before = written_at();
+  REQUIRE(::unlink(f.out.c_str()) == 0);
+  REQUIRE(::mkfifo(f.out.c_str(), 0600) == 0);
+  Collector out{f.out};
+  REQUIRE(eventually([&] { return written_at() != before; }));  // read, and put back
+  REQUIRE(::rmdir(in_the_way.c_str()) == 0);
+  CHECK(out.read(4) == "old\n");
   { std::ofstream{go} << "now\n"; }
   CHECK(out.read(8) == "old\nnew\n");
   CHECK(f.ended());

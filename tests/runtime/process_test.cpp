@@ -98,6 +98,32 @@ TEST_CASE("past its deadline the whole process group is killed") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{5});
 }
 
+TEST_CASE("a command that ends with its loop is killed with all of its group, another lives on") {
+  for (const bool ends : {true, false}) {
+    const LeakCheck leaks;
+    const TemporaryDirectory directory;
+    const std::string file = directory / "pids";
+    pid_t pids[2] = {0, 0};
+    {
+      EventLoop loop;
+      auto command =
+          shell("sleep 60 & echo $$ $! > " + file + ".new; mv " + file + ".new " + file + "; wait");
+      command.ends_with_loop = ends;
+      command.out = command.err = Stdio::null();
+      run_command(loop, std::move(command), [](auto) {});
+      REQUIRE(eventually([&] { return bool{std::ifstream{file} >> pids[0] >> pids[1]}; }));
+    }
+    if (ends) {
+      // Nobody reaps the first one but this program.
+      CHECK(::waitpid(pids[0], nullptr, 0) == pids[0]);
+      CHECK(eventually([&] { return ::kill(pids[1], 0) != 0; }));
+    } else {
+      for (const pid_t pid : pids) CHECK(::kill(pid, SIGKILL) == 0);
+      CHECK(::waitpid(pids[0], nullptr, 0) == pids[0]);
+    }
+  }
+}
+
 TEST_CASE("a stream that a descendant keeps open delays the result only briefly") {
   const LeakCheck leaks;
   EventLoop loop;
