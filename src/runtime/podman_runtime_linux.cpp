@@ -432,7 +432,7 @@ void PodmanRuntime::remove_leftover(const std::string& name, const Done<void>& d
   if (!is_state_name(name)) return done(fail(state_error(name, "it is no container name")));
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
   const PodmanFiles files{state_dir_, name};
-  end_abandoned(files);
+  end_abandoned(files, files.id().value_or(""));
   files.remove();
   done({});
 }

@@ -245,13 +245,14 @@ void PodmanStart::replace(const std::string& id) {
   // again into the new one.
   cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
                "remove an earlier attempt's container", id,
-               [self = shared_from_this()](Expected<std::string> result) {
+               [self = shared_from_this(), id](Expected<std::string> result) {
                  if (!result) return self->answer(std::move(result.error()));
                  if (std::count(result->begin(), result->end(), '\n') > 1) {
                    self->notes_.emplace_back(
                        "Ended the tasks that shared the network of this task's earlier attempt");
                  }
                  crash_point("podman.start.replaced");
+                 end_abandoned(self->files_, id);
                  self->files_.remove();
                  self->launch();
                });
@@ -263,7 +264,7 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
   crash_point("podman.start.second_look");
-  end_abandoned(files_);
+  end_abandoned(files_, existing_id);
   if (auto clear = files_.forget_attempt(); !clear) {
     spdlog::warn("{}", clear.error().message());
   }
@@ -305,6 +306,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
 
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {
   crash_point("podman.start.removing");
+  removed_id_ = id;
   cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
                "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
@@ -320,7 +322,7 @@ void PodmanStart::answer(Error error) {
     if (!owner.empty()) error.cause += " by " + owner;
   }
   crash_point("podman.start.failed");
-  end_abandoned(files_);
+  end_abandoned(files_, removed_id_);
   files_.remove();
   done_(fail(std::move(error)));
 }

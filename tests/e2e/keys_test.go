@@ -52,6 +52,14 @@ func records(config, path, want string) effect {
 	})
 }
 
+// both is for a key that has two effects.
+func both(first, second effect) effect {
+	return func(t *testing.T, agent *Agent) {
+		first(t, agent)
+		second(t, agent)
+	}
+}
+
 // inspects compares what Podman tells of the container.
 func inspects(config, format, want string) effect {
 	return with(config, func(t *testing.T, _ *Agent, _ *Job, alloc *api.Allocation) {
@@ -226,7 +234,7 @@ var proofs = map[string]proof{
 	"sysctl":       {effect: shows("sysctl = { \"net.core.somaxconn\" = \"512\" }", "cat /proc/sys/net/core/somaxconn", "512\n"), apple: podmanOnly("sysctl = { \"net.core.somaxconn\" = \"512\" }", "sysctl", "entrypoint"), bad: bad("sysctl = { \"net core\" = \"1\" }", "sysctl", "net core")},
 	"pids_limit":   {effect: shows(`pids_limit = 17`, "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max", "17\n"), apple: podmanOnly(`pids_limit = 17`, "pids_limit", "nproc"), bad: bad(`pids_limit = -2`, "pids_limit")},
 	"ssh_agent":    {effect: shows(`ssh_agent = true`, "[ -S $SSH_AUTH_SOCK ] && echo there", "there\n"), bad: bad(`ssh_agent = "perhaps"`, "ssh_agent")},
-	"rosetta":      {effect: appleOnly(`rosetta = true`, "rosetta", "platform"), apple: records(`rosetta = true`, "configuration.rosetta", "true"), bad: bad(`rosetta = "perhaps"`, "rosetta")},
+	"rosetta":      {effect: appleOnly(`rosetta = true`, "rosetta", "platform"), apple: both(records(`rosetta = true`, "configuration.rosetta", "true"), records(`rosetta = true`, "configuration.platform.architecture", "amd64")), bad: bad(`rosetta = "perhaps"`, "rosetta")},
 	"virtualization": {effect: appleOnly(`virtualization = true`, "virtualization", "/dev/kvm"), apple: records(`virtualization = true`, "configuration.virtualization", "true"),
 		bad: bad(`virtualization = "perhaps"`, "virtualization")},
 	"kernel":     {effect: appleOnly(`kernel = "/boot/vmlinux"`, "kernel", "apple"), apple: booted, bad: bad(`kernel = "vmlinux"`, "kernel", "absolute")},

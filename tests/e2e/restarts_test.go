@@ -15,9 +15,9 @@ import (
 const untilReleased = "echo first; while [ ! -e /alloc/go ]; do sleep 0.05; done; echo last; exit 21"
 
 // runningTask starts a task that ends with 21 once it is released.
-func runningTask(t *testing.T, on *Agent) (*Job, *api.Allocation, int) {
+func runningTask(t *testing.T, on *Agent, more ...string) (*Job, *api.Allocation, int) {
 	t.Helper()
-	job := on.Submit(t, BatchJob(Shell(untilReleased)))
+	job := on.Submit(t, BatchJob(Shell(untilReleased, more...)))
 	alloc := job.WaitStatus(t, "running")
 	job.WaitLog(t, alloc, "stdout", "first")
 	return job, alloc, on.Runtime.Look(t, alloc.ID).Pid
@@ -64,9 +64,19 @@ func TestTasksOutliveAKilledAgent(t *testing.T) {
 }
 
 func TestATaskThatEndsWhileTheAgentIsDownReportsItsRealExit(t *testing.T) {
+	endsWhileTheAgentIsDown(t, "", "first\nlast\n")
+}
+
+// What a terminal's task says goes through the plugin on Podman, which is not there.
+func TestATerminalsTaskThatEndsWhileTheAgentIsDownLosesNothing(t *testing.T) {
+	endsWhileTheAgentIsDown(t, "tty = true", "first\r\nlast\r\n")
+}
+
+func endsWhileTheAgentIsDown(t *testing.T, setting, log string) {
+	t.Helper()
 	each(t, func(t *testing.T, agent *Agent) {
 		own := ownAgent(t, agent)
-		job, alloc, pid := runningTask(t, own)
+		job, alloc, pid := runningTask(t, own, setting)
 		must.NoError(t, own.Stop(false))
 		job.WriteShared(t, alloc, "go", "")
 		Eventually(t, 10*time.Second, "the task ends", func() error {
@@ -78,9 +88,10 @@ func TestATaskThatEndsWhileTheAgentIsDownReportsItsRealExit(t *testing.T) {
 		must.NoError(t, own.Start())
 		alloc = job.WaitStatus(t, "failed")
 		must.Eq(t, 21, ExitCode(t, alloc))
+		job.WaitLog(t, alloc, "stdout", "last")
 		text, err := job.Log(alloc, "stdout")
 		must.NoError(t, err)
-		must.Eq(t, "first\nlast\n", text)
+		must.Eq(t, log, text)
 	})
 }
 

@@ -13,14 +13,19 @@ import (
 )
 
 // UDPEcho builds the UDP echo server, static, and returns the directory with it.
-func UDPEcho(t testing.TB) string {
+func UDPEcho(t testing.TB) string { return staticProgram(t, "udpecho") }
+
+// CSIPlugin is the same for the CSI plugin.
+func CSIPlugin(t testing.TB) string { return staticProgram(t, "csiplugin") }
+
+func staticProgram(t testing.TB, name string) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "udpecho"), "./udpecho")
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./"+name)
 	cmd.Dir = filepath.Join(Root(), "tests")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build udpecho: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	return dir
 }

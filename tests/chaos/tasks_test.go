@@ -1,0 +1,234 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+
+	"nomad-driver-container/tests/nomadkit"
+)
+
+// Tasks, and what is held against the driver at their ends.
+
+// job runs one task from its submission to its end and checks it.
+func (w *world) job(id string, p plan) {
+	image, more := w.engine.image(), ""
+	if p.pulls {
+		image, more = w.engine.pulled(), "force_pull = true"
+	}
+	text := strings.ReplaceAll(nomadkit.BatchJob("kill_timeout = \"4s\"\n"+nomadkit.Shell(p.script(), more)),
+		"${image}", image)
+	job := parse(w.t, text, id)
+	start := time.Now()
+	w.try("registering "+id, func() error {
+		_, _, err := w.agent.API.Jobs().Register(job, nil)
+		return err
+	})
+	defer w.try("deregistering "+id, func() error {
+		_, _, err := w.agent.API.Jobs().Deregister(id, true, nil)
+		return err
+	})
+	var allocID string
+	w.try("an allocation of "+id, func() error {
+		allocs, _, err := w.agent.API.Jobs().Allocations(id, true, nil)
+		if err == nil && len(allocs) == 0 {
+			err = fmt.Errorf("none yet")
+		}
+		if err == nil {
+			allocID = allocs[0].ID
+		}
+		return err
+	})
+	if allocID == "" {
+		return
+	}
+	if p.stopAt > 0 {
+		// The moment is the plan's: this is no waiting for something.
+		time.Sleep(time.Duration(p.stopAt) * time.Millisecond)
+		w.try("stopping "+id, func() error {
+			_, _, err := w.agent.API.Jobs().Deregister(id, false, nil)
+			return err
+		})
+	}
+	var alloc *api.Allocation
+	untold, look := false, time.Now().Add(20*time.Second)
+	w.try("the end of "+id, func() error {
+		found, _, err := w.agent.API.Allocations().Info(allocID, nil)
+		if err == nil && !found.ClientTerminalStatus() && time.Now().After(look) {
+			// A client that was killed between an allocation's end and its report to the servers
+			// does not report it later: they believe that it goes on.
+			look = time.Now().Add(5 * time.Second)
+			untold = len(w.absences(start)) > 0 && w.agentsSaid(allocID, "task run loop exiting")
+			// Nomad tries to stop a task five times by the handle that it had, with pauses of up to
+			// two minutes, also when that is of a plugin that was killed.
+			untold = untold || w.agentsSaid(allocID, "failed to kill task", "plugin is shut down")
+		}
+		if err == nil && !found.ClientTerminalStatus() && !untold {
+			err = fmt.Errorf("allocation %s is %s:\n%s", allocID, found.ClientStatus, nomadkit.Events(found, "main"))
+		}
+		if err == nil {
+			alloc = found
+		}
+		return err
+	})
+	if untold {
+		w.count("task whose end Nomad does not tell")
+		return
+	}
+	if alloc == nil {
+		return
+	}
+	// The collector may still be at it when the task's state is told.
+	outcome, err := w.check(alloc, p, start, false)
+	for deadline := time.Now().Add(15 * time.Second); err != nil && time.Now().Before(deadline); {
+		time.Sleep(200 * time.Millisecond)
+		outcome, err = w.check(alloc, p, start, false)
+	}
+	if why := w.uncollected(alloc.ID, start); err != nil && why != "" {
+		if outcome, err = w.check(alloc, p, start, true); err == nil {
+			outcome += ", cut off: " + why
+		}
+	}
+	if err != nil {
+		w.violation("%s, allocation %s: %v\nevents:\n%sstdout: %s", id, allocID, err,
+			nomadkit.Events(alloc, "main"), last(w.log(allocID, "stdout"), 600))
+		return
+	}
+	w.count("task " + outcome)
+}
+
+// try repeats something that the agent may refuse while it is broken or away.
+func (w *world) try(what string, step func() error) {
+	deadline := time.Now().Add(3 * time.Minute)
+	for {
+		err := step()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.violation("%s: not within 3 minutes: %v", what, err)
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// log reads what the collector wrote; there is one file, the tasks say little.
+func (w *world) log(allocID, stream string) string {
+	data, _ := os.ReadFile(filepath.Join(w.agent.Dir, "data/alloc", allocID, "alloc/logs/main."+stream+".0"))
+	return string(data)
+}
+
+// check compares what Nomad says of a task with what the task itself wrote; of which the end may be
+// missing if it is `cut`.
+func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) (string, error) {
+	excused, collectorKilled := w.mayHaveHole(alloc.ID, start)
+	holes := excused || collectorKilled
+	stdout, err := read(w.log(alloc.ID, "stdout"), holes, cut, false)
+	if err != nil {
+		return "", fmt.Errorf("stdout: %w", err)
+	}
+	stderr, err := read(w.log(alloc.ID, "stderr"), holes, cut, true)
+	if err != nil {
+		return "", fmt.Errorf("stderr: %w", err)
+	}
+	for i, r := range stdout {
+		// Every line goes to stdout first: a run that was killed or stopped may have one more there.
+		errLines := 0
+		if i < len(stderr) {
+			errLines = stderr[i].lines
+		}
+		if !holes && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && p.stopAt == 0 && r.lines != errLines) {
+			return "", fmt.Errorf("run %s has %d lines on stdout, %d on stderr", r.name, r.lines, errLines)
+		}
+	}
+	var ended *api.TaskEvent
+	failure := ""
+	if state := alloc.TaskStates["main"]; state != nil {
+		for _, event := range state.Events {
+			switch event.Type {
+			case api.TaskTerminated:
+				ended = event
+			case api.TaskDriverFailure, api.TaskSetupFailure:
+				failure = event.DisplayMessage
+			}
+		}
+	}
+	if ended == nil {
+		return w.checkUnended(alloc, p, start, stdout, failure)
+	}
+	if strings.Contains(ended.DisplayMessage, "unknown") {
+		if excused {
+			return "ended with an unknown status, its watcher was killed", nil
+		}
+		return "", fmt.Errorf("its exit status is unknown for no reason: %s", ended.DisplayMessage)
+	}
+	if len(stdout) == 0 {
+		switch {
+		case p.stopAt > 0 && ended.ExitCode != 0:
+			return "stopped at once", nil
+		case cut:
+			return "ended", nil
+		}
+		return "", fmt.Errorf("it wrote nothing and ended with %d (%s)", ended.ExitCode, ended.DisplayMessage)
+	}
+	final := stdout[len(stdout)-1]
+	switch {
+	case final.exit != 0 && ended.ExitCode == final.exit:
+		if p.stopAt == 0 && final.lines != p.lines && !holes {
+			return "", fmt.Errorf("%d lines of %d", final.lines, p.lines)
+		}
+		return "exited", nil
+	case final.exit == 0 && p.stopAt > 0 && (ended.Signal != 0 || ended.ExitCode == 128+int(syscall.SIGKILL)):
+		return "killed when stopped", nil
+	case final.exit == 0 && (holes || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
+		return "exited without its last words", nil
+	}
+	return "", fmt.Errorf("its last run said %d, Nomad says %d, signal %d (%s)", final.exit, ended.ExitCode,
+		ended.Signal, ended.DisplayMessage)
+}
+
+// checkUnended is check for an allocation without a word about a task's end.
+func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, stdout []run, failure string) (string, error) {
+	switch {
+	case failure != "" && w.quietSince(start):
+		return "", fmt.Errorf("it could not start although nothing was broken: %s", failure)
+	case failure != "":
+		return "not started", nil
+	// Nomad asks the driver for its capabilities before there is a task; no event tells of that.
+	case strings.Contains(alloc.ClientDescription, "plugin is shut down") && len(stdout) == 0:
+		return "not started, the plugin was away", nil
+	case p.stopAt > 0 && len(stdout) == 0:
+		return "stopped before it ran", nil
+	// A client that comes back to an allocation that is to be stopped ends it without an event.
+	case p.stopAt > 0 && len(w.absences(start)) > 0:
+		return "stopped while its client was away", nil
+	// A client whose plugin dies again while it recovers a task gives the task up.
+	case w.agentsSaid(alloc.ID, "failed to initialize driver after it exited unexpectedly"),
+		w.agentsSaid(alloc.ID, "error recovering task", "plugin is shut down"):
+		return "given up by Nomad, the plugin was killed within its recovery", nil
+	}
+	return "", fmt.Errorf("it is %s (%s) without a word about how", alloc.ClientStatus, alloc.ClientDescription)
+}
+
+// uncollected says why nobody may have collected the end of an allocation's log, "" if somebody must.
+func (w *world) uncollected(alloc string, start time.Time) string {
+	// A task over Podman writes into the collector's FIFO itself. When it ends while collector and
+	// plugin are away, the last end of the FIFO goes, and with it what was not read.
+	for _, a := range w.absences(start) {
+		if a.alone && w.agent.Kind == nomadkit.PodmanKind {
+			return "the task ended while log collector and plugin were away"
+		}
+	}
+	// Nomad starts no new collector when it calls StartTask again. The one that it has came to its
+	// FIFO's end when the plugin that had opened it was killed.
+	if w.agentsSaid(alloc, "failed to start task because plugin shutdown unexpectedly") {
+		return "the plugin was killed within StartTask"
+	}
+	return ""
+}
