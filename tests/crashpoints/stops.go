@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
 )
 
 // stops follows the log of reached points. Where a process stands still there it kills the victim,
