@@ -31,6 +31,11 @@ namespace ndc::act {
 
 using Self = caf::event_based_actor*;
 
+// By the clock that tell_after() goes by: tests move it.
+inline std::chrono::steady_clock::time_point now(Self self) {
+  return self->home_system().clock().now();
+}
+
 // Where actors report what CAF would print to stdout, which is the handshake channel. Set before
 // the first system starts.
 using Fault = std::function<void(const char* actor, const char* what)>;

@@ -40,11 +40,11 @@ class ImageActor {
         [this](const UseRuntime& m) { use(m); },
         [this](const UseHelpers& m) { events_ = m.helpers.events; },
         [this](const EnsureImage& m) { m.load ? ensure_loaded(m) : ensure(m); },
-        [this](const ForgetImage& m) { forget(m.reference); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
         [this](const PullProgressed& m) { progressed(m); },
         [this](const PullTick& m) { progress(m); },
+        [this](const PullWaitOver& m) { wait_over(m); },
         [this](const ImageUsed& m) { used(m); },
         [this](const ImageReleased& m) { released(m.task_id); },
         [this](const ImageUnused& m) { unused(m); },
@@ -55,13 +55,21 @@ class ImageActor {
   }
 
  private:
-  enum class Phase { kLooking, kQueued, kPulling };
+  using Time = std::chrono::steady_clock::time_point;
 
-  // All tasks that wait for one image.
+  // A task that waits for a pull. Its time begins with the pull, or when it joins one.
+  struct Waiting {
+    EnsureImage request;
+    Time until{};
+    std::uint64_t number = 0;
+  };
+
+  // All tasks that wait for one pull, or for one archive.
   struct Job {
-    Phase phase = Phase::kLooking;
-    std::vector<EnsureImage> waiting;
-    std::chrono::steady_clock::time_point begun{};
+    bool pulling = false;  // not in the queue any more
+    std::vector<Waiting> waiting;
+    Time begun{};
+    Time until{};
     std::uint64_t generation = 0;
     std::uint64_t bytes = 0;
     int progress_events = 0;
@@ -71,88 +79,92 @@ class ImageActor {
   void use(const UseRuntime& m) {
     runtime_ = m.runtime;
     config_ = m.config;
-    known_.clear();
     if (!config_->gc.image) return;
     runtime_->kept_references([me = caf::actor{self_}](auto references) {
       act::tell(me, ImagesKept{std::move(references)});
     });
   }
 
-  void forget(const std::string& reference) {
-    std::erase_if(known_, [&](const auto& entry) { return entry.first.reference == reference; });
-  }
-
   // What is on the node is there for everybody, whoever's credentials brought it.
   static ImageKey local(ImageKey key) {
     key.auth.reset();
-    key.archive.reset();
     return key;
   }
 
   // What a task brings along it wants to run, whatever else has this name by now.
   void ensure_loaded(EnsureImage m) {
     m.image.archive = m.spec->task_dir() + "/" + *m.load;
-    m.policy = PullPolicy::kAlways;
-    ensure(m);
+    join(m);
   }
 
+  // Looked for each time: a name may mean another image by now, or none. Those who come while it is
+  // looked for share the answer.
   void ensure(const EnsureImage& m) {
-    auto known = known_.find(local(m.image));
-    if (known != known_.end() && m.policy != PullPolicy::kAlways) {
-      m.reply(known->second);
-      return;
-    }
-    auto [it, is_new] = jobs_.try_emplace(m.image);
-    it->second.waiting.push_back(m);
-    if (!is_new) {
-      if (it->second.phase == Phase::kPulling) tell_user(m, "Pulling image " + m.image.reference);
-      return;
-    }
-    if (m.policy == PullPolicy::kAlways) {
-      queue(m.image);
-    } else {
-      runtime_->find_image({m.image.reference, m.image.platform},
-                           [me = caf::actor{self_}, key = m.image](auto result) {
-                             act::tell(me, ImageFound{key, std::move(result)});
-                           });
-    }
+    if (m.policy == PullPolicy::kAlways) return join(m);
+    const ImageKey key = local(m.image);
+    auto [it, is_new] = looking_.try_emplace(key);
+    it->second.push_back(m);
+    if (!is_new) return;
+    runtime_->find_image({key.reference, key.platform}, [me = caf::actor{self_}, key](auto result) {
+      act::tell(me, ImageFound{key, std::move(result)});
+    });
   }
 
   void found(const ImageFound& m) {
-    auto it = jobs_.find(m.image);
-    if (it == jobs_.end() || it->second.phase != Phase::kLooking) return;
-    if (!m.result) {
-      finish(m.image, fail(m.result.error()));
-      return;
-    }
-    // Those who asked for a fresh pull while we looked still get one.
-    auto& waiting = it->second.waiting;
-    const std::optional<runtime::Image>& image = *m.result;
-    std::vector<EnsureImage> rest;
-    for (const EnsureImage& request : waiting) {
-      if (image && request.policy != PullPolicy::kAlways) {
+    const auto node = looking_.extract(m.image);
+    if (!node) return;
+    for (const EnsureImage& request : node.mapped()) {
+      if (!m.result) {
+        request.reply(fail(m.result.error()));
+      } else if (const std::optional<runtime::Image>& image = *m.result) {
         request.reply(*image);
-      } else if (!image && request.policy == PullPolicy::kNever) {
+      } else if (request.policy == PullPolicy::kNever) {
         request.reply(fail({.code = ErrorCode::kImageNotFound,
                             .what = "find image",
                             .on = request.image.reference,
                             .cause = "it is not on this node and pull_policy is \"never\"",
                             .hint = "load it on the node or change pull_policy"}));
       } else {
-        rest.push_back(request);
+        join(request);
       }
-    }
-    if (image) known_[local(m.image)] = *image;
-    waiting = std::move(rest);
-    if (waiting.empty()) {
-      jobs_.erase(it);
-    } else {
-      queue(m.image);
     }
   }
 
+  void join(const EnsureImage& m) {
+    auto [it, is_new] = jobs_.try_emplace(m.image);
+    Job& job = it->second;
+    job.waiting.push_back({m, {}, ++last_number_});
+    if (is_new) return queue(m.image);
+    if (!job.pulling) return;
+    tell_user(m, "Pulling image " + m.image.reference);
+    begin_wait(m.image, job, job.waiting.back());
+  }
+
+  // The engine ends a pull whose time is over; a task that gave it less does not wait for that.
+  void begin_wait(const ImageKey& key, const Job& job, Waiting& waiting) {
+    waiting.until = act::now(self_) + waiting.request.timeout;
+    if (waiting.until >= job.until) return;
+    act::tell_after(caf::actor{self_}, waiting.request.timeout, PullWaitOver{key, waiting.number});
+  }
+
+  void wait_over(const PullWaitOver& m) {
+    const auto it = jobs_.find(m.image);
+    if (it == jobs_.end()) return;
+    std::erase_if(it->second.waiting, [&](const Waiting& waiting) {
+      if (waiting.number != m.number) return false;
+      waiting.request.reply(
+          fail({.code = ErrorCode::kTimeout,
+                .what = "pull image",
+                .on = m.image.reference,
+                .cause = "it was not done within " + format_duration(waiting.request.timeout) +
+                         "; a task that waits for longer goes on with it",
+                .hint = "check the registry and the network, or raise image_pull_timeout"}));
+      return true;
+    });
+  }
+
   void queue(const ImageKey& key) {
-    jobs_.at(key).phase = Phase::kQueued;
+    jobs_.at(key).pulling = false;
     queue_.push_back(key);
     pull_next();
     count_pulls();
@@ -161,7 +173,7 @@ class ImageActor {
   void count_pulls() const {
     PullActivity activity{queue_.size(), {}};
     for (const auto& [key, job] : jobs_) {
-      if (job.phase != Phase::kPulling || key.archive) continue;
+      if (!job.pulling || key.archive) continue;
       activity.running.emplace_back(key.reference, job.bytes);
     }
     metrics_->pulls_changed(std::move(activity));
@@ -172,12 +184,18 @@ class ImageActor {
       const ImageKey key = std::move(queue_.front());
       queue_.pop_front();
       Job& job = jobs_.at(key);
-      job.phase = Phase::kPulling;
-      job.begun = std::chrono::steady_clock::now();
+      if (job.waiting.empty()) {  // it was queued again, and nobody waits any more
+        jobs_.erase(key);
+        continue;
+      }
+      job.pulling = true;
+      job.begun = act::now(self_);
       job.generation = ++last_generation_;
       ++pulling_;
       auto timeout = std::chrono::nanoseconds{0};
-      for (const EnsureImage& request : job.waiting) timeout = std::max(timeout, request.timeout);
+      for (const Waiting& each : job.waiting) timeout = std::max(timeout, each.request.timeout);
+      job.until = job.begun + timeout;
+      for (Waiting& each : job.waiting) begin_wait(key, job, each);
       fetch(key, job, timeout);
     }
   }
@@ -188,7 +206,7 @@ class ImageActor {
     auto done = [me, key, generation](Expected<runtime::Image> result) {
       act::tell(me, ImagePulled{key, generation, std::move(result)});
     };
-    const EnsureImage& first = job.waiting.front();
+    const EnsureImage& first = job.waiting.front().request;
     if (first.load) {
       tell_all(job, "Loading image " + key.reference + " from " + *first.load);
       runtime_->load_image({{key.reference, key.platform}, *first.load, first.spec, timeout},
@@ -215,21 +233,23 @@ class ImageActor {
     Job& job = it->second;
     --pulling_;
     if (!m.image.archive) {
-      metrics_->pull_done(m.result.has_value(), std::chrono::steady_clock::now() - job.begun);
+      metrics_->pull_done(m.result.has_value(), act::now(self_) - job.begun);
     }
     crash_point("image.pull.done");
     if (m.result) {
-      known_[local(m.image)] = *m.result;
-      tell_all(job,
-               (job.waiting.front().load ? "Loaded image " : "Pulled image ") + m.image.reference);
+      tell_all(job, (m.image.archive ? "Loaded image " : "Pulled image ") + m.image.reference);
     } else if (may_try_without_auth(m, job)) {
       spdlog::warn("{}; trying without credentials", m.result.error().message());
       job.without_auth = true;
-      std::erase_if(job.waiting, [&](const EnsureImage& request) {
-        if (!request.auth_soft_fail) request.reply(m.result);
-        return !request.auth_soft_fail;
+      std::erase_if(job.waiting, [&](const Waiting& waiting) {
+        if (!waiting.request.auth_soft_fail) waiting.request.reply(m.result);
+        return !waiting.request.auth_soft_fail;
       });
       tell_all(job, "The registry refused the credentials: trying without");
+      queue(m.image);
+      return;
+    } else if (keep_those_with_time(m, job)) {
+      tell_all(job, m.result.error().message() + "; trying again for as long as this task waits");
       queue(m.image);
       return;
     }
@@ -238,10 +258,22 @@ class ImageActor {
     count_pulls();
   }
 
+  // Those who joined a pull may give it more time than those for whom it was begun.
+  bool keep_those_with_time(const ImagePulled& m, Job& job) const {
+    if (m.result.error().code != ErrorCode::kTimeout || act::now(self_) < job.until) return false;
+    std::erase_if(job.waiting, [&](Waiting& waiting) {
+      waiting.request.timeout = waiting.until - act::now(self_);
+      const bool over = waiting.until <= job.until;
+      if (over) waiting.request.reply(m.result);
+      return over;
+    });
+    return !job.waiting.empty();
+  }
+
   static bool may_try_without_auth(const ImagePulled& m, const Job& job) {
     return m.result.error().code == ErrorCode::kAuthFailed && m.image.auth && !job.without_auth &&
            std::any_of(job.waiting.begin(), job.waiting.end(),
-                       [](const EnsureImage& request) { return request.auth_soft_fail; });
+                       [](const Waiting& waiting) { return waiting.request.auth_soft_fail; });
   }
 
   void progressed(const PullProgressed& m) {
@@ -256,8 +288,8 @@ class ImageActor {
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
     const bool last = ++job.progress_events == kMaxProgressEvents;
-    const auto elapsed = std::chrono::duration_cast<std::chrono::seconds>(
-        std::chrono::steady_clock::now() - job.begun);
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::seconds>(act::now(self_) - job.begun);
     std::string message =
         "Still pulling image " + m.image.reference + " after " + format_duration(elapsed);
     if (job.bytes > 0) message += ", " + mebibytes(job.bytes) + " so far";
@@ -271,7 +303,7 @@ class ImageActor {
 
   void finish(const ImageKey& key, const Expected<runtime::Image>& result) {
     auto node = jobs_.extract(key);
-    for (const EnsureImage& request : node.mapped().waiting) request.reply(result);
+    for (const Waiting& waiting : node.mapped().waiting) waiting.request.reply(result);
   }
 
   // --- removal of what no task uses ---
@@ -311,8 +343,9 @@ class ImageActor {
 
   bool in_use(const std::string& reference) const {
     const auto names = [&](const auto& entry) { return entry.second == reference; };
-    const auto wanted = [&](const auto& job) { return job.first.reference == reference; };
+    const auto wanted = [&](const auto& entry) { return entry.first.reference == reference; };
     return std::any_of(users_.begin(), users_.end(), names) ||
+           std::any_of(looking_.begin(), looking_.end(), wanted) ||
            std::any_of(jobs_.begin(), jobs_.end(), wanted);
   }
 
@@ -321,7 +354,6 @@ class ImageActor {
     if (pending == unused_.end() || pending->second != m.generation) return;
     unused_.erase(pending);
     if (in_use(m.reference) || !config_->gc.image) return;
-    forget(m.reference);
     spdlog::info("removing image {}: no task uses it", m.reference);
     runtime_->remove_image(m.reference, [me = caf::actor{self_},
                                          reference = m.reference](const Expected<void>& removed) {
@@ -336,7 +368,7 @@ class ImageActor {
   }
 
   void tell_all(const Job& job, const std::string& message) {
-    for (const EnsureImage& request : job.waiting) tell_user(request, message);
+    for (const Waiting& waiting : job.waiting) tell_user(waiting.request, message);
   }
 
   void tell_user(const EnsureImage& request, std::string message) {
@@ -353,7 +385,7 @@ class ImageActor {
   std::shared_ptr<Metrics> metrics_;
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
-  std::map<ImageKey, runtime::Image> known_;  // without credentials
+  std::map<ImageKey, std::vector<EnsureImage>> looking_;  // without credentials
   std::map<ImageKey, Job> jobs_;
   std::deque<ImageKey> queue_;
   std::map<std::string, std::string> users_;     // reference by task id
@@ -363,6 +395,7 @@ class ImageActor {
   bool kept_known_ = false;  // those of earlier plugins are in it
   std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
+  std::uint64_t last_number_ = 0;
 };
 
 }  // namespace

@@ -200,11 +200,8 @@ struct EnsureImage {
   TaskIdentity task;                     // whose events tell of the pull
   Reply<Expected<runtime::Image>> reply;
 };
-struct ForgetImage {  // it turned out not to be there any more
-  std::string reference;
-};
 struct ImageFound {
-  ImageKey image;
+  ImageKey image;  // without credentials
   Expected<std::optional<runtime::Image>> result;
 };
 struct ImagePulled {
@@ -237,6 +234,10 @@ struct ImagesKept {
 struct PullTick {
   ImageKey image;
   std::uint64_t generation = 0;
+};
+struct PullWaitOver {  // of one of the tasks that wait for a pull
+  ImageKey image;
+  std::uint64_t number = 0;
 };
 
 // --- dangling containers -------------------------------------------------------------------------
@@ -334,7 +335,6 @@ ACT_MESSAGE(ndc_actors, ndc::actors::Unsubscribe)
 ACT_MESSAGE(ndc_actors, ndc::actors::UsageSampled)
 ACT_MESSAGE(ndc_actors, ndc::actors::SamplesTaken)
 ACT_MESSAGE(ndc_actors, ndc::actors::EnsureImage)
-ACT_MESSAGE(ndc_actors, ndc::actors::ForgetImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
@@ -344,6 +344,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::ImageUnused)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageRemoved)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagesKept)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullTick)
+ACT_MESSAGE(ndc_actors, ndc::actors::PullWaitOver)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
 ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)
 ACT_MESSAGE(ndc_actors, ndc::actors::DanglingFound)

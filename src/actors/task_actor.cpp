@@ -219,7 +219,6 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
     if (result.error().code == ErrorCode::kImageNotFound && !image_retried_) {
       image_retried_ = true;
       enter(State::kPreparing, "the image is gone");
-      act::tell(seed_.helpers.images, ForgetImage{config_->image});
       request_image();
       return;
     }

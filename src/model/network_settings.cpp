@@ -36,7 +36,8 @@ Expected<NetworkMode> read_network_mode(std::string_view key, const Value& value
   using Kind = NetworkMode::Kind;
   auto text = read_string(key, value);
   if (!text) return fail(std::move(text.error()));
-  if (text->empty() || *text == "default") return NetworkMode{};
+  // "bridge" is the default's name in jobs for Nomad's docker driver.
+  if (text->empty() || *text == "default" || *text == "bridge") return NetworkMode{};
   if (*text == "host") return NetworkMode{Kind::kHost, ""};
   if (*text == "none") return NetworkMode{Kind::kNone, ""};
   constexpr std::string_view kTask = "task:";

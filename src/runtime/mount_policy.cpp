@@ -28,6 +28,21 @@ std::string propagation_option(const std::string& propagation) {
   return "rprivate";
 }
 
+constexpr const char* kVirtualMachines = "/dev/kvm";  // makes them
+
+bool is_below_any(const std::string& path, const std::vector<std::string>& roots) {
+  return std::any_of(roots.begin(), roots.end(), [&](const std::string& root) {
+    const auto real = real_path(root);
+    return real && is_below(path, *real);
+  });
+}
+
+std::string list_of(const std::vector<std::string>& paths) {
+  std::string list;
+  for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + ndc::quoted(path);
+  return list;
+}
+
 bool in_own_directories(const TaskSpec& spec, const std::string& path) {
   for (const std::string& own : {spec.task_dir(), spec.shared_dir()}) {
     const auto real = real_path(own);
@@ -65,20 +80,9 @@ Expected<std::string> allowed_source(const TaskSpec& spec, const Volume& volume,
                         "set volumes.enabled in the plugin's configuration"));
   }
   if (policy.allowed_paths.empty()) return *path;
-  const bool allowed = std::any_of(policy.allowed_paths.begin(), policy.allowed_paths.end(),
-                                   [&](const std::string& root) {
-                                     const auto real = real_path(root);
-                                     return real && is_below(*path, *real);
-                                   });
-  if (!allowed) {
-    std::string list;
-    for (const std::string& root : policy.allowed_paths) {
-      list += (list.empty() ? "" : ", ") + ndc::quoted(root);
-    }
-    return fail(refused(volume, "it is not below one of the operator's allowed paths",
-                        "volumes.allowed_paths has " + list));
-  }
-  return *path;
+  if (is_below_any(*path, policy.allowed_paths)) return *path;
+  return fail(refused(volume, "it is not below one of the operator's allowed paths",
+                      "volumes.allowed_paths has " + list_of(policy.allowed_paths)));
 }
 
 // Nomad's own directories lie in one that the task may have mounted: it could put a link to
@@ -168,16 +172,28 @@ Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path
   return found;
 }
 
-std::vector<Error> device_refusals(const TaskConfig& config) {
+std::vector<Error> device_refusals(const TaskConfig& config, const PluginConfig& plugin) {
   std::vector<Error> errors;
+  const auto refuse = [&](const Device& device, std::string cause, std::string hint) {
+    errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path, std::move(cause),
+                      std::move(hint)});
+  };
   for (const Device& device : config.devices) {
     struct stat info {};
-    if (::stat(device.host_path.c_str(), &info) != 0) {
-      errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path,
-                        "no such device on this node", "constrain the job to nodes that have it"});
+    const auto real = real_path(device.host_path);
+    if (!real || ::stat(real->c_str(), &info) != 0) {
+      refuse(device, "no such device on this node", "constrain the job to nodes that have it");
     } else if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode) && !S_ISDIR(info.st_mode)) {
-      errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path,
-                        "it is no device", "mount files and sockets with volumes"});
+      refuse(device, "it is no device", "mount files and sockets with volumes");
+    } else if (!plugin.volumes.enabled) {
+      refuse(device, "the operator allows only the task's own directories",
+             "set volumes.enabled in the plugin's configuration");
+    } else if (restricts(plugin.volumes) && !is_below_any(*real, plugin.volumes.allowed_paths)) {
+      refuse(device, "it is not below one of the operator's allowed paths",
+             "volumes.allowed_paths has " + list_of(plugin.volumes.allowed_paths));
+    } else if (!plugin.allow_virtualization && is_below(kVirtualMachines, *real)) {
+      refuse(device, "virtual machines are not allowed on this node",
+             "the operator can set allow_virtualization = true");
     }
   }
   return errors;

@@ -163,6 +163,10 @@ bool says_no_such_image(std::string_view err) {
   return contains(err, "image not known") || contains(err, "no such image");
 }
 
+bool says_short_name_unknown(std::string_view err) {
+  return contains(err, "did not resolve to an alias");
+}
+
 bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
 
 bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }

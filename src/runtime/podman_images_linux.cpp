@@ -1,10 +1,13 @@
 #include "runtime/podman_images_linux.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "model/duration.hpp"
+#include "model/image_reference.hpp"
 #include "runtime/anonymous_file.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
@@ -59,9 +62,28 @@ struct PullWatch {
 
 }  // namespace
 
+std::string PodmanImages::revision() const {
+  struct stat info {};
+  if (images_file_.empty() || ::stat(images_file_.c_str(), &info) != 0) return {};
+  // Podman puts a new file in the old one's place.
+  return std::to_string(info.st_ino) + " " + std::to_string(info.st_size) + " " +
+         std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+}
+
 void PodmanImages::find(ImageQuery query, Done<std::optional<Image>> done) {
-  const std::string name = query.reference;
-  find_as(name, std::move(query), std::move(done));
+  // Before podman looks: what changes meanwhile counts as a change.
+  const std::string now = revision();
+  if (now.empty() || std::exchange(found_in_, now) != now) found_.clear();
+  const std::pair key{query.reference, query.platform.value_or("")};
+  if (const auto known = found_.find(key); known != found_.end()) return done(known->second);
+  find_as(key.first, std::move(query),
+          [self = shared_from_this(), key, now,
+           done = std::move(done)](Expected<std::optional<Image>> found) {
+            if (found && *found && !now.empty() && self->found_in_ == now) {
+              self->found_.insert_or_assign(key, **found);
+            }
+            done(std::move(found));
+          });
 }
 
 void PodmanImages::find_as(const std::string& name, ImageQuery query,
@@ -96,6 +118,11 @@ void PodmanImages::require(const std::string& name, const ImageQuery& query, Err
 }
 
 void PodmanImages::pull(PullRequest request, Done<Image> done) {
+  const std::string name = request.image.reference;
+  pull_as(name, std::move(request), std::move(done));
+}
+
+void PodmanImages::pull_as(const std::string& name, PullRequest request, Done<Image> done) {
   const std::string& reference = request.image.reference;
   std::vector<std::string> arguments{"pull", "--quiet"};
   if (request.image.platform) arguments.push_back("--platform=" + *request.image.platform);
@@ -107,32 +134,36 @@ void PodmanImages::pull(PullRequest request, Done<Image> done) {
     arguments.emplace_back("--authfile=/dev/fd/3");
   }
   arguments.emplace_back("--");
-  arguments.push_back(reference);
+  arguments.push_back(name);
   Command pull = cli_->command(std::move(arguments));
   pull.timeout = request.timeout;
   pull.extra_fd = std::move(credentials);
   auto watch = std::make_shared<PullWatch>();
   watch->reference = reference;
   watch->stall_timeout = request.stall_timeout;
-  watch->progress = std::move(request.progress);
+  watch->progress = request.progress;
   pull.watch = [watch](pid_t pid) { return watch->look(pid); };
   pull.watch_interval = request.stall_timeout > 0ns ? std::min<std::chrono::nanoseconds>(
                                                           kWatchInterval, request.stall_timeout / 4)
                                                     : kWatchInterval;
-  cli_->run_aside(std::move(pull), [self = shared_from_this(), image = request.image,
-                                    timeout = request.timeout,
+  cli_->run_aside(std::move(pull), [self = shared_from_this(), name, request,
                                     done = std::move(done)](Expected<CommandResult> result) {
+    const ImageQuery& image = request.image;
     if (!result) {
       Error error = std::move(result.error());
       if (error.what == kPull) return done(fail(std::move(error)));  // PullWatch's
       if (error.code == ErrorCode::kTimeout) {
         return done(fail({ErrorCode::kTimeout, kPull, image.reference,
-                          "it was not done within " + format_duration(timeout) + "; ended",
+                          "it was not done within " + format_duration(request.timeout) + "; ended",
                           "check the registry and the network, or raise image_pull_timeout"}));
       }
       return done(fail(std::move(error).wrap(kPull, image.reference)));
     }
     if (!ok(*result)) {
+      const auto full = parse_image_reference(image.reference);
+      if (full && full->text() != name && says_short_name_unknown(result->err)) {
+        return self->pull_as(full->text(), request, done);
+      }
       return done(fail(podman_error(kPull, image.reference, result->status, result->err)));
     }
     crash_point("podman.pull.pulled");
@@ -140,7 +171,7 @@ void PodmanImages::pull(PullRequest request, Done<Image> done) {
     // somebody else pulled it for another platform meanwhile.
     const std::string id = result->out.substr(0, result->out.find('\n'));
     self->require(
-        is_container_id(id) ? id : image.reference, image,
+        is_container_id(id) ? id : name, image,
         {ErrorCode::kRuntimeUnavailable, kPull, image.reference, "it was pulled, but is not there",
          image.platform ? "check that the image exists for " + *image.platform : "try again"},
         done);

@@ -221,6 +221,24 @@ Expected<std::vector<PodmanListed>> parse_list(std::string_view json) {
   return out;
 }
 
+namespace {
+
+// Where containers/storage keeps its index of images.
+std::string images_file(const Value& store) {
+  const std::string root = text(store, "graphRoot");
+  const std::string driver = text(store, "graphDriverName");
+  if (!root.starts_with('/') || driver.empty() || driver.find('/') != std::string::npos) return {};
+  if (const Value* options = member(store, "graphOptions"); options && options->IsObject()) {
+    for (const auto& option : options->GetObject()) {
+      const std::string_view name{option.name.GetString(), option.name.GetStringLength()};
+      if (name.find("imagestore") != std::string_view::npos) return {};  // images elsewhere too
+    }
+  }
+  return root + "/" + driver + "-images/images.json";
+}
+
+}  // namespace
+
 Expected<PodmanInfo> parse_info(std::string_view json) {
   rapidjson::Document document;
   if (auto ok = parse(json, document); !ok) return fail(std::move(ok.error()));
@@ -231,6 +249,7 @@ Expected<PodmanInfo> parse_info(std::string_view json) {
   const Value* host = member(document, "host");
   const Value* oci_runtime = host != nullptr ? member(*host, "ociRuntime") : nullptr;
   if (oci_runtime != nullptr) out.oci_runtime = valid_utf8(text(*oci_runtime, "name"));
+  if (const Value* store = member(document, "store")) out.images_file = images_file(*store);
   return out;
 }
 

@@ -57,6 +57,9 @@ Expected<std::vector<PodmanListed>> parse_list(std::string_view json);
 struct PodmanInfo {
   std::string version;
   std::string oci_runtime;  // "crun", "runc"; may be empty
+  // The file that changes with every name and every image; empty where there is more than one, or
+  // podman does not tell.
+  std::string images_file;
 };
 // `podman info --format json`.
 Expected<PodmanInfo> parse_info(std::string_view json);

@@ -130,6 +130,7 @@ void PodmanRuntime::probe(std::function<void(Fingerprint)> done) {
                             "Podman " + info->version + " is too old: install 4.3 or newer"));
     }
     self->version_ = *version;
+    self->images_->know_store(info->images_file);
     Fingerprint out;
     out.health = Health::kHealthy;
     out.description = "Healthy";
@@ -161,7 +162,9 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
       errors.push_back(std::move(error));
     }
     if (auto error = ssh_agent_refusal(*config)) errors.push_back(std::move(*error));
-    for (Error& error : device_refusals(*config)) errors.push_back(std::move(error));
+    for (Error& error : device_refusals(*config, self->config_)) {
+      errors.push_back(std::move(error));
+    }
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }

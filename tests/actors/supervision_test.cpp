@@ -182,6 +182,100 @@ TEST_CASE("waiting tasks share one pull of an image and each tells its user") {
   CHECK(f.events->values.size() == 2);
 }
 
+TEST_CASE("an image is looked for at each start: its name may mean another one by now") {
+  Fixture f;
+  f.run_task();
+  auto again = f.start(Fixture::spec("again"));
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+  f.kit.run();
+  CHECK(f.runtime->count("find busybox") == 2);
+  ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{
+                                                runtime::Image{"busybox", "sha256:2", {}}});
+  f.kit.run();
+  CHECK(f.runtime->start_requests.back().image.id == "sha256:2");
+}
+
+namespace {
+
+// A start that has come to its image, which is `found` or not.
+struct Pulling {
+  Fixture f;
+
+  Answer<Expected<actors::TaskStarted>> start(const std::string& name, bool found,
+                                              Value::Map settings) {
+    TaskSpec spec = Fixture::spec(name);
+    auto& config = std::get<Value::Map>(spec.config.data);
+    for (auto& [key, value] : settings) config[key] = std::move(value);
+    auto answer = f.start(spec);
+    ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+    f.kit.run();
+    if (f.runtime->finds.empty()) return answer;  // pull_policy = "always"
+    std::optional<runtime::Image> image;
+    if (found) image = runtime::Image{"busybox", "sha256:1", {}};
+    ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{image});
+    f.kit.run();
+    return answer;
+  }
+  static Value::Map waits(const char* time) {
+    return {{"image_pull_timeout", Value{std::string{time}}}};
+  }
+  void time_out() {
+    ScriptedRuntime::answer(
+        f.runtime->pulls,
+        Expected<runtime::Image>{fail({.code = ErrorCode::kTimeout, .what = "pull"})});
+    f.kit.run();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a task whose image is there does not wait for another's pull of the same") {
+  Pulling p;
+  auto fresh = p.start("fresh", true, {{"force_pull", Value{true}}});
+  CHECK(p.f.runtime->count("pull") == 1);
+  auto local = p.start("local", true, {});
+  CHECK(p.f.runtime->count("start") == 1);
+  auto never = p.start("never", false, {{"pull_policy", Value{std::string{"never"}}}});
+  REQUIRE(never.arrived());
+  CHECK(never.value().error().code == ErrorCode::kImageNotFound);
+  CHECK_FALSE(fresh.arrived());
+  CHECK_FALSE(local.arrived());
+}
+
+TEST_CASE("each task waits for a pull that it shares as long as it was told to") {
+  Pulling p;
+  auto first = p.start("first", false, Pulling::waits("60s"));
+  auto hasty = p.start("hasty", false, Pulling::waits("10s"));
+  auto patient = p.start("patient", false, Pulling::waits("200s"));
+  CHECK(p.f.runtime->count("pull") == 1);
+  p.f.kit.advance(10s, 1s);
+  REQUIRE(hasty.arrived());
+  CHECK(hasty.value().error().code == ErrorCode::kTimeout);
+  CHECK(hasty.value().error().message().find("10s") != std::string::npos);
+  CHECK_FALSE(first.arrived());
+  p.f.kit.advance(50s, 1s);
+  p.time_out();
+  REQUIRE(first.arrived());
+  CHECK(first.value().error().code == ErrorCode::kTimeout);
+  CHECK_FALSE(patient.arrived());
+  CHECK(p.f.runtime->count("pull") == 2);  // once more, for what is left of its time
+  CHECK(p.f.runtime->pull_requests.back().timeout == 140s);
+  p.f.kit.advance(140s, 10s);
+  p.time_out();
+  REQUIRE(patient.arrived());
+}
+
+TEST_CASE("a pull that stood still is not tried again for those with more time") {
+  Pulling p;
+  auto first = p.start("first", false, Pulling::waits("60s"));
+  auto patient = p.start("patient", false, Pulling::waits("200s"));
+  p.f.kit.advance(20s, 1s);
+  p.time_out();
+  CHECK(first.arrived());
+  CHECK(patient.arrived());
+  CHECK(p.f.runtime->count("pull") == 1);
+}
+
 TEST_CASE("usage is sampled once for all tasks, only while somebody watches") {
   Fixture f;
   f.run_task();

@@ -35,7 +35,8 @@ type Registry struct {
 }
 
 // noRegistries is a registries.conf that sends no short name to the Internet.
-const noRegistries = "unqualified-search-registries = []\nshort-name-mode = \"disabled\"\n"
+const noRegistries = "unqualified-search-registries = []\nshort-name-mode = \"disabled\"\n" +
+	"[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\nblocked = true\n"
 
 // StartRegistry starts one that lets everybody in, or only user and password where they are given.
 // It ends with the test, and its images with it.
@@ -192,6 +193,14 @@ func (a *Agent) Trust(t testing.TB, r *Registry) {
 	if err := os.Rename(a.registries()+".new", a.registries()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// AsDockerIO is the environment in which Podman takes a registry for docker.io.
+func (r *Registry) AsDockerIO(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "registries.conf")
+	write(t, path, fmt.Sprintf("unqualified-search-registries = []\n[[registry]]\nprefix = \"docker.io\"\nlocation = %q\ninsecure = true\n", r.Address))
+	return "CONTAINERS_REGISTRIES_CONF=" + path
 }
 
 // Insecure is the environment in which Podman speaks plain HTTP to these registries. It knows no

@@ -152,6 +152,40 @@ TEST_CASE("an allowed path may itself be a link, and one that is not there allow
   CHECK(node.refuses(node.root + "/srv"));
 }
 
+TEST_CASE("devices are paths of the host, and the operator's word on those holds for them") {
+  Node node;
+  PluginConfig plugin;
+  const auto refusal = [&](const std::string& path) {
+    node.config.devices = {Device{path, "/dev/it", "r"}};
+    const auto errors = device_refusals(node.config, plugin);
+    return errors.empty() ? "" : errors.front().message();
+  };
+  const auto says = [&](const std::string& path, const char* part) {
+    return test::contains(refusal(path), part);
+  };
+  CHECK(refusal("/dev/null").empty());
+  CHECK(says("/no/such/device", "no such device"));
+  std::ofstream{node.root + "/srv/file"} << "text";
+  CHECK(says(node.root + "/srv/file", "no device"));
+
+  // Links and dots lead where they lead; no device is a task's own, wherever it lies.
+  fs::create_symlink("/dev/zero", node.root + "/srv/zero");
+  plugin.volumes.allowed_paths = {node.root + "/srv", "/dev/null"};
+  CHECK(refusal("/dev/null").empty());
+  CHECK(refusal("/dev/../dev/null").empty());
+  CHECK(says("/dev/zero", "allowed_paths"));
+  CHECK(says(node.root + "/srv/zero", "allowed_paths"));
+  CHECK(says(node.root + "/alloc/web/local/www", "allowed_paths"));
+  plugin.volumes.enabled = false;
+  CHECK(says("/dev/null", "volumes.enabled"));
+
+  plugin.volumes = {};
+  plugin.allow_virtualization = false;
+  CHECK(refusal("/dev/null").empty());
+  // The directory would bring it along.
+  CHECK(says("/dev", "allow_virtualization"));
+}
+
 TEST_CASE("all volumes that are refused are named at once") {
   Node node;
   node.config.volumes = {{"/no/such/a", "/x", {}}, {"/no/such/b", "/y", {}}};

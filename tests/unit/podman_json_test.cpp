@@ -112,6 +112,17 @@ TEST_CASE("podman's version is required of its info, the OCI runtime is not") {
   CHECK(parse_info(R"({"version":{"Version":"4.3.1"},"host":{"ociRuntime":{"name":"runc"}}})")
             ->oci_runtime == "runc");
   CHECK(parse_info(R"({"version":{"Version":"4.3.1"},"host":[]})")->oci_runtime.empty());
+  const auto images_file = [](const std::string& store) {
+    return parse_info(R"({"version":{"Version":"4.3.1"},"store":)" + store + "}")->images_file;
+  };
+  CHECK(images_file(R"({"graphRoot":"/s","graphDriverName":"overlay","graphOptions":{}})") ==
+        "/s/overlay-images/images.json");
+  for (const char* store :
+       {"{}", "[]", R"({"graphRoot":"s","graphDriverName":"vfs"})",
+        R"({"graphRoot":"/s","graphDriverName":"../x"})",
+        R"({"graphRoot":"/s","graphDriverName":"vfs","graphOptions":{"vfs.imagestore":"/b"}})"}) {
+    CHECK(images_file(store).empty());
+  }
   for (const char* wrong : {R"({"version":"4.3.1"})", R"({"version":{"Version":4}})", "[]", "7"}) {
     CHECK_FALSE(parse_info(wrong).has_value());
   }

@@ -139,6 +139,7 @@ TEST_CASE("network modes are recognised") {
   CHECK(task({{"network_mode", text("backend")}})->network_mode ==
         NetworkMode{Kind::kNamed, "backend"});
   CHECK(task({{"network_mode", text("default")}})->network_mode == NetworkMode{});
+  CHECK(task({{"network_mode", text("bridge")}})->network_mode == NetworkMode{});
   CHECK_FALSE(task({{"network_mode", text("--host")}}).has_value());
 }
 

@@ -165,6 +165,38 @@ func TestARefusedLoginMayBeFollowedByATryWithout(t *testing.T) {
 	prints(t, soft, image+"force_pull = true", "public\n")
 }
 
+func TestTheImageThatHasTheNameNowIsTheOneThatRuns(t *testing.T) {
+	t.Parallel()
+	r := nomadkit.StartRegistry(t)
+	p := nomadkit.StartPlugin(t, "", nomadkit.Insecure(t, r))
+	image := func(text string) string {
+		name := nomadkit.Unique("ndc/name") + ":1"
+		r.Push(t, name, nomadkit.Content{Files: map[string]string{"which": text + "\n"}})
+		prints(t, p, show(r.Reference(name), "/which"), text+"\n")
+		return r.Reference(name)
+	}
+	one, two := image("one"), image("two")
+	_, err := nomadkit.Podman("tag", two, one)
+	must.NoError(t, err)
+	prints(t, p, show(one, "/which"), "two\n")
+	_, err = nomadkit.Podman("untag", two, one)
+	must.NoError(t, err)
+	must.True(t, !fails(t, p, show(one, "/which")+"pull_policy = \"never\"", "not on this node"))
+	prints(t, p, show(one, "/which"), "one\n")
+}
+
+func TestAShortNameThatTheHostKnowsNothingOfIsDockerIOs(t *testing.T) {
+	t.Parallel()
+	r := nomadkit.StartRegistry(t)
+	name := nomadkit.Unique("ndc/short") + ":1"
+	r.Push(t, name, nomadkit.Content{Files: map[string]string{"which": "short\n"}})
+	t.Cleanup(func() { _, _ = nomadkit.Podman("rmi", "-f", "docker.io/"+name) })
+	p := nomadkit.StartPlugin(t, "", r.AsDockerIO(t))
+	prints(t, p, show(name, "/which"), "short\n")
+	prints(t, p, show(name, "/which")+"pull_policy = \"never\"", "short\n")
+	fails(t, p, show("ndc/no-such:1", "/which"), "docker.io/ndc/no-such:1")
+}
+
 func TestTasksThatWaitForOneImageShareItsPull(t *testing.T) {
 	t.Parallel()
 	r := nomadkit.StartRegistry(t)
