@@ -51,6 +51,16 @@ const pluginConfig = `
     }
     `
 
+// A server that starts reads again what was done since its last snapshot: of an hour with a thousand
+// jobs that would take it minutes each time.
+const raftConfig = `
+server {
+  raft_snapshot_threshold = 500
+  raft_snapshot_interval  = "10s"
+  raft_trailing_logs      = 100
+}
+`
+
 func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
 	w := &world{t: t, counts: map[string]int{}, excused: map[string]bool{}}
@@ -65,6 +75,9 @@ func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 		t.Fatal(err)
 	}
 	w.agent = agent
+	if err := agent.AddConfig("raft.hcl", raftConfig); err != nil {
+		t.Fatal(err)
+	}
 	if over != nil {
 		over.agent, w.engine = agent, over
 		agent.Trust(t, over.registry)
@@ -98,7 +111,7 @@ func (w *world) startAgent() error {
 		if err := w.agent.Exec(); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(60 * time.Second); w.agent.Alive(); {
+		for deadline := time.Now().Add(3 * time.Minute); w.agent.Alive(); {
 			leader, err := w.agent.API.Status().Leader()
 			if err == nil && leader != "" {
 				return nil

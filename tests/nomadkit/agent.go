@@ -112,6 +112,13 @@ func NewAgent(kind RuntimeKind, config string) (*Agent, error) {
 	})
 }
 
+// AddConfig gives the agent another configuration file, from its next start on.
+func (a *Agent) AddConfig(name, text string) error {
+	path := filepath.Join(a.Dir, name)
+	a.args = append(a.args, "-config", path)
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
 // newAgent prepares one with `plugin` behind its own configuration.
 func newAgent(kind RuntimeKind, plugin func(*Agent) string) (*Agent, error) {
 	agent, err := agentDir(kind)

@@ -95,7 +95,12 @@ func (s *Standin) Containers() []string {
 	entries, _ := os.ReadDir(filepath.Join(s.State, "containers"))
 	var names []string
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), ".") { // half made, or half removed
+		if strings.HasPrefix(entry.Name(), ".") { // half made, or half removed
+			continue
+		}
+		// A start that was under way when its container was deleted may make the directory of a root anew,
+		// which no call of the CLI takes for a container.
+		if _, err := os.Stat(filepath.Join(s.State, "containers", entry.Name(), "record.json")); err == nil {
 			names = append(names, entry.Name())
 		}
 	}
