@@ -13,4 +13,7 @@ namespace ndc::runtime {
 // (empty: not known). Reads all of /proc: for what went wrong only.
 void end_abandoned(const PodmanFiles& files, const std::string& container_id);
 
+// Only what is in that cgroup: the files are a successor's.
+void end_abandoned(const std::string& container_id);
+
 }  // namespace ndc::runtime

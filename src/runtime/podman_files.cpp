@@ -72,6 +72,10 @@ Expected<void> PodmanFiles::forget_attempt() const {
   return {};
 }
 
+Expected<void> PodmanFiles::keep_id(const std::string& id) const {
+  return replace_file(id_file(), id);
+}
+
 void PodmanFiles::remove() const {
   if (!is_state_name(name_)) return;
   std::error_code ignored;  // what stays is made anew, or replaced, by the next task of this name

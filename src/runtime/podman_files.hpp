@@ -25,6 +25,8 @@ class PodmanFiles {
   Expected<void> make(const std::map<std::string, std::string>& labels) const;
   // Takes away what an attempt to start left there that would hinder the next one.
   Expected<void> forget_attempt() const;
+  // As podman writes it when it makes the container.
+  Expected<void> keep_id(const std::string& id) const;
   // Everything of this container; nothing where the name is no container name.
   void remove() const;
 

@@ -39,14 +39,19 @@ struct Removal : std::enable_shared_from_this<Removal> {
     // So it is where conmon was killed: nobody told podman of the end.
     const bool stopped = !removed && says_stopped_meanwhile(result->err);
     if (stopped && !std::exchange(stopped_meanwhile, true)) return run();
-    if (!removed && !shared) {
-      Error error = podman_error(what, container.name, result->status, result->err);
-      if (error.code != ErrorCode::kContainerGone) return done(fail(std::move(error)));
-    }
-    crash_point("podman.remove.removed");
     const PodmanFiles files{state_dir, container.name};
     // Nobody knows how a container began that no task owns: perhaps with a podman that was killed.
-    if (Conmon::from(container).pid == 0) end_abandoned(files, shared ? "" : container.id);
+    const bool abandoned = Conmon::from(container).pid == 0;
+    if (!removed && !shared) {
+      Error error = podman_error(what, container.name, result->status, result->err);
+      if (error.code != ErrorCode::kContainerGone) {
+        // This podman may have been killed as well, when it had forgotten the container already.
+        if (abandoned) end_abandoned(files, container.id);
+        return done(fail(std::move(error)));
+      }
+    }
+    crash_point("podman.remove.removed");
+    if (abandoned) end_abandoned(files, shared ? "" : container.id);
     files.remove();
     crash_point("podman.remove.cleaned");
     // The last of the others may have looked for our files just before they went.

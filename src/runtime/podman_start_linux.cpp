@@ -115,6 +115,7 @@ Expected<Command> PodmanStart::command(const std::string& verb,
 }
 
 void PodmanStart::launch() {
+  earlier_id_ = files_.id().value_or("");
   if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
     return answer(std::move(made.error()));
   auto guard = guard_mounts(mounts_, files_.directory());
@@ -184,7 +185,11 @@ void PodmanStart::started() {
   const auto id = files_.id();
   const pid_t pid = files_.pid();
   const pid_t conmon_pid = files_.conmon_pid();
-  if (id && pid > 0 && conmon_pid > 0) return answer(*id, pid, conmon_pid);
+  if (id && pid > 0 && conmon_pid > 0) {
+    // Podman gave its name away again: it had forgotten that one.
+    if (!earlier_id_.empty() && earlier_id_ != *id) end_abandoned(earlier_id_);
+    return answer(*id, pid, conmon_pid);
+  }
   broke_off_ = true;
   diagnose({ErrorCode::kRuntimeUnavailable,
             kStartContainer,
@@ -265,10 +270,11 @@ void PodmanStart::adopt(const PodmanContainer& found) {
 void PodmanStart::second_look(const std::string& existing_id, Error first_error) {
   crash_point("podman.start.second_look");
   end_abandoned(files_, existing_id);
-  if (auto clear = files_.forget_attempt(); !clear) {
-    spdlog::warn("{}", clear.error().message());
-  }
   const bool created = !existing_id.empty();
+  auto clear = files_.forget_attempt();
+  // By which a later plugin finds what is left of it, should this one be killed.
+  if (clear && created) clear = files_.keep_id(existing_id);
+  if (!clear) spdlog::warn("{}", clear.error().message());
   Command look;
   if (created) {
     look = cli_->command({"init", "--", existing_id});

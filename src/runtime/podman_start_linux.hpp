@@ -58,6 +58,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   std::optional<NetworkOwner> network_owner_;  // of network_mode = "task:<name>"
   std::vector<std::string> notes_;
   bool replaced_ = false;
+  std::string earlier_id_;  // of the attempt before, where that left its id
   std::string removed_id_;  // of a container that this start has removed, or tried to
   bool disk_was_full_ = false;
   bool broke_off_ =
