@@ -1,5 +1,8 @@
 #include "model/capabilities.hpp"
 
+#include <cstdint>
+#include <map>
+
 namespace ndc {
 namespace {
 
@@ -12,6 +15,45 @@ constexpr EngineSupport since(int major, int minor, const char* instead) {
 }
 
 constexpr const char* kMacOnly = "it needs the apple runtime: constrain the job to such nodes";
+
+using Text = std::optional<std::string>;
+
+template <class Items, class Written>
+Text listed(const Items& items, Written written) {
+  std::string out;
+  for (const auto& item : items) out += (out.empty() ? "[" : ", ") + quoted(written(item));
+  if (out.empty()) return std::nullopt;
+  return out + "]";
+}
+
+Text text(bool value) { return value ? Text{"true"} : std::nullopt; }
+Text text(const std::optional<std::string>& value) {
+  return value ? Text{quoted(*value)} : std::nullopt;
+}
+Text text(const std::optional<std::int64_t>& value) {
+  return value ? Text{std::to_string(*value)} : std::nullopt;
+}
+Text text(const std::vector<std::string>& value) {
+  return listed(value, [](const std::string& item) { return item; });
+}
+Text text(const std::map<std::string, std::string>& value) {
+  return listed(value, [](const auto& entry) { return entry.first + " = " + entry.second; });
+}
+Text text(const std::map<std::string, Ulimit>& value) {
+  return listed(value, [](const auto& entry) { return entry.first; });
+}
+Text text(const std::vector<Tmpfs>& value) {
+  return listed(value, [](const Tmpfs& tmpfs) { return tmpfs.path; });
+}
+Text text(const std::vector<Device>& value) {
+  return listed(value, [](const Device& device) { return device.host_path; });
+}
+Text text(const std::vector<Volume>& value) {
+  return listed(value, [](const Volume& volume) { return volume.source + ":" + volume.target; });
+}
+Text text(const std::vector<ExtraHost>& value) {
+  return listed(value, [](const ExtraHost& host) { return host.name + ":" + host.address; });
+}
 
 const EngineSupport& support(const Capability& capability, const Engine& engine) {
   return engine.kind == Engine::Kind::kApple ? capability.apple : capability.podman;
@@ -27,70 +69,75 @@ bool supported(const Capability& capability, const Engine& engine) {
 const std::vector<Capability>& capabilities() {
   using C = TaskConfig;
   static const std::vector<Capability> table{
-      {"alloc exec", "exec", [](const C&) { return false; }, kAlways, kAlways},
-      {"user", "user", [](const C& c) { return c.user.has_value(); }, kAlways, kAlways},
-      {"init", "init", [](const C& c) { return c.init; }, kAlways, kAlways},
-      {"tty", "tty", [](const C& c) { return c.tty; }, kAlways, kAlways},
-      {"tmpfs", "tmpfs", [](const C& c) { return !c.tmpfs.empty(); }, kAlways, kAlways},
-      {"platform", "platform", [](const C& c) { return c.platform.has_value(); }, kAlways, kAlways},
-      {"ulimit", "ulimit", [](const C& c) { return !c.ulimit.empty(); }, kAlways, kAlways},
+      {"alloc exec", "exec", [](const C&) { return Text{}; }, kAlways, kAlways},
+      {"user", "user", [](const C& c) { return text(c.user); }, kAlways, kAlways},
+      {"init", "init", [](const C& c) { return text(c.init); }, kAlways, kAlways},
+      {"tty", "tty", [](const C& c) { return text(c.tty); }, kAlways, kAlways},
+      {"tmpfs", "tmpfs", [](const C& c) { return text(c.tmpfs); }, kAlways, kAlways},
+      {"platform", "platform", [](const C& c) { return text(c.platform); }, kAlways, kAlways},
+      {"ulimit", "ulimit", [](const C& c) { return text(c.ulimit); }, kAlways, kAlways},
       {"network_mode = \"<name>\"", "named_network",
-       [](const C& c) { return c.network_mode.kind == Kind::kNamed; }, kAlways, kAlways},
-      {"network_mode = \"host\"", "host_network", [](const C&) { return false; },
+       [](const C& c) {
+         return c.network_mode.kind == Kind::kNamed ? text(c.network_mode.name) : Text{};
+       },
+       kAlways, kAlways},
+      {"network_mode = \"host\"", "host_network", [](const C&) { return Text{}; },
        never("the group's ports are published on the host instead"), kAlways},
-      {"network { mode = \"bridge\" }", "group_network", [](const C&) { return false; },
+      {"network { mode = \"bridge\" }", "group_network", [](const C&) { return Text{}; },
        never("Nomad has no group networks on macOS: use network_mode"), kAlways},
-      {"cap_add", "cap_add", [](const C& c) { return !c.cap_add.empty(); },
+      {"cap_add", "cap_add", [](const C& c) { return text(c.cap_add); },
        since(0, 12, "0.11 gives every container all capabilities: remove it, or update"), kAlways},
-      {"cap_drop", "cap_drop", [](const C& c) { return !c.cap_drop.empty(); },
+      {"cap_drop", "cap_drop", [](const C& c) { return text(c.cap_drop); },
        since(0, 12, "update Apple's container to 0.12 or newer"), kAlways},
-      {"shm_size", "shm_size", [](const C& c) { return c.shm_size.has_value(); },
+      {"shm_size", "shm_size", [](const C& c) { return text(c.shm_size); },
        since(1, 0, "update Apple's container to 1.0 or newer"), kAlways},
-      {"ssh_agent", "ssh_agent", [](const C& c) { return c.ssh_agent; }, kAlways, kAlways},
-      {"rosetta", "rosetta", [](const C& c) { return c.rosetta; }, kAlways,
+      {"ssh_agent", "ssh_agent", [](const C& c) { return text(c.ssh_agent); }, kAlways, kAlways},
+      {"rosetta", "rosetta", [](const C& c) { return text(c.rosetta); }, kAlways,
        never("use platform = \"linux/amd64\" with emulation (qemu-user-static) on the node")},
-      {"virtualization", "virtualization", [](const C& c) { return c.virtualization; }, kAlways,
-       never("use devices { host_path = \"/dev/kvm\" }")},
-      {"kernel", "kernel", [](const C& c) { return c.kernel.has_value(); }, kAlways,
+      {"virtualization", "virtualization", [](const C& c) { return text(c.virtualization); },
+       kAlways, never("use devices { host_path = \"/dev/kvm\" }")},
+      {"kernel", "kernel", [](const C& c) { return text(c.kernel); }, kAlways, never(kMacOnly)},
+      {"init_image", "init_image", [](const C& c) { return text(c.init_image); }, kAlways,
        never(kMacOnly)},
-      {"init_image", "init_image", [](const C& c) { return c.init_image.has_value(); }, kAlways,
-       never(kMacOnly)},
-      {"publish_sockets", "publish_sockets", [](const C& c) { return !c.publish_sockets.empty(); },
+      {"publish_sockets", "publish_sockets", [](const C& c) { return text(c.publish_sockets); },
        kAlways, never("mount the socket's directory with volumes")},
-      {"privileged", "privileged", [](const C& c) { return c.privileged; },
+      {"privileged", "privileged", [](const C& c) { return text(c.privileged); },
        never("every container is a machine of its own: use cap_add"), kAlways},
-      {"devices", "devices", [](const C& c) { return !c.devices.empty(); },
+      {"devices", "devices", [](const C& c) { return text(c.devices); },
        never("devices of the host cannot reach the virtual machine"), kAlways},
-      {"security_opt", "security_opt", [](const C& c) { return !c.security_opt.empty(); },
+      {"security_opt", "security_opt", [](const C& c) { return text(c.security_opt); },
        never("every container is a machine of its own: remove it"), kAlways},
-      {"sysctl", "sysctl", [](const C& c) { return !c.sysctl.empty(); },
+      {"sysctl", "sysctl", [](const C& c) { return text(c.sysctl); },
        never("set it in the task's entrypoint"), kAlways},
-      {"pids_limit", "pids_limit", [](const C& c) { return c.pids_limit.has_value(); },
+      {"pids_limit", "pids_limit", [](const C& c) { return text(c.pids_limit); },
        never("use ulimit { nproc = \"…\" }"), kAlways},
-      {"extra_hosts", "extra_hosts", [](const C& c) { return !c.extra_hosts.empty(); },
+      {"extra_hosts", "extra_hosts", [](const C& c) { return text(c.extra_hosts); },
        never("mount a hosts file with a template"), kAlways},
-      {"interactive", "interactive", [](const C& c) { return c.interactive; },
+      {"interactive", "interactive", [](const C& c) { return text(c.interactive); },
        never("use tty = true, or alloc exec"), kAlways},
-      {"mac_address", "mac_address", [](const C& c) { return c.mac_address.has_value(); }, kAlways,
+      {"mac_address", "mac_address", [](const C& c) { return text(c.mac_address); }, kAlways,
        kAlways},
-      {"stop_signal", "stop_signal", [](const C& c) { return c.stop_signal.has_value(); }, kAlways,
+      {"stop_signal", "stop_signal", [](const C& c) { return text(c.stop_signal); }, kAlways,
        kAlways},
-      {"load", "load", [](const C& c) { return c.load.has_value(); }, kAlways, kAlways},
+      {"load", "load", [](const C& c) { return text(c.load); }, kAlways, kAlways},
   };
   return table;
 }
 
+std::string Engine::text() const {
+  const std::string name = kind == Kind::kApple ? "Apple's container" : "Podman";
+  return version ? name + " " + version->text() : name;
+}
+
 std::vector<Error> unsupported_settings(const TaskConfig& task, const Engine& engine) {
-  const bool apple = engine.kind == Engine::Kind::kApple;
-  std::string name = apple ? "Apple's container" : "Podman";
-  if (engine.version) name += " " + engine.version->text();
   std::vector<Error> errors;
   for (const Capability& capability : capabilities()) {
-    if (!capability.used(task) || supported(capability, engine)) continue;
+    const Text value = capability.value(task);
+    if (!value || supported(capability, engine)) continue;
     errors.push_back({.code = ErrorCode::kUnsupported,
                       .what = "use setting",
                       .on = capability.key,
-                      .cause = name + " cannot do this",
+                      .cause = "it is " + *value + ", but " + engine.text() + " cannot do this",
                       .hint = support(capability, engine).instead});
   }
   return errors;

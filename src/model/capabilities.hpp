@@ -19,6 +19,8 @@ struct Engine {
   Kind kind = Kind::kPodman;
   // nullopt while the engine has not said it: then only what no version can do is refused.
   std::optional<VersionNumber> version;
+  // "Apple's container 1.2.2": how every refusal names it.
+  std::string text() const;
 };
 
 struct EngineSupport {
@@ -29,15 +31,17 @@ struct EngineSupport {
 struct Capability {
   const char* key;      // of the task's config, or what it stands for in the documentation
   const char* feature;  // name of the attribute; may be empty
-  bool (*used)(const TaskConfig& task);
+  // What the task gives as the setting, as a job author would write it; nullopt: nothing. Never a
+  // secret, for it is part of the refusal.
+  std::optional<std::string> (*value)(const TaskConfig& task);
   EngineSupport apple;
   EngineSupport podman;
 };
 
 const std::vector<Capability>& capabilities();
 
-// kUnsupported for each setting that the task uses and the engine cannot do, with key, engine,
-// version and the alternative.
+// kUnsupported for each setting that the task uses and the engine cannot do, with key, value,
+// engine, version and the alternative.
 std::vector<Error> unsupported_settings(const TaskConfig& task, const Engine& engine);
 
 // "driver.container.feature.<name>" for every feature of the table.

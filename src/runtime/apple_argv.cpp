@@ -58,14 +58,15 @@ bool cleared(const std::vector<std::string>& entrypoint) {
 }
 
 // "path", or a mount where it has options.
-Expected<std::string> tmpfs_option(const Tmpfs& tmpfs) {
+Expected<std::string> tmpfs_option(const Tmpfs& tmpfs, const VersionNumber& version) {
   if (tmpfs.options.empty()) return "--tmpfs=" + tmpfs.path;
   const auto refuse = [&](std::string cause, std::string hint) {
     return fail(Error{ErrorCode::kUnsupported, "mount tmpfs", tmpfs.path, std::move(cause),
                       std::move(hint)});
   };
   if (tmpfs.path.find_first_of(",=") != std::string::npos) {
-    return refuse("with options Apple's container takes no path with ',' or '='", "rename it");
+    return refuse("with options " + apple_name(version) + " takes no path with ',' or '='",
+                  "rename it");
   }
   std::string out = "--mount=type=tmpfs,destination=" + tmpfs.path;
   std::string_view rest = tmpfs.options;
@@ -75,7 +76,7 @@ Expected<std::string> tmpfs_option(const Tmpfs& tmpfs) {
     rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
     if (option.empty() || option == "rw") continue;
     if (!option.starts_with("size=") && !option.starts_with("mode=")) {
-      return refuse("Apple's container has no option " + quoted(option) + " for a tmpfs",
+      return refuse(apple_name(version) + " has no option " + quoted(option) + " for a tmpfs",
                     "use size and mode");
     }
     out += "," + std::string{option};
@@ -223,11 +224,13 @@ void add_process(const AppleRequest& request, AppleArguments& out) {
   out.tail.insert(out.tail.end(), words.begin(), words.end());
 }
 
-void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<Error>& errors) {
+void refuse_network(const TaskSpec& spec, const TaskConfig& config, const VersionNumber& version,
+                    std::vector<Error>& errors) {
   const Kind kind = config.network_mode.kind;
   if (spec.group_network) {
     errors.push_back(refused("network { mode = \"bridge\" }",
-                             "a virtual machine cannot join a network namespace of this host",
+                             "a virtual machine of " + apple_name(version) +
+                                 " cannot join a network namespace of this host",
                              "remove the mode from the group's network block and use network_mode",
                              ErrorCode::kUnsupported));
   }
@@ -251,24 +254,25 @@ void refuse_network(const TaskSpec& spec, const TaskConfig& config, std::vector<
   }
 }
 
-void refuse_process(const TaskConfig& config, std::vector<Error>& errors) {
+void refuse_process(const TaskConfig& config, const VersionNumber& version,
+                    std::vector<Error>& errors) {
   if (config.entrypoint && cleared(*config.entrypoint)) {
     const std::string first = config.command        ? *config.command
                               : config.args.empty() ? ""
                                                     : config.args.front();
     // An empty word for --entrypoint would bring the image's back.
     if (first.empty()) {
-      errors.push_back(refused("entrypoint",
-                               config.command || !config.args.empty()
-                                   ? "without the image's ENTRYPOINT the command is empty"
-                                   : "Apple's container cannot run the image's CMD without its "
-                                     "ENTRYPOINT",
-                               "write the command too"));
+      errors.push_back(
+          refused("entrypoint",
+                  config.command || !config.args.empty()
+                      ? "without the image's ENTRYPOINT the command is empty"
+                      : apple_name(version) + " cannot run the image's CMD without its ENTRYPOINT",
+                  "write the command too"));
     }
   }
   for (const auto& [name, limit] : config.ulimit) {
     if (!is_ulimit(name)) {
-      errors.push_back(refused("ulimit", "Apple's container knows no limit " + quoted(name),
+      errors.push_back(refused("ulimit", apple_name(version) + " knows no limit " + quoted(name),
                                "use for example nofile, nproc or memlock"));
     }
     const bool soft_above = limit.hard >= 0 && (limit.soft < 0 || limit.soft > limit.hard);
@@ -278,15 +282,18 @@ void refuse_process(const TaskConfig& config, std::vector<Error>& errors) {
     }
   }
   for (const Tmpfs& tmpfs : config.tmpfs) {
-    if (auto option = tmpfs_option(tmpfs); !option) errors.push_back(std::move(option.error()));
+    if (auto option = tmpfs_option(tmpfs, version); !option)
+      errors.push_back(std::move(option.error()));
   }
   for (const auto& [key, value] : config.labels) {
     if (key.empty() || key.find('=') != std::string::npos) {
-      errors.push_back(refused("labels", quoted(key) + " is no name that Apple's container takes",
+      errors.push_back(refused("labels",
+                               quoted(key) + " is no name that " + apple_name(version) + " takes",
                                "use a name without '='"));
     } else if (key == "com.apple.container.plugin") {
       errors.push_back(
-          refused("labels", quoted(key) + " would hide the container", "use another name"));
+          refused("labels", quoted(key) + " would hide the container from " + apple_name(version),
+                  "use another name"));
     }
   }
 }
@@ -347,10 +354,16 @@ unsigned apple_cpus(const TaskResources& resources, unsigned host_cpus) {
 std::vector<Error> apple_refusals(const TaskSpec& spec, const TaskConfig& config,
                                   const VersionNumber& version) {
   std::vector<Error> errors = unsupported_settings(config, Engine{Engine::Kind::kApple, version});
-  refuse_network(spec, config, errors);
-  refuse_process(config, errors);
+  refuse_network(spec, config, version, errors);
+  refuse_process(config, version, errors);
   if (!spec.devices.empty()) {
-    errors.push_back(refused("device", "devices of the host cannot reach the virtual machine",
+    std::string paths;
+    for (const HostDevice& device : spec.devices) {
+      paths += (paths.empty() ? "" : ", ") + quoted(device.host_path);
+    }
+    errors.push_back(refused("device",
+                             "devices of the host (" + paths +
+                                 ") cannot reach the virtual machine of " + apple_name(version),
                              "remove the device block", ErrorCode::kUnsupported));
   }
   if (config.rosetta && config.platform && !config.platform->starts_with("linux/amd64")) {
@@ -399,11 +412,11 @@ Expected<AppleArguments> apple_arguments(const AppleRequest& request) {
     options.push_back("--label=" + key + (value.empty() ? "" : "=" + encode_label(value)));
   }
   for (const AppleMount& mount : request.mounts) {
-    auto words = mount_words(mount);
+    auto words = mount_words(mount, request.version);
     if (!words) return fail(std::move(words.error()));
     options.insert(options.end(), words->begin(), words->end());
   }
-  for (const Tmpfs& tmpfs : config.tmpfs) options.push_back(*tmpfs_option(tmpfs));
+  for (const Tmpfs& tmpfs : config.tmpfs) options.push_back(*tmpfs_option(tmpfs, request.version));
   add_network(request, out);
   if (config.network_mode.kind != Kind::kNone) {
     auto ports = apple_ports(spec, config, request.version);

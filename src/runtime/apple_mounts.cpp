@@ -46,10 +46,11 @@ std::string parent_of(const std::string& path) {
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
 
-Expected<AppleMount::Kind> kind_of(const ContainerMount& mount) {
+Expected<AppleMount::Kind> kind_of(const ContainerMount& mount, const VersionNumber& version) {
   if (mount.source.find('/') == std::string::npos) {
     if (is_volume_name(mount.source)) return AppleMount::Kind::kVolume;
-    return fail(refused(mount.source, "it is no name that Apple's container takes for a volume",
+    return fail(refused(mount.source,
+                        "it is no name that " + apple_name(version) + " takes for a volume",
                         "use letters, digits, '_', '.' and '-'"));
   }
   struct stat info {};
@@ -59,8 +60,10 @@ Expected<AppleMount::Kind> kind_of(const ContainerMount& mount) {
   if (S_ISDIR(info.st_mode)) return AppleMount::Kind::kDirectory;
   if (S_ISREG(info.st_mode)) return AppleMount::Kind::kFile;
   if (S_ISSOCK(info.st_mode)) return AppleMount::Kind::kSocket;
-  return fail(refused(mount.source, "only directories, files and sockets can reach the machine",
-                      "mount the directory it is in", ErrorCode::kUnsupported));
+  return fail(refused(
+      mount.source,
+      "only directories, files and sockets can reach the virtual machine of " + apple_name(version),
+      "mount the directory it is in", ErrorCode::kUnsupported));
 }
 
 bool has(std::string_view text, std::string_view characters) {
@@ -78,7 +81,7 @@ Expected<std::vector<AppleMount>> apple_mounts(const std::vector<ContainerMount>
   std::vector<AppleMount> out;
   std::vector<Error> errors;
   for (const ContainerMount& mount : mounts) {
-    const auto kind = kind_of(mount);
+    const auto kind = kind_of(mount, version);
     if (!kind) {
       errors.push_back(kind.error());
       continue;
@@ -92,13 +95,13 @@ Expected<std::vector<AppleMount>> apple_mounts(const std::vector<ContainerMount>
       if (means_nothing(option)) continue;
       if (!is_known(option)) {
         errors.push_back(refused(mount.source,
-                                 "Apple's container has no mount option " + quoted(option),
+                                 apple_name(version) + " has no mount option " + quoted(option),
                                  "use ro, noexec, nodev or nosuid", ErrorCode::kUnsupported));
         continue;
       }
       made.options.push_back(option);
     }
-    if (auto words = mount_words(made); !words) errors.push_back(std::move(words.error()));
+    if (auto words = mount_words(made, version); !words) errors.push_back(std::move(words.error()));
     out.push_back(std::move(made));
   }
   for (Error& error : share_conflicts(out, version)) errors.push_back(std::move(error));
@@ -127,14 +130,15 @@ std::vector<Error> share_conflicts(const std::vector<AppleMount>& mounts,
             " would be shared with the machine both read-only (for " +
             quoted(mount.read_only() ? mount.target : first->second->target) +
             ") and writable (for " +
-            quoted(mount.read_only() ? first->second->target : mount.target) +
-            "), and Apple's container shares a directory only once: one of them would be wrong",
+            quoted(mount.read_only() ? first->second->target : mount.target) + "), and " +
+            apple_name(version) + " shares a directory only once: one of them would be wrong",
         "make both read-only or both writable, or put the file into a directory of its own"));
   }
   return errors;
 }
 
-Expected<std::vector<std::string>> mount_words(const AppleMount& mount) {
+Expected<std::vector<std::string>> mount_words(const AppleMount& mount,
+                                               const VersionNumber& version) {
   const bool colon = has(mount.source, ":") || has(mount.target, ":");
   if (!colon) {
     std::string value = mount.source + ":" + mount.target;
@@ -145,17 +149,19 @@ Expected<std::vector<std::string>> mount_words(const AppleMount& mount) {
   }
   const bool separators = has(mount.source, ",=") || has(mount.target, ",=");
   if (mount.kind != AppleMount::Kind::kDirectory || separators) {
-    return fail(refused(mount.source,
-                        mount.kind == AppleMount::Kind::kDirectory
-                            ? "Apple's container cannot mount a path with ':' and one of ',' '='"
-                            : "Apple's container cannot mount a file with ':' in its path",
-                        "rename it", ErrorCode::kUnsupported));
+    return fail(
+        refused(mount.source,
+                mount.kind == AppleMount::Kind::kDirectory
+                    ? apple_name(version) + " cannot mount a path with ':' and one of ',' '='"
+                    : apple_name(version) + " cannot mount a file with ':' in its path",
+                "rename it", ErrorCode::kUnsupported));
   }
   std::string value = "type=bind,source=" + mount.source + ",destination=" + mount.target;
   for (const std::string& option : mount.options) {
     if (option != "ro") {
       return fail(refused(mount.source,
-                          "a path with ':' takes no mount option but ro, found " + quoted(option),
+                          "a path with ':' takes no mount option but ro in " + apple_name(version) +
+                              ", found " + quoted(option),
                           "rename it, or remove the option", ErrorCode::kUnsupported));
     }
     value += ",readonly";

@@ -30,6 +30,7 @@ std::vector<Error> share_conflicts(const std::vector<AppleMount>& mounts,
                                    const VersionNumber& version);
 
 // The words for one mount, or why there are none.
-Expected<std::vector<std::string>> mount_words(const AppleMount& mount);
+Expected<std::vector<std::string>> mount_words(const AppleMount& mount,
+                                               const VersionNumber& version);
 
 }  // namespace ndc::runtime

@@ -39,16 +39,16 @@ class Ports {
   void add(const PortMapping& port, int task_port, bool any_address) {
     for (const int number : {port.host_port, task_port}) {
       if (number < 2 || number > 65535) {
-        errors_.push_back(refused(port.label,
-                                  "Apple's container publishes no port " + std::to_string(number),
-                                  "use one from 2 to 65535"));
+        errors_.push_back(refused(
+            port.label, apple_name(version_) + " publishes no port " + std::to_string(number),
+            "use one from 2 to 65535"));
         return;
       }
     }
     if (port.host_port == 65535 && traps_on_last_port(version_)) {
-      errors_.push_back(refused(
-          port.label, "Apple's container " + version_.text() + " crashes on port 65535 of the host",
-          "use another port, or update it to 1.0 or newer"));
+      errors_.push_back(refused(port.label,
+                                apple_name(version_) + " crashes on port 65535 of the host",
+                                "use another port, or update it to 1.0 or newer"));
       return;
     }
     const auto [found, is_new] =
@@ -62,7 +62,8 @@ class Ports {
     errors_.push_back(refused(port.label,
                               "port " + std::to_string(port.host_port) +
                                   " of the host is published for " + quoted(first.label) +
-                                  " already, and Apple's container does not tell addresses apart",
+                                  " already, and " + apple_name(version_) +
+                                  " does not tell addresses apart",
                               "give one of them another port"));
   }
 
@@ -78,8 +79,8 @@ class Ports {
     }
     if (out.size() > kMaxEntries) {
       errors_.push_back(refused(task,
-                                std::to_string(mappings_.size()) +
-                                    " ports are more than Apple's container can publish: 32",
+                                std::to_string(mappings_.size()) + " ports are more than " +
+                                    apple_name(version_) + " can publish: 32",
                                 "publish fewer"));
     }
     if (!errors_.empty()) return fail(combine("publish ports of task", task, errors_));

@@ -1,12 +1,20 @@
 // The versions of Apple's `container` that this adapter knows, and what changed between them.
 #pragma once
 
+#include <string>
+
+#include "model/capabilities.hpp"
 #include "model/version_number.hpp"
 
 namespace ndc::runtime {
 
 inline constexpr VersionNumber kOldestApple{0, 11, 0};
 inline constexpr VersionNumber kNewestApple{1, 2, 2};  // the newest whose behaviour was read
+
+// As a refusal names it: what one version cannot do, another may.
+inline std::string apple_name(const VersionNumber& v) {
+  return Engine{Engine::Kind::kApple, v}.text();
+}
 
 // Files that are mounted come as hard links in 0.11, as a share of their whole directory later.
 constexpr bool shares_parent_directories(const VersionNumber& v) {

@@ -1,5 +1,6 @@
 #include "runtime/exec_process.hpp"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <uv.h>
 
@@ -9,11 +10,13 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "model/duration.hpp"
 #include "runtime/child.hpp"
 #include "runtime/pty.hpp"
+#include "runtime/read_ahead.hpp"
 #include "runtime/uv_handle.hpp"
 
 namespace ndc::runtime {
@@ -24,6 +27,10 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLinger{200};         // for output that descendants keep open
 constexpr milliseconds kKillPatience{1000};  // a killed child that does not end is not waited for
 constexpr std::size_t kErrTail = 4096;
+constexpr std::size_t kPiece = 32 * 1024;
+// A terminal tells no more than the 4 KiB of its line discipline; what is behind them is not more
+// than this.
+constexpr std::size_t kTerminalHolds = 64u << 10;
 constexpr char kEndOfTransmission = 4;  // Ctrl-D
 
 // The client's right to ask for more output. Calling it or dropping it both count, once.
@@ -66,7 +73,9 @@ class RunningExec : public std::enable_shared_from_this<RunningExec> {
     UvHandle<uv_pipe_t> own;              // pipes only; a terminal is read through in_
     UvHandle<uv_pipe_t>* pipe = nullptr;  // where to read
     bool open = false;
-    bool with_client = false;              // bytes handed over, not taken yet
+    bool reading = false;
+    bool with_client = false;  // bytes handed over, not taken yet
+    ReadAhead ahead{kPiece};
     std::optional<std::size_t> remaining;  // after the linger: what may still be read
   };
   struct Input {
@@ -80,10 +89,14 @@ class RunningExec : public std::enable_shared_from_this<RunningExec> {
   Expected<void> connect_terminal(std::array<UniqueFd, 3>& child_ends);
   int adopt(UvHandle<uv_pipe_t>& handle, UniqueFd fd);
   void resume(Output& output);
+  void pause(Output& output);
   void read(Output& output, ssize_t count, const char* bytes);
+  void keep(Output& output, std::string_view bytes);
+  void hand_over(Output& output);
   void close(Output& output);
   void stop_lingering();
   void limit_or_close(Output& output);
+  static std::size_t waiting(const Output& output);
   void write_now(std::string bytes, std::function<void()> taken);
   void written();
   void exited(ExitStatus status);
@@ -102,7 +115,7 @@ class RunningExec : public std::enable_shared_from_this<RunningExec> {
   std::string name_;
   UvHandle<uv_pipe_t> in_;
   std::array<Output, 2> outputs_;
-  std::array<char, 32 * 1024> buffer_;
+  std::array<char, kPiece> buffer_;
   std::string err_tail_;
   std::size_t writes_pending_ = 0;
   bool close_stdin_ = false;
@@ -206,7 +219,8 @@ Expected<void> RunningExec::start(Command command) {
 // --------------------------------------------------------------------------------------
 
 void RunningExec::resume(Output& output) {
-  if (!output.open || output.with_client) return;
+  if (!output.open || output.reading || output.ahead.full()) return;
+  output.reading = true;
   const int error = uv_read_start(
       output.pipe->stream(),
       [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
@@ -221,42 +235,56 @@ void RunningExec::resume(Output& output) {
   if (error != 0) close(output);
 }
 
+void RunningExec::pause(Output& output) {
+  if (std::exchange(output.reading, false)) uv_read_stop(output.pipe->stream());
+}
+
 void RunningExec::read(Output& output, ssize_t count, const char* bytes) {
   if (count == 0) return;
   if (count < 0) {  // EOF; EIO is a terminal's way to say it
+    output.reading = false;
+    // libuv takes a hang-up after a short read for the end, and a terminal reads no other way.
+    if (tty_ && waiting(output) > 0) return resume(output);
     close(output);
     return finish_if_complete();
   }
-  uv_read_stop(output.pipe->stream());
   auto size = static_cast<std::size_t>(count);
   if (output.remaining) {
     size = std::min(size, *output.remaining);
     *output.remaining -= size;
   }
-  std::string chunk{bytes, size};
+  keep(output, {bytes, size});
+  if (output.ahead.full()) pause(output);
+  if (output.remaining && (*output.remaining == 0 || (tty_ && waiting(output) == 0))) close(output);
+  hand_over(output);
+}
+
+void RunningExec::keep(Output& output, std::string_view bytes) {
   if (output.name == OutputStream::kStderr || tty_) {
-    err_tail_ += chunk;
+    err_tail_ += bytes;
     if (err_tail_.size() > kErrTail) err_tail_.erase(0, err_tail_.size() - kErrTail);
   }
+  output.ahead.keep(bytes);
+}
+
+void RunningExec::hand_over(Output& output) {
+  if (output.with_client || output.ahead.empty()) return;
   output.with_client = true;
   auto token = std::make_shared<TakenToken>(loop_.poster(), [weak = weak_from_this(), &output] {
     const auto self = weak.lock();
     if (!self || !self->client_) return;
     output.with_client = false;
-    if (output.remaining == std::size_t{0}) self->close(output);
+    self->hand_over(output);
     self->resume(output);
     self->finish_if_complete();
   });
-  client_->output(output.name, std::move(chunk), [token] { token->use(); });
+  client_->output(output.name, output.ahead.take(), [token] { token->use(); });
 }
 
 void RunningExec::close(Output& output) {
   output.open = false;
-  if (output.pipe == &in_) {
-    if (in_) uv_read_stop(in_.stream());  // input may still be on its way
-  } else {
-    output.own.close();
-  }
+  pause(output);
+  if (output.pipe == &output.own) output.own.close();  // a terminal may still take input
 }
 
 void RunningExec::stop_lingering() {
@@ -268,12 +296,19 @@ void RunningExec::stop_lingering() {
 // comes later is not.
 void RunningExec::limit_or_close(Output& output) {
   if (!output.open) return;
-  uv_os_fd_t fd = -1;
-  int waiting = 0;
-  uv_fileno(reinterpret_cast<uv_handle_t*>(output.pipe->get()), &fd);
-  if (::ioctl(fd, FIONREAD, &waiting) != 0) waiting = 0;
-  output.remaining = static_cast<std::size_t>(waiting);
-  if (waiting == 0) close(output);
+  output.remaining = waiting(output);
+  if (output.remaining == std::size_t{0}) return close(output);
+  if (tty_) output.remaining = kTerminalHolds;
+}
+
+// Bytes that can be read now.
+std::size_t RunningExec::waiting(const Output& output) {
+  pollfd look{-1, POLLIN, 0};
+  uv_fileno(reinterpret_cast<uv_handle_t*>(output.pipe->get()), &look.fd);
+  // poll() waits for what a terminal is still moving to its reader; FIONREAD would not count it.
+  ::poll(&look, 1, 0);
+  int bytes = 0;
+  return ::ioctl(look.fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 // ---- input
@@ -351,7 +386,7 @@ void RunningExec::exited(ExitStatus status) {
 void RunningExec::finish_if_complete() {
   if (!client_ || !status_ || ended_early_) return;
   for (const Output& output : outputs_) {
-    if (output.open || output.with_client) return;
+    if (output.open || output.with_client || !output.ahead.empty()) return;
   }
   if (options_.interpret) {
     // The child is an engine's CLI: its own death says nothing of the command.

@@ -1,5 +1,6 @@
 // A child process whose streams belong to an ExecClient: pipes, or a pseudo-terminal. Output is
-// read only as fast as the client takes it, input written only as fast as the child reads it.
+// read up to 4 MiB a stream ahead of what the client takes, then only as fast as that; input is
+// written only as fast as the child reads it.
 #pragma once
 
 #include <functional>

@@ -1,6 +1,7 @@
 // The argv of `create` for each setting and version.
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -336,12 +337,12 @@ TEST_CASE("mounts that the CLI would get wrong are refused") {
   CHECK(share_conflicts({mount(K::kFile, "/a/f", true), mount(K::kFile, "/b/g", false)}, k1_2)
             .empty());
 
-  CHECK(mount_words({K::kDirectory, "/a", "/x", {"ro", "noexec"}})->front() ==
+  CHECK(mount_words({K::kDirectory, "/a", "/x", {"ro", "noexec"}}, k1_2)->front() ==
         "--volume=/a:/x:ro,noexec");
-  CHECK(mount_words({K::kDirectory, "/a:b", "/x", {"ro"}})->front() ==
+  CHECK(mount_words({K::kDirectory, "/a:b", "/x", {"ro"}}, k1_2)->front() ==
         "--mount=type=bind,source=/a:b,destination=/x,readonly");
-  CHECK(!mount_words({K::kDirectory, "/a:b=c", "/x", {}}));
-  CHECK(!mount_words({K::kFile, "/a:b", "/x", {}}));
+  CHECK(!mount_words({K::kDirectory, "/a:b=c", "/x", {}}, k1_2));
+  CHECK(!mount_words({K::kFile, "/a:b", "/x", {}}, k1_2));
 }
 
 TEST_CASE("a tmpfs with options becomes a mount") {
@@ -362,4 +363,67 @@ TEST_CASE("what the machine cannot do is refused with the key") {
   job.config.ulimit = {{"bogus", {1, 2}}};
   const std::string error = job.error();
   for (const char* key : {"privileged", "sysctl", "bridge", "bogus"}) CHECK(contains(error, key));
+}
+
+TEST_CASE("every refusal tells key, value, engine, version and what to do instead") {
+  struct Refused {
+    std::function<void(Job&)> with;
+    std::vector<std::string> said;
+  };
+  const std::vector<Refused> all{
+      {[](Job& job) { job.config.cap_add = {"CAP_CHOWN"}; }, {"cap_add", "[\"CAP_CHOWN\"]"}},
+      {[](Job& job) {
+         job.config.ulimit = {{"bogus", {1, 2}}};
+       },
+       {"ulimit", "\"bogus\""}},
+      {[](Job& job) {
+         job.config.tmpfs = {{"/b", "noexec"}};
+       },
+       {"tmpfs", "/b", "\"noexec\""}},
+      {[](Job& job) {
+         job.config.tmpfs = {{"/b=", "size=1m"}};
+       },
+       {"tmpfs", "/b="}},
+      {[](Job& job) {
+         job.config.labels = {{"a=b", "c"}};
+       },
+       {"labels", "\"a=b\""}},
+      {[](Job& job) { job.config.entrypoint = {""}; }, {"entrypoint", "write the command"}},
+      {[](Job& job) { job.spec.group_network = GroupNetwork{}; }, {"network", "bridge"}},
+      {[](Job& job) {
+         job.spec.devices = {{"/dev/x", "/dev/x", "r"}};
+       },
+       {"device", "\"/dev/x\""}},
+      {[](Job& job) {
+         job.config.ports = {"a"};
+         job.spec.ports = {{"a", 1, 80, ""}};
+       },
+       {"port", "\"a\"", "port 1"}},
+  };
+  for (const Refused& refused : all) {
+    Job job{k0_11};
+    refused.with(job);
+    const std::string error = job.error();
+    INFO(error);
+    CHECK(contains(error, "Apple's container 0.11.0"));
+    CHECK(contains(error, "; "));
+    for (const std::string& word : refused.said) CHECK(contains(error, word));
+  }
+}
+
+TEST_CASE("a mount that is refused is told with its option, engine and version") {
+  for (const char* option : {"z", "rslave", "rshared"}) {
+    const auto mounts = apple_mounts({{"/", "/data", {option}}}, k0_12);
+    REQUIRE(!mounts);
+    const std::string error = mounts.error().message();
+    INFO(error);
+    for (const std::string& word :
+         {std::string{"mount volume \"/\""}, std::string{"Apple's container 0.12."},
+          "\"" + std::string{option} + "\"", std::string{"use ro"}}) {
+      CHECK(contains(error, word));
+    }
+  }
+  const auto words = mount_words({AppleMount::Kind::kFile, "/a:b", "/x", {}}, k1_2);
+  REQUIRE(!words);
+  CHECK(contains(words.error().message(), "Apple's container 1.2.2"));
 }

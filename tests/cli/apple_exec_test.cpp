@@ -86,6 +86,23 @@ TEST_CASE("an exec that is cancelled or takes too long ends inside the container
   CHECK(node.remove(started->container));
 }
 
+// The CLI gives up soon after the command's end if it is not rid of the output.
+TEST_CASE("a client that takes nothing until the command has ended gets all of it and the code") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 60", exited);
+  REQUIRE(started);
+  const auto client = std::make_shared<RecordingClient>(false);
+  const auto session =
+      exec(node, started->container, script("echo $$; head -c 3000000 /dev/zero; exit 7"), client);
+  client->wait_for_output("\n");
+  const pid_t pid = std::stoi(client->out());
+  REQUIRE(eventually([&] { return ::kill(pid, 0) != 0; }, kLong));
+  CHECK(client->take_all() == ExitStatus{Exited{7}});
+  CHECK(client->out_size() == std::to_string(pid).size() + 1 + 3000000);
+  CHECK(node.remove(started->container));
+}
+
 TEST_CASE("the words of a failing command are its own, those of the CLI are an error") {
   Node node;
   const Awaited<TaskExit> exited;

@@ -164,7 +164,7 @@ struct RandomTask {
       if (mount.kind == K::kVolume) mount.source = g.word();
       if (g.chance(40)) mount.options.emplace_back("ro");
       if (g.chance(10)) mount.options.emplace_back("nosuid");
-      if (mount_words(mount)) request.mounts.push_back(std::move(mount));
+      if (mount_words(mount, request.version)) request.mounts.push_back(std::move(mount));
     }
     for (int i = g.number(0, 2); i > 0; --i) {
       config.tmpfs.push_back(

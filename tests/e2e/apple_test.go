@@ -93,28 +93,27 @@ func TestTasksOfAnAllocationShareAPrivateNetworkOnApple(t *testing.T) {
 	})
 }
 
-// Every refusal names the key, the runtime and its version, and comes before anything is started.
+// Every refusal names the key, its value, the runtime and its version, and comes before anything is started.
 func TestWhatAMacCannotDoIsRefusedOnApple(t *testing.T) {
 	onApple(t, func(t *testing.T, agent *Agent, apple *Apple) {
-		refused := map[string]string{
-			"pids_limit":   "pids_limit = 50",
-			"sysctl":       "sysctl = {\n \"net.core.somaxconn\" = \"512\"\n}",
-			"extra_hosts":  `extra_hosts = ["db.test:192.0.2.9"]`,
-			"security_opt": `security_opt = ["no-new-privileges"]`,
-			"privileged":   "privileged = true",
+		refused := map[string]struct{ line, value string }{
+			"pids_limit":   {"pids_limit = 50", "50"},
+			"sysctl":       {"sysctl = {\n \"net.core.somaxconn\" = \"512\"\n}", `["net.core.somaxconn = 512"]`},
+			"extra_hosts":  {`extra_hosts = ["db.test:192.0.2.9"]`, `["db.test:192.0.2.9"]`},
+			"security_opt": {`security_opt = ["no-new-privileges"]`, `["no-new-privileges"]`},
+			"privileged":   {"privileged = true", "true"},
 		}
 		if apple.Version() == "0.11.0" {
-			refused["cap_add"] = `cap_add = ["net_raw"]`
-			refused["cap_drop"] = `cap_drop = ["all"]`
-			refused["shm_size"] = `shm_size = "8m"`
+			refused["cap_add"] = struct{ line, value string }{`cap_add = ["net_raw"]`, `["CAP_NET_RAW"]`}
+			refused["cap_drop"] = struct{ line, value string }{`cap_drop = ["all"]`, `["ALL"]`}
+			refused["shm_size"] = struct{ line, value string }{`shm_size = "8m"`, "8388608"}
 		}
-		for key, line := range refused {
+		for key, c := range refused {
 			t.Run(key, func(t *testing.T) {
 				t.Parallel()
-				alloc := agent.Submit(t, BatchJob(Shell("true", line))).WaitStatus(t, "failed")
+				alloc := agent.Submit(t, BatchJob(Shell("true", c.line))).WaitStatus(t, "failed")
 				text := Events(alloc, "main")
-				must.StrContains(t, text, key)
-				must.StrContains(t, text, "Apple's container "+apple.Version())
+				must.StrContains(t, text, fmt.Sprintf("%q: it is %s, but Apple's container %s cannot", key, c.value, apple.Version()))
 				must.SliceEmpty(t, apple.Containers(t, alloc.ID))
 			})
 		}

@@ -64,7 +64,8 @@ func TestADeviceFileOfAPluginIsRefusedByNameOnApple(t *testing.T) {
 	onApple(t, func(t *testing.T, agent *Agent, apple *Apple) {
 		own := withDevicePlugin(t, agent, true)
 		alloc := own.Submit(t, plugged("true")).WaitStatus(t, "failed")
-		must.StrContains(t, Events(alloc, "main"), `"device": devices of the host cannot reach the virtual machine`)
+		must.StrContains(t, Events(alloc, "main"), `"device": devices of the host ("/`)
+		must.StrContains(t, Events(alloc, "main"), "cannot reach the virtual machine of Apple's container "+apple.Version())
 		must.SliceEmpty(t, own.Runtime.Containers(t, alloc.ID))
 	})
 }

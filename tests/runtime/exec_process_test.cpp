@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "runtime/exec_process.hpp"
 #include "runtime/machine.hpp"
@@ -112,6 +113,64 @@ TEST_CASE("no more output arrives than the client takes, and none is lost") {
   }
   CHECK(client->end() == ExitStatus{Exited{0}});
   CHECK(client->out().size() == 300000);
+}
+
+TEST_CASE("a command can end before its client has taken any output, which is all still there") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  for (const bool tty : {false, true}) {
+    auto client = std::make_shared<RecordingClient>(false);
+    ExecRequest request;
+    request.tty = tty;
+    REQUIRE(start(loop, "echo $$; head -c 3000000 /dev/zero; exit 7", client, request));
+    client->wait_for_output("\n");
+    const pid_t pid = std::stoi(client->out());
+    REQUIRE(eventually([&] { return ::kill(pid, 0) != 0; }));
+    CHECK(client->take_all() == ExitStatus{Exited{7}});
+    const std::string out = client->out();
+    CHECK(out.size() - out.find('\n') - 1 == 3000000);
+  }
+}
+
+TEST_CASE(
+    "what a terminal holds when its command has ended is not lost while others have it open") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto client = std::make_shared<RecordingClient>(false);
+  // A few KiB more than are read ahead: they can be written without a reader.
+  constexpr std::size_t kSize = (4u << 20) + (10u << 10);
+  REQUIRE(start(
+      loop,
+      "trap '' HUP; sleep 1 & echo $$ $!; head -c " + std::to_string(kSize) + " /dev/zero; exit 5",
+      client, terminal()));
+  client->wait_for_output("\n");
+  pid_t command = 0;
+  pid_t other = 0;
+  REQUIRE(std::istringstream{client->out()} >> command >> other);
+  for (const pid_t pid : {command, other}) {
+    REQUIRE(eventually([&] { return ::kill(pid, 0) != 0; }));
+  }
+  CHECK(client->take_all() == ExitStatus{Exited{5}});
+  const std::string out = client->out();
+  CHECK(out.size() - out.find('\n') - 1 == kSize);
+}
+
+TEST_CASE("a command that prints more than is read ahead waits for its client") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  auto client = std::make_shared<RecordingClient>(false);
+  constexpr std::size_t kMuch = 32u << 20;
+  constexpr std::size_t kAheadAtMost = 8u << 20;  // with what is in the pipe and with the client
+  REQUIRE(start(loop, "echo $$; exec head -c " + std::to_string(kMuch) + " /dev/zero", client));
+  client->wait_for_output("\n");
+  const pid_t pid = std::stoi(client->out());
+  while (client->out_size() < kMuch - kAheadAtMost) {
+    REQUIRE(::kill(pid, 0) == 0);
+    client->take_one();
+    REQUIRE(client->wait_for_piece());
+  }
+  CHECK(client->take_all() == ExitStatus{Exited{0}});
+  CHECK(client->out_size() == std::to_string(pid).size() + 1 + kMuch);
 }
 
 TEST_CASE("output that a client drops without taking counts as taken") {

@@ -28,7 +28,11 @@ class RecordingClient : public ExecClient {
     }
     if (eager_) taken();
   }
-  void finished(Expected<ExitStatus> status) override { finished_.set(std::move(status)); }
+  void finished(Expected<ExitStatus> status) override {
+    finished_.set(std::move(status));
+    const std::lock_guard lock{mutex_};
+    changed_.notify_all();
+  }
 
   void take_one() {
     std::function<void()> taken;
@@ -39,6 +43,18 @@ class RecordingClient : public ExecClient {
       waiting_.pop_front();
     }
     taken();
+  }
+  // Takes each piece as it comes, until the command has ended.
+  Expected<ExitStatus> take_all() {
+    for (;;) {
+      {
+        std::unique_lock lock{mutex_};
+        REQUIRE(changed_.wait_for(lock, kDeadline, [&] { return ended() || !waiting_.empty(); }));
+        if (waiting_.empty()) break;
+      }
+      take_one();
+    }
+    return end();
   }
   void wait_for_output(const std::string& text) {
     std::unique_lock lock{mutex_};
@@ -58,6 +74,10 @@ class RecordingClient : public ExecClient {
   std::string out() {
     const std::lock_guard lock{mutex_};
     return out_;
+  }
+  std::size_t out_size() {
+    const std::lock_guard lock{mutex_};
+    return out_.size();
   }
   std::string err() {
     const std::lock_guard lock{mutex_};

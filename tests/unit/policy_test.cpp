@@ -167,7 +167,7 @@ TEST_CASE("what shows a container the host's kernel needs the operator's leave")
   }
 }
 
-TEST_CASE("what an engine cannot do is refused with its name, version and the alternative") {
+TEST_CASE("what an engine cannot do is refused with value, engine, version and the alternative") {
   TaskConfig task;
   task.shm_size = 1;
   task.cap_add = {"CAP_CHOWN"};
@@ -179,6 +179,8 @@ TEST_CASE("what an engine cannot do is refused with its name, version and the al
     CHECK(says(error.message(), "0.11.0"));
     CHECK_FALSE(error.hint.empty());
   }
+  CHECK(says(errors.at(0).message(), "\"cap_add\": it is [\"CAP_CHOWN\"], but Apple's container"));
+  CHECK(says(errors.at(1).message(), "\"shm_size\": it is 1, but Apple's container"));
   CHECK(unsupported_settings(task, {Engine::Kind::kApple, VersionNumber{1, 0, 0}}).empty());
   CHECK(unsupported_settings(task, {Engine::Kind::kApple, std::nullopt}).empty());
   CHECK(unsupported_settings(task, {Engine::Kind::kPodman, std::nullopt}).empty());
