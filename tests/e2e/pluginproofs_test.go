@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,10 +75,11 @@ var operatorProofs = map[string]operatorProof{
 }
 
 // The plugin itself says which keys there are, those of nested blocks among them: one without a proof
-// fails this test.
+// or a bad value fails this test.
 func TestEveryKeyOfThePluginHasItsEffectInAnAgent(t *testing.T) {
 	schema, err := Launch(t).ConfigSchema()
 	must.NoError(t, err)
+	keys := SchemaKeys(schema)
 	var known []string
 	for key, proof := range operatorProofs {
 		known = append(known, key)
@@ -86,7 +89,9 @@ func TestEveryKeyOfThePluginHasItsEffectInAnAgent(t *testing.T) {
 			}
 		}
 	}
-	must.SliceContainsAll(t, SchemaKeys(schema), known, must.Sprint("the keys that the plugin has, and those with a proof of their effect"))
+	must.SliceContainsAll(t, keys, known, must.Sprint("the keys that the plugin has, and those with a proof of their effect"))
+	wrong := slices.Concat(toldTogether, onlyTyped, slices.Collect(maps.Keys(toldAlone)))
+	must.SliceContainsAll(t, keys, wrong, must.Sprint("the keys that the plugin has, and those with a bad value"))
 }
 
 // misconfigured runs an agent whose plugin does not accept its configuration until the agent gives up,
@@ -153,8 +158,13 @@ var toldAlone = map[string]string{
 	"auth.server_address": "auth {\n username = \"a\"\n server_address = \"two words\"\n}",
 }
 
-// Values of a wrong type are refused by Nomad, before the plugin sees them: one key stands for all that
-// are true or false, and the OCI runtime, whose name may be any text, for those that are text.
+// onlyTyped are the keys that take any value of their type: true or false, and the OCI runtime, whose
+// name may be any text. A value of a wrong type is refused by Nomad, before the plugin sees it: one
+// key stands for each type.
+var onlyTyped = []string{"enabled", "oci_runtime", "disable_log_collection", "auth_soft_fail", "allow_privileged",
+	"allow_ssh_agent", "allow_virtualization", "gc.container", "gc.image", "gc.dangling_containers.enabled",
+	"gc.dangling_containers.dry_run", "volumes.enabled"}
+
 const wrongTypes = "allow_privileged = \"perhaps\"\noci_runtime = [\"runc\"]"
 
 func tells(t *testing.T, log string, keys ...string) {
