@@ -1,8 +1,6 @@
 package apple
 
 import (
-	"archive/tar"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,15 +61,9 @@ func TestAnImageIsPulledOnceAndAgainOnlyWhenForced(t *testing.T) {
 func TestAnImageIsLoadedFromTheTasksDirectory(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		archive := func(task *nomadkit.Task) *nomadkit.Task {
-			index, err := json.Marshal([]map[string]any{{"RepoTags": []string{"docker.io/library/brought:1"}}})
+			data, err := os.ReadFile(nomadkit.StandinArchive(t, "docker.io/library/brought:1"))
 			must.NoError(t, err)
-			var file bytes.Buffer
-			out := tar.NewWriter(&file)
-			must.NoError(t, out.WriteHeader(&tar.Header{Name: "manifest.json", Mode: 0o644, Size: int64(len(index)), Format: tar.FormatUSTAR}))
-			_, err = out.Write(index)
-			must.NoError(t, err)
-			must.NoError(t, out.Close())
-			must.NoError(t, os.WriteFile(filepath.Join(task.Dir, "local", "image.tar"), file.Bytes(), 0o644))
+			must.NoError(t, os.WriteFile(filepath.Join(task.Dir, "local", "image.tar"), data, 0o644))
 			return task
 		}
 		archive(nomadkit.MuteTask(t, n.Plugin, of("brought:1", "load = \"local/image.tar\"\nplatform = \"linux/arm64\""))).Start(t)

@@ -19,35 +19,71 @@ func example(name string) string {
 	return filepath.Join(Root(), "examples", "jobs", name+".nomad.hcl")
 }
 
-// exampleRuns says how each job of examples/jobs is run here: the user's file, with other values for
-// its variables at most. A job without a row fails the test; one whose row is nil is only planned.
-var exampleRuns = map[string]func(*testing.T){
-	"hello":            runHello,
-	"web":              runWeb,
-	"redis":            runRedis,
-	"rosetta":          nil, // no Apple silicon here: TestTheRosettaExampleWaitsForANodeThatCan
-	"private-registry": runPrivateRegistry,
-	"storage":          runStorage,
-	"batch":            runBatch,
-	"ssh-agent":        runSSHAgent,
-	"operations":       runOperations,
-	"hardened":         runHardened,
+// exampleRun says how a job of examples/jobs is run on each runtime: the user's file, with other values
+// for its variables at most.
+type exampleRun struct{ podman, apple func(*testing.T, *Agent) }
+
+// alike is for a job that is the same on both.
+func alike(run func(*testing.T, *Agent)) exampleRun { return exampleRun{run, run} }
+
+// A job without a row fails the test.
+var exampleRuns = map[string]exampleRun{
+	"hello":            alike(runHello),
+	"web":              alike(runWeb),
+	"redis":            {runRedis, isRefused("redis", "cannot join a network namespace")},
+	"rosetta":          {waits("rosetta", "rosetta", "report"), runRosetta},
+	"private-registry": {runPrivateRegistry, runPrivateRegistryOnApple},
+	"storage":          {runStorage, isRefused("storage", "only once")},
+	"batch":            alike(runBatch),
+	"ssh-agent":        {runSSHAgent, nil}, // all images of the stand-in have the same files, and no git
+	"operations":       alike(runOperations),
+	"hardened":         {runHardened, waits("hardened", "security_opt", "app")},
 }
 
-func TestTheExampleJobsRunOnPodman(t *testing.T) {
+func TestTheExampleJobsRun(t *testing.T) {
 	files, err := filepath.Glob(example("*"))
 	must.NoError(t, err)
 	must.Len(t, len(exampleRuns), files)
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".nomad.hcl")
-		run, known := exampleRuns[name]
-		must.True(t, known, must.Sprint(name))
-		if run != nil {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				run(t)
-			})
+	each(t, func(t *testing.T, agent *Agent) {
+		for _, file := range files {
+			name := strings.TrimSuffix(filepath.Base(file), ".nomad.hcl")
+			runs, known := exampleRuns[name]
+			must.True(t, known, must.Sprint(name))
+			run := runs.podman
+			if agent.Runtime.Name() == "apple" {
+				run = runs.apple
+			}
+			if run != nil {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					run(t, agent)
+				})
+			}
 		}
+	})
+}
+
+// isRefused is for a job that a runtime cannot do.
+func isRefused(name, why string) func(*testing.T, *Agent) {
+	return func(t *testing.T, on *Agent) {
+		alloc := on.SubmitFile(t, example(name), testImage()).WaitStatus(t, "failed")
+		for task := range alloc.TaskStates {
+			if strings.Contains(Events(alloc, task), why) {
+				return
+			}
+		}
+		t.Fatalf("no task of %s is told %q", name, why)
+	}
+}
+
+// waits is for a job that waits for a node with a feature that the runtime does not have.
+func waits(name, feature, group string) func(*testing.T, *Agent) {
+	return func(t *testing.T, on *Agent) {
+		plan, _, err := on.API.Jobs().Plan(ParseJobFile(t, example(name)), true, nil)
+		must.NoError(t, err)
+		must.MapContainsKey(t, plan.FailedTGAllocs, group)
+		must.MapContainsKey(t, plan.FailedTGAllocs[group].ConstraintFiltered,
+			"${attr.driver.container.feature."+feature+"} = true")
 	}
 }
 
@@ -85,14 +121,6 @@ func TestTheExampleJobsArePlannedAndFitTheSchemaOnPodman(t *testing.T) {
 	}
 }
 
-func TestTheRosettaExampleWaitsForANodeThatCanOnPodman(t *testing.T) {
-	plan, _, err := onPodman(t).API.Jobs().Plan(ParseJobFile(t, example("rosetta")), true, nil)
-	must.NoError(t, err)
-	must.MapContainsKey(t, plan.FailedTGAllocs, "report")
-	must.MapContainsKey(t, plan.FailedTGAllocs["report"].ConstraintFiltered,
-		"${attr.driver.container.feature.rosetta} = true")
-}
-
 func testImage() string { return "image=" + Image() }
 
 // imageOf is the variable for an image that a test's own registry has.
@@ -104,27 +132,27 @@ func imageOf(t *testing.T, r *Registry, name string, content Content) string {
 }
 
 // variable makes a Nomad variable for one test and returns its path.
-func variable(t *testing.T, items map[string]string) string {
+func variable(t *testing.T, on *Agent, items map[string]string) string {
 	t.Helper()
 	path := Unique("e2e/example")
-	putVariable(t, path, items)
-	t.Cleanup(func() { _, _ = onPodman(t).API.Variables().Delete(path, nil) })
+	putVariable(t, on, path, items)
+	t.Cleanup(func() { _, _ = on.API.Variables().Delete(path, nil) })
 	return path
 }
 
-func putVariable(t *testing.T, path string, items map[string]string) {
+func putVariable(t *testing.T, on *Agent, path string, items map[string]string) {
 	t.Helper()
-	_, _, err := onPodman(t).API.Variables().Update(&api.Variable{Path: path, Items: items}, nil)
+	_, _, err := on.API.Variables().Update(&api.Variable{Path: path, Items: items}, nil)
 	must.NoError(t, err)
 }
 
 // allocs waits until a job has as many allocations and all of them run.
-func allocs(t *testing.T, job *Job, count int) []*api.AllocationListStub {
+func allocs(t *testing.T, on *Agent, job *Job, count int) []*api.AllocationListStub {
 	t.Helper()
 	var found []*api.AllocationListStub
 	Eventually(t, 40*time.Second, fmt.Sprint(count, " running allocations"), func() error {
 		var err error
-		found, _, err = onPodman(t).API.Jobs().Allocations(job.ID, false, nil)
+		found, _, err = on.API.Jobs().Allocations(job.ID, false, nil)
 		if err != nil {
 			return err
 		}
@@ -143,9 +171,9 @@ func allocs(t *testing.T, job *Job, count int) []*api.AllocationListStub {
 }
 
 // pageOf is the address of a port of an allocation.
-func pageOf(t *testing.T, allocID, label string) string {
+func pageOf(t *testing.T, on *Agent, allocID, label string) string {
 	t.Helper()
-	alloc, _, err := onPodman(t).API.Allocations().Info(allocID, nil)
+	alloc, _, err := on.API.Allocations().Info(allocID, nil)
 	must.NoError(t, err)
 	for _, port := range alloc.AllocatedResources.Shared.Ports {
 		if port.Label == label {
@@ -156,19 +184,19 @@ func pageOf(t *testing.T, allocID, label string) string {
 	return ""
 }
 
-func runHello(t *testing.T) {
-	job := onPodman(t).SubmitFile(t, example("hello"), testImage())
-	for _, alloc := range allocs(t, job, 1) {
+func runHello(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("hello"), testImage())
+	for _, alloc := range allocs(t, on, job, 1) {
 		if alloc.TaskGroup == "web" {
-			waitPage(t, pageOf(t, alloc.ID, "http"), "hello from "+alloc.ID+"\n")
+			waitPage(t, pageOf(t, on, alloc.ID, "http"), "hello from "+alloc.ID+"\n")
 		}
 	}
 }
 
-func runWeb(t *testing.T) {
-	job := onPodman(t).SubmitFile(t, example("web"), testImage())
+func runWeb(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("web"), testImage())
 	Eventually(t, 60*time.Second, "the deployment succeeds", func() error {
-		deployment, _, err := onPodman(t).API.Jobs().LatestDeployment(job.ID, nil)
+		deployment, _, err := on.API.Jobs().LatestDeployment(job.ID, nil)
 		if err != nil || deployment == nil {
 			return fmt.Errorf("%v, %v", deployment, err)
 		}
@@ -177,16 +205,16 @@ func runWeb(t *testing.T) {
 		}
 		return nil
 	})
-	for _, alloc := range allocs(t, job, 2) {
-		waitPage(t, pageOf(t, alloc.ID, "http"), "served by allocation "+alloc.ID+"\n")
+	for _, alloc := range allocs(t, on, job, 2) {
+		waitPage(t, pageOf(t, on, alloc.ID, "http"), "served by allocation "+alloc.ID+"\n")
 	}
 }
 
 // In place of Redis stands a program that answers on its port, in place of the exporter one that
 // shows what it got from there.
-func runRedis(t *testing.T) {
+func runRedis(t *testing.T, on *Agent) {
 	r := StartRegistry(t)
-	onPodman(t).Trust(t, r)
+	on.Trust(t, r)
 	image := imageOf(t, r, "redis", Content{Programs: map[string]string{"bin/redis-server": `#!/bin/sh
 mkdir /www && busybox grep -c appendonly $1 > /www/index.html
 touch /data/written
@@ -203,37 +231,53 @@ busybox wget -q -O - http://${REDIS_ADDR#redis://}/
 `}})
 	volume := Unique("ndc-redis")
 	t.Cleanup(func() { _, _ = Podman("volume", "rm", "-f", volume) })
-	job := onPodman(t).SubmitFile(t, example("redis"), "image="+image, "exporter_image="+exporter, "volume="+volume)
+	job := on.SubmitFile(t, example("redis"), "image="+image, "exporter_image="+exporter, "volume="+volume)
 	alloc := job.WaitRunning(t, "redis", "exporter")
-	waitPage(t, pageOf(t, alloc.ID, "metrics"), "1\n")
+	waitPage(t, pageOf(t, on, alloc.ID, "metrics"), "1\n")
 	job.Stop(t)
 }
 
-func runPrivateRegistry(t *testing.T) {
+func runPrivateRegistry(t *testing.T, on *Agent) {
 	r := StartRegistry(t, "someone", "s3c\"r3t")
-	onPodman(t).Trust(t, r)
+	on.Trust(t, r)
 	image := imageOf(t, r, "private", Content{Programs: map[string]string{"bin/sh": "#!/bin/busybox sh\necho password=$REGISTRY_PASSWORD\n"}})
-	credentials := variable(t, map[string]string{"username": "someone", "password": "s3c\"r3t"})
-	job := onPodman(t).SubmitFile(t, example("private-registry"), "image="+image, "credentials="+credentials)
+	credentials := variable(t, on, map[string]string{"username": "someone", "password": "s3c\"r3t"})
+	job := on.SubmitFile(t, example("private-registry"), "image="+image, "credentials="+credentials)
 	alloc := job.WaitStatus(t, "complete")
 	job.WaitLogOf(t, alloc, "app", "stdout", "password=\n")
 }
 
-func runStorage(t *testing.T) {
-	greeting := variable(t, map[string]string{"greeting": "good day"})
+func runPrivateRegistryOnApple(t *testing.T, on *Agent) {
+	image := "private." + Unique("registry") + ".test/ndc/app:1"
+	on.Runtime.(*Apple).OfferImage(t, image, map[string]any{"Cmd": []string{"/bin/sh", "-c", "echo password=$REGISTRY_PASSWORD"}})
+	credentials := variable(t, on, map[string]string{"username": "user", "password": "secret"})
+	job := on.SubmitFile(t, example("private-registry"), "image="+image, "credentials="+credentials)
+	alloc := job.WaitStatus(t, "complete")
+	job.WaitLogOf(t, alloc, "app", "stdout", "password=\n")
+}
+
+// There is no other machine here than the one that the tests run on.
+func runRosetta(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("rosetta"), testImage())
+	alloc := job.WaitStatus(t, "complete")
+	job.WaitLogOf(t, alloc, "report", "stdout", "this is ")
+}
+
+func runStorage(t *testing.T, on *Agent) {
+	greeting := variable(t, on, map[string]string{"greeting": "good day"})
 	volume := Unique("ndc-storage")
-	job := onPodman(t).SubmitFile(t, example("storage"), testImage(), "greeting="+greeting, "volume="+volume)
+	job := on.SubmitFile(t, example("storage"), testImage(), "greeting="+greeting, "volume="+volume)
 	t.Cleanup(func() { _, _ = Podman("volume", "rm", "-f", volume) })
 	alloc := job.WaitRunning(t, "app")
 	job.WaitLogOf(t, alloc, "app", "stdout", "greeting = good day\nruns on this node: 1\nscratch: 1024 KiB\n"+
 		"the token can be read\nthe root file system cannot be written to\n")
-	putVariable(t, greeting, map[string]string{"greeting": "good night"})
+	putVariable(t, on, greeting, map[string]string{"greeting": "good night"})
 	job.WaitLogOf(t, alloc, "app", "stdout", "configured anew\ngreeting = good night\n")
 	job.Stop(t)
 }
 
-func runBatch(t *testing.T) {
-	job := onPodman(t).SubmitFile(t, example("batch"), testImage(), "retry_delay=100ms")
+func runBatch(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("batch"), testImage(), "retry_delay=100ms")
 	alloc := job.WaitStatus(t, "complete")
 	job.WaitLogOf(t, alloc, "sum", "stdout", "the sum is 500500\n")
 	job.WaitLogOf(t, alloc, "sum", "stderr", "the first attempt fails\n")
@@ -241,21 +285,21 @@ func runBatch(t *testing.T) {
 }
 
 // In place of git stands a program that says what it was called with and whether the agent is there.
-func runSSHAgent(t *testing.T) {
+func runSSHAgent(t *testing.T, on *Agent) {
 	r := StartRegistry(t)
-	onPodman(t).Trust(t, r)
+	on.Trust(t, r)
 	image := imageOf(t, r, "git", Content{Programs: map[string]string{
 		"bin/git": "#!/bin/sh\n[ -S \"$SSH_AUTH_SOCK\" ] && echo an agent && echo \"$@\" && cat /local/known_hosts\n"}})
-	job := onPodman(t).SubmitFile(t, example("ssh-agent"), "image="+image, "repository=git@host.test:app.git")
+	job := on.SubmitFile(t, example("ssh-agent"), "image="+image, "repository=git@host.test:app.git")
 	alloc := job.WaitStatus(t, "complete")
 	job.WaitLogOf(t, alloc, "clone", "stdout", "an agent\nclone --depth=1 git@host.test:app.git /alloc/data/checkout\ngithub.com ssh-ed25519")
 }
 
-func runOperations(t *testing.T) {
-	job := onPodman(t).SubmitFile(t, example("operations"), testImage())
+func runOperations(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("operations"), testImage())
 	alloc := job.WaitRunning(t, "app")
 	job.WaitLogOf(t, alloc, "app", "stdout", "ready\n")
-	must.NoError(t, onPodman(t).API.Allocations().Signal(alloc, nil, "app", "SIGUSR1"))
+	must.NoError(t, on.API.Allocations().Signal(alloc, nil, "app", "SIGUSR1"))
 	job.WaitLogOf(t, alloc, "app", "stdout", "signal number 1\n")
 	stdout, _, code := job.ExecIn(t, alloc, "app", false, "", "cat", "/local/state")
 	must.Eq(t, "1\n", stdout)
@@ -267,8 +311,8 @@ func runOperations(t *testing.T) {
 
 const hardenedOutput = "1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nthe root file system cannot be written to\n/tmp can\n"
 
-func runHardened(t *testing.T) {
-	job := onPodman(t).SubmitFile(t, example("hardened"), testImage())
+func runHardened(t *testing.T, on *Agent) {
+	job := on.SubmitFile(t, example("hardened"), testImage())
 	alloc := job.WaitStatus(t, "complete")
 	job.WaitLogOf(t, alloc, "app", "stdout", hardenedOutput)
 }

@@ -45,24 +45,30 @@ func TestAJobRunsFromAPrivateRegistryOnPodman(t *testing.T) {
 	must.StrContains(t, Events(alloc, "main"), "Pulled image "+image)
 }
 
-func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhileOnPodman(t *testing.T) {
-	t.Parallel()
-	agent := onPodman(t)
-	r := StartRegistry(t)
-	agent.Trust(t, r)
-	name := Unique("ndc/app") + ":1"
-	r.Push(t, name, Content{Files: map[string]string{"which": "at last\n"}})
-	var failures atomic.Int32
-	r.Fail(func(w http.ResponseWriter, request *http.Request) bool {
-		if !strings.Contains(request.URL.Path, "/manifests/") || failures.Add(1) > 2 {
-			return false
-		}
-		http.Error(w, "out of order", http.StatusServiceUnavailable)
-		return true
-	})
-	job := agent.Submit(t, patient(fromRegistry(r.Reference(name), "")))
+// triedAgain sees that a task is started again when its registry was out of order for a while.
+func triedAgain(t *testing.T, agent *Agent) {
+	s := shelve(t, agent, "")
+	s.push("at last")
+	if apple, is := agent.Runtime.(*Apple); is {
+		apple.Fault(t, "image-pull", "exit 1 HTTP request to https://"+s.host()+"/v2/ failed with response: 503 Service Unavailable times 2")
+	} else {
+		var failures atomic.Int32
+		s.registry.Fail(func(w http.ResponseWriter, request *http.Request) bool {
+			if !strings.Contains(request.URL.Path, "/manifests/") || failures.Add(1) > 2 {
+				return false
+			}
+			http.Error(w, "out of order", http.StatusServiceUnavailable)
+			return true
+		})
+	}
+	job := agent.Submit(t, patient(s.task("")))
 	alloc := job.WaitFor(t, 40*time.Second, "the end", func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
 	must.Eq(t, "complete", alloc.ClientStatus, must.Sprint(Events(alloc, "main")))
 	must.Eq(t, uint64(2), alloc.TaskStates["main"].Restarts)
 	job.WaitLog(t, alloc, "stdout", "at last\n")
+}
+
+func TestATaskIsTriedAgainWhenItsRegistryIsOutOfOrderForAWhileOnPodman(t *testing.T) {
+	t.Parallel()
+	triedAgain(t, onPodman(t))
 }

@@ -107,10 +107,15 @@ func podmanOnly(config, key, instead string) effect {
 	}
 }
 
+// newEnough says whether the runtime is of this version or a newer one.
+func newEnough(agent *Agent, since string) bool {
+	return version.Must(version.NewVersion(agent.Runtime.Version())).GreaterThanOrEqual(version.Must(version.NewVersion(since)))
+}
+
 // sinceApple is a key that old versions of Apple's CLI do not have.
 func sinceApple(since, config, key string, seen effect) effect {
 	return func(t *testing.T, agent *Agent) {
-		if version.Must(version.NewVersion(agent.Runtime.Version())).GreaterThanOrEqual(version.Must(version.NewVersion(since))) {
+		if newEnough(agent, since) {
 			seen(t, agent)
 		} else {
 			podmanOnly(config, key, agent.Runtime.Version())(t, agent)
@@ -120,12 +125,13 @@ func sinceApple(since, config, key string, seen effect) effect {
 
 const (
 	// Unlike /dev/null, which every container may write to.
-	aDevice    = "devices {\n host_path = \"/dev/kmsg\"\n container_path = \"/dev/nix\"\n cgroup_permissions = \"%s\"\n}"
-	sizeOfData = "df -k /data | awk 'END { print $2 }'"
-	resolvConf = "grep -c '^%s' /etc/resolv.conf"
-	login      = "auth {\n username = %q\n password = %q\n %s\n}\n"
-	noDevices  = "devices of the host"
-	ownMachine = "a machine of its own"
+	aDevice     = "devices {\n host_path = \"/dev/kmsg\"\n container_path = \"/dev/nix\"\n cgroup_permissions = \"%s\"\n}"
+	whichDevice = "1:b\n" // the numbers of /dev/kmsg
+	sizeOfData  = "df -k /data | awk 'END { print $2 }'"
+	resolvConf  = "grep -c '^%s' /etc/resolv.conf"
+	login       = "auth {\n username = %q\n password = %q\n %s\n}\n"
+	noDevices   = "devices of the host"
+	ownMachine  = "a machine of its own"
 )
 
 // block is a mount block of either name.
@@ -211,10 +217,10 @@ var proofs = map[string]proof{
 	"tty":          {effect: by("e2e/logs_test.go", "TestATerminalsOutputIsOneStream"), bad: bad(`tty = "perhaps"`, "tty")},
 	"interactive":  {effect: shows(`interactive = true`, "timeout 1 cat; [ $? != 0 ] && echo waited", "waited\n"), apple: podmanOnly(`interactive = true`, "interactive", "alloc exec"), bad: bad(`interactive = "perhaps"`, "interactive")},
 	"stop_signal":  {effect: stops(`stop_signal = "SIGUSR2"`, "USR2"), bad: bad(`stop_signal = "SIGNONSENSE"`, "stop_signal", "SIGNONSENSE")},
-	"pull_policy":  {effect: by("wire/images_test.go", "TestAnImageIsPulledByTagAndByDigestAndAgainOnlyWhenForced"), apple: by("apple/images_test.go", "TestAnImageIsPulledOnceAndAgainOnlyWhenForced"), bad: bad(`pull_policy = "sometimes"`, "pull_policy", "sometimes")},
-	"force_pull":   {effect: by("wire/images_test.go", "TestAnImageIsPulledByTagAndByDigestAndAgainOnlyWhenForced"), apple: by("apple/images_test.go", "TestAnImageIsPulledOnceAndAgainOnlyWhenForced"), bad: bad("force_pull = true\npull_policy = \"never\"", "force_pull", "pull_policy")},
-	"platform":     {effect: by("wire/images_test.go", "TestThePlatformChoosesAmongTheImagesOfOneName"), apple: records(`platform = "linux/amd64"`, "configuration.platform.architecture", "amd64"), bad: bad(`platform = "arm64"`, "platform", "arm64")},
-	"load":         {effect: by("wire/images_test.go", "TestAnImageIsLoadedFromTheTasksDirectory"), apple: by("apple/images_test.go", "TestAnImageIsLoadedFromTheTasksDirectory"), bad: bad(`load = "/etc/passwd"`, "load", "/etc/passwd")},
+	"pull_policy":  {effect: both(pulledAgain(`pull_policy = "always"`), pulledNever), bad: bad(`pull_policy = "sometimes"`, "pull_policy", "sometimes")},
+	"force_pull":   {effect: pulledAgain(`force_pull = true`), bad: bad("force_pull = true\npull_policy = \"never\"", "force_pull", "pull_policy")},
+	"platform":     {effect: ofItsPlatform, apple: records(`platform = "linux/amd64"`, "configuration.platform.architecture", "amd64"), bad: bad(`platform = "arm64"`, "platform", "arm64")},
+	"load":         {effect: loaded, bad: bad(`load = "/etc/passwd"`, "load", "/etc/passwd")},
 	"volumes":      {effect: shows(`volumes = ["local:/data"]`, "touch /data/x && ls /local", "x\n"), bad: bad(`volumes = ["/no/such/path:/data"]`, "/no/such/path")},
 	"tmpfs":        {effect: shows(`tmpfs = ["/data:size=1m"]`, sizeOfData, "1024\n"), bad: bad(`tmpfs = ["/data:colour=red"]`, "tmpfs", "colour=red")},
 	"shm_size":     {effect: shows(`shm_size = "1m"`, "df -k /dev/shm | awk 'END { print $2 }'", "1024\n"), apple: sinceApple("1.0.0", `shm_size = "1m"`, "shm_size", shows(`shm_size = "1m"`, "df -k /dev/shm | awk 'END { print $2 }'", "1024\n")), bad: bad(`shm_size = "64 llamas"`, "shm_size", "64 llamas")},
@@ -228,7 +234,7 @@ var proofs = map[string]proof{
 	"mac_address":  {effect: shows(`mac_address = "02:00:5e:00:53:07"`, "cat /sys/class/net/eth0/address", "02:00:5e:00:53:07\n"), apple: records(`mac_address = "02:00:5e:00:53:07"`, "configuration.networks.0.options.macAddress", "02:00:5e:00:53:07"), bad: bad(`mac_address = "02:00"`, "mac_address", "02:00")},
 	"cap_add":      {effect: shows("cap_drop = [\"all\"]\ncap_add = [\"kill\"]", capEff, "0000000000000020\n"), apple: sinceApple("0.12.0", `cap_add = ["kill"]`, "cap_add", shows("cap_drop = [\"all\"]\ncap_add = [\"kill\"]", capEff, "0000000000000020\n")), bad: bad(`cap_add = ["net_admin"]`, "cap_add", "CAP_NET_ADMIN", "allow_caps")},
 	"cap_drop":     {effect: shows(`cap_drop = ["all"]`, capEff, "0000000000000000\n"), apple: sinceApple("0.12.0", `cap_drop = ["all"]`, "cap_drop", shows(`cap_drop = ["all"]`, capEff, "0000000000000000\n")), bad: bad(`cap_drop = ["fly"]`, "cap_drop", "fly")},
-	"privileged":   {effect: by("wire/security_test.go", "TestTheOperatorOpensAndClosesGates"), apple: podmanOnly(`privileged = true`, "privileged", ownMachine), bad: bad(`privileged = true`, "privileged", "allow_privileged")},
+	"privileged":   {effect: by("e2e/pluginkeys_test.go", "TestAnOpenNodeGivesATaskWhatItsOperatorAllows"), apple: podmanOnly(`privileged = true`, "privileged", ownMachine), bad: bad(`privileged = true`, "privileged", "allow_privileged")},
 	"security_opt": {effect: shows(`security_opt = ["no-new-privileges"]`, "grep NoNewPrivs /proc/self/status | cut -f2", "1\n"), apple: podmanOnly(`security_opt = ["no-new-privileges"]`, "security_opt", ownMachine), bad: bad(`security_opt = ["-x"]`, "security_opt", "-x")},
 	"ulimit":       {effect: shows("ulimit {\n nofile = \"512\"\n nproc = \"4000\"\n}", "ulimit -n", "512\n"), bad: bad("ulimit {\n nofile = \"many\"\n}", "ulimit.nofile", "many")},
 	"sysctl":       {effect: shows("sysctl = { \"net.core.somaxconn\" = \"512\" }", "cat /proc/sys/net/core/somaxconn", "512\n"), apple: podmanOnly("sysctl = { \"net.core.somaxconn\" = \"512\" }", "sysctl", "entrypoint"), bad: bad("sysctl = { \"net core\" = \"1\" }", "sysctl", "net core")},
@@ -247,20 +253,20 @@ var proofs = map[string]proof{
 		bad: bad(fmt.Sprintf(login, "", "secret", ""), "auth.username")},
 	"auth.password": {effect: by("e2e/images_test.go", "TestAJobRunsFromAPrivateRegistryOnPodman"), apple: by("e2e/apple_test.go", "TestAPrivateImageNeedsItsCredentialsOnApple"),
 		bad: bad(fmt.Sprintf(login, "user", "se\ncret", ""), "auth.password")},
-	"auth.server_address": {effect: by("wire/images_test.go", "TestCredentialsOpenTheRegistryAndServeNobodyElse"), apple: by("apple/images_test.go", "TestCredentialsServeTheirRegistryAlone"),
+	"auth.server_address": {effect: atItsServer,
 		bad: bad(fmt.Sprintf(login, "user", "secret", `server_address = "registry.example.test"`), "auth.server_address", "registry.example.test")},
-	"auth_soft_fail": {effect: by("wire/images_test.go", "TestARefusedLoginMayBeFollowedByATryWithout"), apple: by("apple/images_test.go", "TestARefusedLoginMayBeFollowedByATryWithout"),
+	"auth_soft_fail": {effect: pulledWithout, apple: by("e2e/imagekeys_test.go", "TestPullsGoAsTheTaskSaysOnApple"),
 		bad: bad(`auth_soft_fail = "perhaps"`, "auth_soft_fail")},
-	"image_pull_timeout": {effect: by("wire/registry_faults_test.go", "TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen"), apple: by("apple/images_test.go", "TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen"),
+	"image_pull_timeout": {effect: pulledInTime, apple: by("e2e/imagekeys_test.go", "TestPullsGoAsTheTaskSaysOnApple"),
 		bad: bad(`image_pull_timeout = "soon"`, "image_pull_timeout", "soon")},
 	"dns_search_domains": {effect: shows(`dns_search_domains = ["a.test"]`, fmt.Sprintf(resolvConf, "search a.test"), "1\n"),
 		bad: bad(`dns_search_domains = ["two words"]`, "dns_search_domains", "two words")},
 	// Apple's CLI runs no health checks of an image.
-	"healthchecks.disable": {effect: by("wire/security_test.go", "TestHealthChecksOfAnImageCanBeSwitchedOff"), apple: shows("healthchecks {\n disable = true\n}", "echo runs", "runs\n"),
+	"healthchecks.disable": {effect: unchecked, apple: shows("healthchecks {\n disable = true\n}", "echo runs", "runs\n"),
 		bad: bad("healthchecks {\n disable = \"perhaps\"\n}", "bool")},
-	"devices.host_path": {effect: shows(fmt.Sprintf(aDevice, "rwm"), "[ -c /dev/nix ] && echo there", "there\n"), apple: podmanOnly(fmt.Sprintf(aDevice, "rwm"), "devices", noDevices),
+	"devices.host_path": {effect: shows(fmt.Sprintf(aDevice, "rwm"), "stat -c %t:%T /dev/nix", whichDevice), apple: podmanOnly(fmt.Sprintf(aDevice, "rwm"), "devices", noDevices),
 		bad: bad("devices {\n host_path = \"null\"\n}", "devices", "null")},
-	"devices.container_path": {effect: shows(fmt.Sprintf(aDevice, "rwm"), "[ -c /dev/nix ] && echo there", "there\n"), apple: podmanOnly(fmt.Sprintf(aDevice, "rwm"), "devices", noDevices),
+	"devices.container_path": {effect: shows(fmt.Sprintf(aDevice, "rwm"), "stat -c %t:%T /dev/nix", whichDevice), apple: podmanOnly(fmt.Sprintf(aDevice, "rwm"), "devices", noDevices),
 		bad: bad("devices {\n host_path = \"/dev/null\"\n container_path = \"nix\"\n}", "devices", "nix")},
 	"devices.cgroup_permissions": {effect: shows(fmt.Sprintf(aDevice, "r"), "{ echo x > /dev/nix; } 2>/dev/null || echo refused", "refused\n"), apple: podmanOnly(fmt.Sprintf(aDevice, "r"), "devices", noDevices),
 		bad: bad(fmt.Sprintf(aDevice, "rwx"), "cgroup_permissions", "rwx")},

@@ -1,10 +1,12 @@
 package nomadkit
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -13,6 +15,8 @@ import (
 // containers have the files of the test image and a network of their own.
 type Apple struct {
 	*Standin
+	offers sync.Mutex
+	known  map[string]any // what registry.json says
 }
 
 // PrivateImage is an image that the stand-in gives only to those who have logged in.
@@ -30,9 +34,45 @@ func newApple(dir, version string) (*Apple, error) {
 	if err := os.MkdirAll(standin.State, 0o700); err != nil {
 		return nil, err
 	}
+	a := &Apple{Standin: standin, known: map[string]any{}}
 	// "private." hosts want the user "user" with the password "secret".
-	known := fmt.Sprintf("{%q: {\"Env\": [\"PATH=/bin\"]}, %q: {\"Env\": [\"PATH=/bin\"]}}\n", Image(), PrivateImage)
-	return &Apple{standin}, os.WriteFile(filepath.Join(standin.State, "registry.json"), []byte(known), 0o600)
+	for _, image := range []string{Image(), PrivateImage} {
+		if err := a.offer(image, map[string]any{"Env": []string{"PATH=/bin"}}); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Offer makes an image one that can be pulled, with these variables in its environment. What is there
+// under this name already stays until it is pulled again.
+func (a *Apple) Offer(t testing.TB, image string, env ...string) {
+	t.Helper()
+	a.OfferImage(t, image, map[string]any{"Env": append([]string{"PATH=/bin"}, env...)})
+}
+
+// OfferImage is Offer of an image with more in its OCI configuration.
+func (a *Apple) OfferImage(t testing.TB, image string, config map[string]any) {
+	t.Helper()
+	if err := a.offer(image, config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a *Apple) offer(image string, config map[string]any) error {
+	a.offers.Lock()
+	defer a.offers.Unlock()
+	a.known[image] = config
+	text, err := json.Marshal(a.known)
+	if err != nil {
+		return err
+	}
+	// The CLI may read it at any time.
+	path := filepath.Join(a.State, "registry.json")
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 func (*Apple) Name() string      { return "apple" }

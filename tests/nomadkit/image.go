@@ -126,6 +126,26 @@ func Archive(t testing.TB, name string) string {
 	return archive
 }
 
+// StandinArchive is a file as "docker save" writes it, as far as the stand-in for Apple's CLI reads one:
+// it says that an image of this name is in it.
+func StandinArchive(t testing.TB, name string) string {
+	t.Helper()
+	index, err := json.Marshal([]map[string]any{{"RepoTags": []string{name}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	out := tar.NewWriter(&file)
+	_ = out.WriteHeader(&tar.Header{Name: "manifest.json", Mode: 0o644, Size: int64(len(index)), Format: tar.FormatUSTAR})
+	_, _ = out.Write(index)
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "image.tar")
+	write(t, path, file.String())
+	return path
+}
+
 // Push makes an image and puts it into the registry under "name:tag"; it returns its digest. No
 // storage but the registry's has it.
 func (r *Registry) Push(t testing.TB, name string, content Content) string {

@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// SecretWatch looks for secrets where others could see them: at every process's command line, all
-// the time, and at what there is at the end.
+// SecretWatch looks for secrets where others could see them: at every process's command line and at
+// the files of some directories, all the time, and at what there is at the end.
 type SecretWatch struct {
 	secrets []string
+	dirs    []string
 	begun   time.Time
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -28,9 +29,16 @@ type SecretWatch struct {
 // WatchSecrets watches until Check, for a word that each process of a test may hold, but not show.
 func WatchSecrets(t testing.TB, secrets ...string) *SecretWatch {
 	t.Helper()
+	return WatchSecretsBelow(t, nil, secrets...)
+}
+
+// WatchSecretsBelow is WatchSecrets that looks at the files below these directories as well.
+func WatchSecretsBelow(t testing.TB, dirs []string, secrets ...string) *SecretWatch {
+	t.Helper()
 	canary := Unique("canary")
-	w := &SecretWatch{secrets: append([]string{canary}, secrets...), begun: time.Now(), stop: make(chan struct{}),
-		seen: map[string]bool{}}
+	// The times of files are of a coarser clock.
+	w := &SecretWatch{secrets: append([]string{canary}, secrets...), dirs: dirs, begun: time.Now().Add(-100 * time.Millisecond),
+		stop: make(chan struct{}), seen: map[string]bool{}}
 	w.done.Add(1)
 	go func() {
 		defer w.done.Done()
@@ -44,7 +52,14 @@ func WatchSecrets(t testing.TB, secrets ...string) *SecretWatch {
 		}
 	}()
 	t.Cleanup(func() { w.end() })
-	// A watch that sees nothing would prove nothing.
+	w.prove(t, canary)
+	return w
+}
+
+// prove waits until the watch has seen a word wherever it looks: one that sees nothing would prove
+// nothing.
+func (w *SecretWatch) prove(t testing.TB, canary string) {
+	t.Helper()
 	shown := exec.Command("sleep", "60")
 	shown.Args = append([]string{canary}, shown.Args[1:]...)
 	if err := shown.Start(); err != nil {
@@ -54,19 +69,31 @@ func WatchSecrets(t testing.TB, secrets ...string) *SecretWatch {
 		_ = shown.Process.Kill()
 		_ = shown.Wait()
 	}()
-	Eventually(t, 20*time.Second, "the watch sees a command line", func() error {
+	for _, dir := range w.dirs {
+		path := filepath.Join(dir, canary)
+		if err := os.WriteFile(path, []byte(canary), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(path)
+	}
+	Eventually(t, 20*time.Second, "the watch sees a command line and files", func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		for line := range w.seen {
-			if strings.Contains(line, canary) {
-				delete(w.seen, line)
-				w.secrets = w.secrets[1:]
-				return nil
+		var told []string
+		for place := range w.seen {
+			if strings.Contains(place, canary) {
+				told = append(told, place)
 			}
 		}
-		return fmt.Errorf("not seen %q", canary)
+		if len(told) != 1+len(w.dirs) {
+			return fmt.Errorf("seen %q of %q", told, canary)
+		}
+		for _, place := range told {
+			delete(w.seen, place)
+		}
+		w.secrets = w.secrets[1:]
+		return nil
 	})
-	return w
 }
 
 func (w *SecretWatch) look() {
@@ -76,14 +103,25 @@ func (w *SecretWatch) look() {
 			continue
 		}
 		line, err := os.ReadFile("/proc/" + dir.Name() + "/cmdline")
-		if err != nil {
-			continue
+		if err == nil {
+			w.note(line, "the command line "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
-		w.mu.Lock()
-		if _, found := w.in(line); found {
-			w.seen[string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))] = true
-		}
-		w.mu.Unlock()
+	}
+	for _, dir := range w.dirs {
+		w.walk(dir, func(path string, info fs.FileInfo, data []byte) {
+			if info.Mode().Perm()&0o044 != 0 {
+				w.note(data, fmt.Sprintf("the file %s, which others can read: %v", path, info.Mode()))
+			}
+		})
+	}
+}
+
+// note keeps a place if there is a secret in its data.
+func (w *SecretWatch) note(data []byte, place string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, found := w.in(data); found {
+		w.seen[place] = true
 	}
 }
 
@@ -111,8 +149,8 @@ func (w *SecretWatch) end() {
 func (w *SecretWatch) Check(t testing.TB, texts map[string]string, private, shared []string) {
 	t.Helper()
 	w.end()
-	for line := range w.seen {
-		t.Errorf("a secret in a command line: %s", line)
+	for place := range w.seen {
+		t.Errorf("a secret in %s", place)
 	}
 	for what, text := range texts {
 		if secret, found := w.in([]byte(text)); found {
@@ -121,8 +159,8 @@ func (w *SecretWatch) Check(t testing.TB, texts map[string]string, private, shar
 		}
 	}
 	for _, dir := range private {
-		w.walk(dir, func(path string, info fs.FileInfo, holds bool) {
-			if holds {
+		w.walk(dir, func(path string, info fs.FileInfo, data []byte) {
+			if _, holds := w.in(data); holds {
 				t.Errorf("a secret in the driver's file %s", path)
 			}
 			if info.Mode().Perm()&0o077 != 0 && everybodyReaches(path) {
@@ -131,8 +169,8 @@ func (w *SecretWatch) Check(t testing.TB, texts map[string]string, private, shar
 		})
 	}
 	for _, dir := range shared {
-		w.walk(dir, func(path string, info fs.FileInfo, holds bool) {
-			if holds && info.Mode().Perm()&0o004 != 0 && everybodyReaches(path) {
+		w.walk(dir, func(path string, info fs.FileInfo, data []byte) {
+			if _, holds := w.in(data); holds && info.Mode().Perm()&0o004 != 0 && everybodyReaches(path) {
 				t.Errorf("a secret in %s, which everybody can read: %v", path, info.Mode())
 			}
 		})
@@ -140,13 +178,14 @@ func (w *SecretWatch) Check(t testing.TB, texts map[string]string, private, shar
 }
 
 // walk visits the regular files below a directory that were written since the watch began.
-func (w *SecretWatch) walk(dir string, visit func(path string, info fs.FileInfo, holds bool)) {
+func (w *SecretWatch) walk(dir string, visit func(path string, info fs.FileInfo, data []byte)) {
 	const most = 8 << 20 // an image's layer is no place for a secret of ours
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil
 		}
-		if entry.IsDir() && entry.Name() == "diff" { // of a container: the workload's own
+		// What a workload writes is its own; what is in "secrets" Nomad keeps there for it.
+		if entry.IsDir() && (entry.Name() == "diff" || entry.Name() == "secrets") {
 			return fs.SkipDir
 		}
 		info, err := entry.Info()
@@ -157,8 +196,7 @@ func (w *SecretWatch) walk(dir string, visit func(path string, info fs.FileInfo,
 		if err != nil {
 			return nil
 		}
-		_, holds := w.in(data)
-		visit(path, info, holds)
+		visit(path, info, data)
 		return nil
 	})
 }

@@ -40,6 +40,17 @@ func NewStandin(dir, version string, settings ...string) (*Standin, error) {
 	return s, os.WriteFile(filepath.Join(dir, "standin.env"), []byte(strings.Join(env, "\n")+"\n"), 0o600)
 }
 
+// Set adds a line to its standin.env.
+func (s *Standin) Set(t testing.TB, line string) {
+	t.Helper()
+	path := filepath.Join(filepath.Dir(s.CLI), "standin.env")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(data)+line+"\n")
+}
+
 // Config is for the plugin's config block.
 func (s *Standin) Config() string {
 	return fmt.Sprintf("runtime = \"apple\"\ncontainer_path = %q\n", s.CLI)
