@@ -1,5 +1,7 @@
 # Where a task's files come from: templates, files of the task's directory, a named volume, memory.
 # The root file system itself is read-only, so that what the task writes is where it was meant to be.
+# For Podman: Apple's container shares a directory of the host with a task only once, and has "local"
+# and "secrets" at their own places already.
 #
 #   nomad job run storage.nomad.hcl
 #   nomad var put nomad/jobs/storage greeting=hi    # renders the template anew and signals the task
@@ -14,7 +16,7 @@ variable "greeting" {
 }
 
 variable "volume" {
-  description = "Named volume of the node: Podman's or Apple's, made when it is first used."
+  description = "Named volume of the node, made when it is first used."
   default     = "storage-example"
 }
 

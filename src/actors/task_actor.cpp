@@ -350,7 +350,9 @@ void TaskActor::start_log_forwarder() {
   act::tell(log_forwarder_, OpenLogs{});
   // At once: the news of an exit may be faster than that of the open route, and what a recovered
   // task wrote while there was no plugin is yet to be delivered.
-  if (seed_.handle && !exit_) act::tell(log_forwarder_, FollowLogs{container()});
+  const bool draining = state_ == State::kExited && !drained_;
+  if (seed_.handle && (!exit_ || draining)) act::tell(log_forwarder_, FollowLogs{container()});
+  if (draining) act::tell(log_forwarder_, FinishLogs{});
 }
 
 void TaskActor::start_stats() {

@@ -17,8 +17,9 @@ using namespace std::chrono_literals;
 // kernel) or with the engine, and the next step follows.
 constexpr std::chrono::nanoseconds kKillPatience = 5s;
 
-// Longest that a task's end waits for the collector to have its last bytes.
-constexpr std::chrono::nanoseconds kDrainPatience = 6s;
+// Longest that a task's end waits for the collector to have its last bytes. A route gives up by
+// itself when the collector takes nothing for some seconds.
+constexpr std::chrono::nanoseconds kDrainPatience = 10min;
 
 constexpr std::chrono::seconds kLongestRemovalPause = 30s;
 

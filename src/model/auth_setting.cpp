@@ -32,25 +32,23 @@ Expected<std::optional<RegistryAuth>> read_auth(std::string_view key, const Valu
   auth_table().read(auth, std::string{key} + ".", value, errors);
   if (!errors.empty()) return fail(combine({}, {}, errors));
   if (auth == RegistryAuth{}) return std::optional<RegistryAuth>{};
+  const auto wrong = [&](const char* name, std::string cause, std::string hint = {}) {
+    errors.push_back(
+        invalid_setting(std::string{key} + "." + name, std::move(cause), std::move(hint)));
+  };
   if (auth.username.empty()) {
-    return fail(invalid_setting(std::string{key} + ".username", "it is missing",
-                                "a registry's credentials are a username and a password"));
+    wrong("username", "it is missing", "a registry's credentials are a username and a password");
+  } else if (auth.username.find(':') != std::string::npos || has_break(auth.username)) {
+    wrong("username", "it holds a colon or a line break, which no registry accepts");
   }
-  if (auth.username.find(':') != std::string::npos || has_break(auth.username)) {
-    return fail(invalid_setting(std::string{key} + ".username",
-                                "it holds a colon or a line break, which no registry accepts"));
-  }
-  if (has_break(auth.password)) {
-    return fail(invalid_setting(std::string{key} + ".password", "it holds a line break"));
-  }
+  if (has_break(auth.password)) wrong("password", "it holds a line break");
   const std::string& server = auth.server_address;
   if (!server.empty() && (has_break(server) || server.find(' ') != std::string::npos ||
                           registry_host(server).empty())) {
-    return fail(invalid_setting(std::string{key} + ".server_address",
-                                quoted(server) + " is no address of a registry",
-                                "write for example \"registry.example.com:5000\""));
+    wrong("server_address", quoted(server) + " is no address of a registry",
+          "write for example \"registry.example.com:5000\"");
   }
-  return std::optional{std::move(auth)};
+  return unless(errors, std::optional{std::move(auth)});
 }
 
 }  // namespace ndc

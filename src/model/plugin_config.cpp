@@ -32,6 +32,17 @@ Expected<std::string> read_absolute_path(std::string_view key, const Value& valu
                               "write for example \"/var/lib/nomad-driver-container\""));
 }
 
+Expected<std::string> read_program(std::string_view key, const Value& value) {
+  auto text = read_string(key, value);
+  if (!text || text->empty()) return text;
+  if (text->front() != '-' && text->find(' ') == std::string::npos &&
+      !has_control_character(*text)) {
+    return text;
+  }
+  return fail(invalid_setting(key, quoted(*text) + " is no name or path of a program",
+                              "write for example \"crun\" or \"/usr/bin/kata-runtime\""));
+}
+
 Expected<std::vector<std::string>> read_absolute_paths(std::string_view key, const Value& value) {
   auto paths = read_strings(key, value);
   if (!paths) return paths;
@@ -157,7 +168,7 @@ const SettingsTable<PluginConfig>& plugin_table() {
       setting("runtime", T::kString, read_runtime, &C::runtime),
       setting("container_path", T::kString, read_absolute_path, &C::container_path),
       setting("podman_path", T::kString, read_absolute_path, &C::podman_path),
-      setting("oci_runtime", T::kString, read_string, &C::oci_runtime),
+      setting("oci_runtime", T::kString, read_program, &C::oci_runtime),
       setting("state_dir", T::kString, read_absolute_path, &C::state_dir),
       block("gc", gc_table(), &C::gc),
       block("volumes", volumes_table(), &C::volumes),

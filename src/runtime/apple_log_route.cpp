@@ -1,18 +1,70 @@
 #include "runtime/apple_log_route.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <limits>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "runtime/log_route.hpp"
+#include "runtime/monitor_files.hpp"
 
 namespace ndc::runtime {
 namespace {
 
 using WatchOf = std::function<std::shared_ptr<AppleWatch>(const std::string& id)>;
 
+// How often it is looked whether the collector takes what the monitor has for it, and how long it
+// may take nothing: as long as a pumped log's (log_pump.hpp).
+constexpr std::chrono::milliseconds kLook{500};
+constexpr std::chrono::seconds kPatience{5};
+
+// Waits until the monitor has delivered everything, for as long as its spools get emptier. Loop
+// thread only.
+class Delivery : public std::enable_shared_from_this<Delivery> {
+ public:
+  Delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done)
+      : loop_{loop}, watch_{std::move(watch)}, done_{std::move(done)} {}
+
+  void begin() {
+    watch_->when_delivered([self = shared_from_this()] { self->end(); });
+    if (done_) look();
+  }
+
+ private:
+  void look() {
+    const std::uint64_t left = spooled(watch_->files().directory());
+    const auto now = std::chrono::steady_clock::now();
+    if (left < left_) moved_ = now;
+    left_ = std::min(left, left_);
+    if (now - moved_ >= kPatience) {
+      if (left > 0) {
+        spdlog::warn("{} bytes of the log of {} are lost: nobody takes them", left,
+                     watch_->files().directory());
+      }
+      return end();
+    }
+    timer_ = loop_.after(kLook, [self = shared_from_this()] { self->look(); });
+  }
+  void end() {
+    timer_.reset();
+    if (const auto done = std::exchange(done_, nullptr)) done();
+  }
+
+  EventLoop& loop_;
+  std::shared_ptr<AppleWatch> watch_;
+  std::function<void()> done_;
+  std::uint64_t left_ = std::numeric_limits<std::uint64_t>::max();
+  std::chrono::steady_clock::time_point moved_{};
+  std::shared_ptr<EventLoop::Timer> timer_;
+};
+
 class AppleLogRoute final : public LogRoute {
  public:
   AppleLogRoute(EventLoop& loop, LogPaths paths, WatchOf watch_of, std::shared_ptr<FifoRoute> ends)
-      : post_{loop.poster()},
+      : loop_{loop},
+        post_{loop.poster()},
         state_{std::make_shared<State>(State{std::move(paths), std::move(watch_of), {}})},
         ends_{std::move(ends)} {}
   ~AppleLogRoute() override { ends_->finish({}); }
@@ -31,14 +83,11 @@ class AppleLogRoute final : public LogRoute {
   }
 
   void finish(std::function<void()> drained) override {
-    post_([state = state_, ends = ends_, drained = std::move(drained)] {
-      const auto watch = state->id.empty() ? nullptr : state->watch_of(state->id);
+    post_([&loop = loop_, state = state_, ends = ends_, drained = std::move(drained)] {
+      auto watch = state->id.empty() ? nullptr : state->watch_of(state->id);
       const auto end = [ends, drained] { ends->finish(drained); };
-      if (watch) {
-        watch->when_delivered(end);
-      } else {
-        end();
-      }
+      if (!watch) return end();
+      std::make_shared<Delivery>(loop, std::move(watch), end)->begin();
     });
   }
 
@@ -48,6 +97,7 @@ class AppleLogRoute final : public LogRoute {
     WatchOf watch_of;
     std::string id;  // loop thread
   };
+  EventLoop& loop_;
   EventLoop::Poster post_;
   std::shared_ptr<State> state_;
   std::shared_ptr<FifoRoute> ends_;

@@ -100,9 +100,9 @@ pid_t living_monitor(const std::string& directory) {
   return pid > 0 ? pid : 0;
 }
 
-bool has_spooled(const std::string& directory) {
-  return Spool::pending_in((directory + "/" + kMonitorSpoolOut).c_str()) > 0 ||
-         Spool::pending_in((directory + "/" + kMonitorSpoolErr).c_str()) > 0;
+std::uint64_t spooled(const std::string& directory) {
+  return Spool::pending_in((directory + "/" + kMonitorSpoolOut).c_str()) +
+         Spool::pending_in((directory + "/" + kMonitorSpoolErr).c_str());
 }
 
 }  // namespace ndc::runtime

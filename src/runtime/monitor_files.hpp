@@ -48,7 +48,8 @@ std::optional<ExitRecord> read_exit_record(const std::string& directory);
 // The process id of the monitor that holds the directory's lock; 0 if none does.
 pid_t living_monitor(const std::string& directory);
 
-// Whether a spool holds bytes that the collector has not got.
-bool has_spooled(const std::string& directory);
+// How many bytes the spools hold that the collector has not got.
+std::uint64_t spooled(const std::string& directory);
+inline bool has_spooled(const std::string& directory) { return spooled(directory) > 0; }
 
 }  // namespace ndc::runtime

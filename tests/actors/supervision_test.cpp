@@ -115,6 +115,22 @@ TEST_CASE("a crashed child restarts alone") {
   CHECK(f.messages->crash(child, Fixture::spec().id) == 1);  // the successor
 }
 
+TEST_CASE("a log forwarder that crashes while it drains is followed by one that drains") {
+  Fixture f;
+  auto task = Fixture::spec();
+  std::get<Value::Map>(task.config.data)["tty"] = Value{true};
+  f.run_task(task);
+  auto waiter = f.wait();
+  f.exit(0);
+  CHECK_FALSE(waiter.arrived());
+  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  f.kit.run();
+  CHECK_FALSE(waiter.arrived());
+  f.runtime->routes.back()->drain();
+  f.kit.run();
+  CHECK(waiter.arrived());
+}
+
 TEST_CASE("the fourth failure within the window is one too many, a later one is not") {
   actors::RestartBudget budget{3, 60s};
   const actors::RestartBudget::Clock::time_point start{};

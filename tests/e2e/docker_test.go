@@ -73,8 +73,6 @@ var dockerNotOnApple = map[string]struct {
 	"security": {"", []string{"security_opt", ownMachine}},
 	"names":    {"", []string{"extra_hosts", "template"}},
 	"limits":   {"", []string{"sysctl", "pids_limit", "nproc"}},
-	// Docker's own network has no counterpart.
-	"web": {"", []string{"network bridge not found"}},
 	// "local" is writable at /local, and cannot be read-only elsewhere; of a file its directory is shared.
 	"mounts":    {"", []string{"/conf", "shares a directory only once"}},
 	"templates": {"0.12.0", []string{"/etc/app/app.conf", "shares a directory only once"}},
