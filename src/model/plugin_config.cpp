@@ -9,6 +9,7 @@
 #include "model/labels.hpp"
 #include "model/linux_caps.hpp"
 #include "model/settings_reader.hpp"
+#include "model/task_setting_readers.hpp"
 
 namespace ndc {
 namespace {
