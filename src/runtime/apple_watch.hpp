@@ -83,6 +83,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
 
   AppleWatchTools tools_;
   AppleFiles files_;
+  ExitStatus cli_status() const;
+  bool is_the_tasks_own() const;
   std::string id_;
   Phase phase_ = Phase::kConnecting;
   std::shared_ptr<MonitorLink> link_;

@@ -69,6 +69,47 @@ TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
 }
 
 TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
+TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state") {
+  for (const char* words : {"", "echo Error: mine >&2; "}) {
+    Node node;
+    node.fault("state/" + node.id, "running");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start(words + std::string{"exit 1"}, exited);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("exit 1 of the task is its own, however late the engine sees it") {
+  Node node{"1.2.2", "NDC_STANDIN_STATE_LAG_MS=6000\n"};  // past every patience with it
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 1", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+  REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a CLI that ended before the process ran has failed to start it, whatever its code") {
+  Node node;
+  for (const char* code : {"2", "64", "130", "143"}) {
+    node.fault("start", "exit " + std::string{code} + " Unknown option '--attach'");
+    const Awaited<TaskExit> never;
+    const auto started = node.start("sleep 30", never);
+    REQUIRE(!started);
+    CHECK(contains(started.error().message(), "Unknown option '--attach'"));
+    CHECK(!std::filesystem::exists(node.files()));
+    CHECK(!never.is_set());
+  }
+  node.fault("start", "");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 143", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{143}});
+  CHECK(node.remove(started->container));
+}
+
   Node node;
   node.fault("start", "die 300");
   const Awaited<TaskExit> exited;
@@ -91,10 +132,10 @@ TEST_CASE("after a crash of the daemon an exit is unknown") {
   CHECK(node.remove(started->container));
 }
 
-TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the answer") {
+TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for the answer") {
   Node node;
   const Awaited<TaskExit> exited;
-  const auto started = node.start("sleep 1; exit 1", exited);
+  const auto started = node.start("sleep 1; echo Error: mine >&2; exit 1", exited);
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
   REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
