@@ -21,9 +21,18 @@
 
 namespace ndc::runtime {
 
+// Where the CLI is installed: by Apple's package, by Homebrew.
+std::vector<std::string> usual_apple_places();
+
+// `configured`, else the first of the usual places that has it, else the name for PATH.
+std::string find_apple_cli(const std::string& configured, const std::vector<std::string>& usual);
+
 class AppleCli : public std::enable_shared_from_this<AppleCli> {
  public:
-  AppleCli(EventLoop& loop, const PluginConfig& config);
+  // Without container_path in the configuration the CLI is looked for at every call: it may be
+  // installed, or move from one usual place to another, while the plugin runs.
+  AppleCli(EventLoop& loop, const PluginConfig& config,
+           std::vector<std::string> usual_places = usual_apple_places());
 
   using Result = std::function<void(Expected<CommandResult>)>;
 
@@ -89,7 +98,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void judge(Kind kind, const Expected<CommandResult>& result);
 
   EventLoop& loop_;
-  std::string program_;
+  std::string configured_;
+  std::vector<std::string> usual_places_;
   std::chrono::nanoseconds timeout_;
   Lane quick_;
   Lane creates_;
