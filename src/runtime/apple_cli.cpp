@@ -22,6 +22,10 @@ constexpr std::size_t kCaptureLimit = 64u << 20;
 
 constexpr std::chrono::seconds kLookInterval{2};
 
+// One start may be slow. After some time without any the next one is worth a try: without that a
+// node that Nomad gives no task would stay unhealthy for ever.
+constexpr BreakerLimits kStartLimits{2, std::chrono::minutes{5}, std::chrono::minutes{5}};
+
 // Which file a program is; empty if there is none.
 std::string identity_of(const Expected<std::string>& path) {
   struct stat info {};
@@ -51,7 +55,8 @@ AppleCli::AppleCli(EventLoop& loop, const PluginConfig& config,
     : loop_{loop},
       configured_{config.container_path},
       usual_places_{std::move(usual_places)},
-      timeout_{config.command_timeout} {}
+      timeout_{config.command_timeout},
+      starts_{kStartLimits} {}
 
 Expected<std::string> AppleCli::program() const {
   return resolve_program({find_apple_cli(configured_, usual_places_)}, apple_cli_environment());
@@ -128,13 +133,24 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
   };
   if (!result) {
     const bool slow = kind == Kind::kCreate && result.error().code == ErrorCode::kTimeout;
-    if (kind != Kind::kLong && !slow) failed(result.error().message());
+    if (slow) return start_hung("container create: " + result.error().cause);
+    if (kind != Kind::kLong) failed(result.error().message());
     return;
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {
     return failed("Apple's container does not reach its service (XPC connection error)");
   }
   if (kind != Kind::kPing) breaker_.succeeded();
+}
+
+void AppleCli::start_hung(const std::string& reason) {
+  starts_.failed(reason, CircuitBreaker::Clock::now());
+  if (doubt_ && starts_.open()) doubt_();
+}
+
+std::optional<std::string> AppleCli::hung_starts() const {
+  if (!starts_.pauses(CircuitBreaker::Clock::now())) return std::nullopt;
+  return starts_.reason();
 }
 
 void AppleCli::on_doubt(std::function<void()> doubt) {

@@ -39,8 +39,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
   // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
   // no slot, and a time-out of theirs says nothing about the engine. Both end with the loop.
-  // kCreate ones may have to fetch a kernel or an init image first: nor does a time-out of theirs,
-  // and their slots are their own.
+  // kCreate ones may have to fetch a kernel or an init image first: a time-out of theirs is a
+  // start_hung(), and their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(std::vector<std::string> arguments) const;
@@ -78,6 +78,14 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void on_call(CallSink sink) { call_sink_ = std::move(sink); }
 
   const CircuitBreaker& breaker() const { return breaker_; }
+
+  // A create or a start that was not done in its time, or any that was. An engine may answer
+  // everything else while it starts nothing. `reason`: without ids.
+  void start_hung(const std::string& reason);
+  void forget_hung_starts() { starts_.succeeded(); }
+  // Why no start is to be expected to work, where more than one in a row has hung lately.
+  std::optional<std::string> hung_starts() const;
+
   std::chrono::nanoseconds timeout() const { return timeout_; }
   EventLoop& loop() const { return loop_; }
 
@@ -104,6 +112,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   Lane quick_;
   Lane creates_;
   CircuitBreaker breaker_;
+  CircuitBreaker starts_;
   std::optional<VersionNumber> version_;
   std::function<void()> doubt_;
   CallSink call_sink_;

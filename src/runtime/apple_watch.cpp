@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/duration.hpp"
 #include "model/signals.hpp"
 #include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
@@ -35,10 +36,6 @@ constexpr const char* kMayHaveVanished =
 
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
-
-// Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
-// any end is an error.
-constexpr auto kStartPatience = 10min;
 
 }  // namespace
 
@@ -143,8 +140,10 @@ bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& 
     started(**found);
     return false;
   }
-  if (std::chrono::steady_clock::now() - begun_ < kStartPatience) return true;
-  start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start within 10 minutes",
+  if (std::chrono::steady_clock::now() - begun_ < tools_.start_patience) return true;
+  const std::string within = "within " + format_duration(tools_.start_patience);
+  tools_.cli->start_hung("container start: no start " + within);
+  start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start " + within,
                 "check the node: container system status"});
   return false;
 }
@@ -152,6 +151,7 @@ bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& 
 void AppleWatch::started(const AppleContainer& container) {
   runs_ = true;
   tools_.starting->remove(id_);
+  tools_.cli->forget_hung_starts();
   if (const auto done = std::exchange(started_, nullptr)) done(container);
 }
 

@@ -68,7 +68,6 @@ TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
   }
 }
 
-TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
 TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state") {
   for (const char* words : {"", "echo Error: mine >&2; "}) {
     Node node;
@@ -110,6 +109,7 @@ TEST_CASE("a CLI that ended before the process ran has failed to start it, whate
   CHECK(node.remove(started->container));
 }
 
+TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
   Node node;
   node.fault("start", "die 300");
   const Awaited<TaskExit> exited;
@@ -229,6 +229,16 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
     CHECK(contains(started.error().message(), "4s"));
   }
   CHECK(contains(looks(), "reports none"));
+  const Fingerprint bad = node.probe();
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "starts no containers (container create: no answer within 4s"));
+  node.fault("create", "");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 0", exited);
+  REQUIRE(started);
+  CHECK(node.probe().health == Health::kHealthy);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
+  CHECK(node.remove(started->container));
 }
 
 TEST_CASE("a monitor that was killed does not end the task") {
