@@ -220,27 +220,37 @@ Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& pat
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
   loop_->post([self = shared_from_this(), request = std::move(request), exited = std::move(exited),
                done = std::move(done)]() mutable {
-    auto started = [self, name = request.container_name, exited = std::move(exited),
+    const std::string name = request.container_name;
+    auto started = [self, name, exited = std::move(exited),
                     done = std::move(done)](Expected<StartedContainer> result) {
-      if (!result) {
-        self->leftovers_.disclaim(name);
-        return done(std::move(result));
-      }
-      const ContainerRef container = result->container;
-      done(std::move(result));
-      const Conmon conmon = Conmon::from(container);
-      if (conmon.pid > 0) return self->follow(container, conmon, exited);
-      self->ask_exit({container, std::nullopt, exited, 0});
+      self->started(std::move(result), name, exited, done);
+      self->turns_.over(name);
     };
-    self->leftovers_.claim(request.container_name);
-    std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
-                                  std::move(request), std::move(started))
-        ->begin();
+    self->turns_.take(
+        name, [self, request = std::move(request), started = std::move(started)]() mutable {
+          self->leftovers_.claim(request.container_name);
+          std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
+                                        std::move(request), std::move(started))
+              ->begin();
+        });
   });
 }
 
 void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
   loop_->post([self = shared_from_this(), container = std::move(container),
+void PodmanRuntime::started(Expected<StartedContainer> result, const std::string& name,
+                            const ExitSink& exited, const Done<StartedContainer>& done) {
+  if (!result) {
+    leftovers_.disclaim(name);
+    return done(std::move(result));
+  }
+  const ContainerRef container = result->container;
+  done(std::move(result));
+  const Conmon conmon = Conmon::from(container);
+  if (conmon.pid > 0) return follow(container, conmon, exited);
+  ask_exit({container, std::nullopt, exited, 0});
+}
+
                exited = std::move(exited), done = std::move(done)]() mutable {
     if (auto valid = check_ref(container, "find container again"); !valid) {
       return done(fail(std::move(valid.error())));

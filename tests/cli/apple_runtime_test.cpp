@@ -241,6 +241,66 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
   CHECK(node.remove(started->container));
 }
 
+TEST_CASE("a second start of a task waits for the first one and has its container") {
+  Node node{"1.2.2", "NDC_STANDIN_START_MS=500\n"};
+  std::filesystem::create_directories(node.directory / "alloc/main/local/run");
+  const auto sockets = [](TaskConfig& c) {
+    c.publish_sockets = {{"local/run/app.sock", "/run/app.sock", {}}};
+  };
+  const StartRequest request = node.request("sleep 1; exit 3", sockets);
+  const Awaited<TaskExit> exits[3];
+  const auto first = node.begin_start(request, exits[0]);
+  const auto second = node.begin_start(request, exits[1]);  // while it is under way
+  const auto started = first.get(kLong);
+  INFO((started ? std::string{} : started.error().message()));
+  REQUIRE(started);
+  REQUIRE(second.get(kLong));
+  const auto third = node.begin_start(request, exits[2]).get(kLong);  // when it is done
+  REQUIRE(third);
+  CHECK(!exits[0].is_set());
+  CHECK(node.calls("create") == 1);
+  CHECK(third->container == started->container);
+  for (const auto& exited : exits) {
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+    CHECK(exited.times() == 1);
+  }
+  const auto late = node.begin_start(request, exits[0]).get(kLong);  // when it has ended
+  REQUIRE(late);
+  CHECK(node.calls("create") == 1);
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("after a start that failed the one that waited for it is tried itself") {
+  Node node;
+  node.fault("create", "exit 1 not today times 1");
+  const Awaited<TaskExit> exits[2];
+  const StartRequest request = node.request("exit 3");
+  const auto first = node.begin_start(request, exits[0]);
+  const auto second = node.begin_start(request, exits[1]);
+  REQUIRE(!first.get(kLong));
+  const auto started = second.get(kLong);
+  REQUIRE(started);
+  CHECK(exits[1].get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(!exits[0].is_set());
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a start of a container that was found again is the container's") {
+  Node node;
+  const Awaited<TaskExit> exits[3];
+  const StartRequest request = node.request("sleep 60");
+  const auto started = node.begin_start(request, exits[0]).get(kLong);
+  REQUIRE(started);
+  node.restart();
+  REQUIRE(node.attach(started->container, exits[1]));
+  const auto again = node.begin_start(request, exits[2]).get(kLong);
+  REQUIRE(again);
+  CHECK(again->container == started->container);
+  CHECK(!exits[1].is_set());
+  CHECK(node.remove(started->container));
+  CHECK(exits[2].get(kLong).status == exits[1].get(kLong).status);
+}
+
 TEST_CASE("a monitor that was killed does not end the task") {
   Node node;
   const Awaited<TaskExit> exited;

@@ -31,6 +31,23 @@ TEST_CASE("the same attempt asked for twice is one container") {
   CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
 }
 
+TEST_CASE("the same attempt asked for again while it starts is one container, too") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto first = node.begin_start(task);
+  const auto again = node.begin_start(task);
+  const auto started = first.get();
+  const auto adopted = again.get();
+  REQUIRE(started.has_value());
+  INFO((adopted ? std::string{} : adopted.error().message()));
+  REQUIRE(adopted.has_value());
+  CHECK(adopted->ref().id == started->ref().id);
+  REQUIRE(node.stop(adopted->ref()).has_value());
+  CHECK(first.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+}
+
 TEST_CASE("an earlier attempt's container makes way for the next") {
   const LeakCheck leaks;
   PodmanNode node;
