@@ -17,6 +17,7 @@
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/ended_already.hpp"
 #include "runtime/kept_references.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/mount_policy.hpp"
@@ -219,7 +220,6 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
   });
 }
 
-void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
 void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, ExitSink exited,
                                  Done<StartedContainer> done) {
   const auto known = followed_.find(id);
@@ -251,6 +251,7 @@ void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, Ex
       ->begin();
 }
 
+void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
   loop_->post([self = shared_from_this(), container = std::move(container),
                exited = std::move(exited), done = std::move(done)]() mutable {
     if (auto valid = check_ref(container, "find container again"); !valid) {
@@ -289,10 +290,11 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
             [what, name = container.name, id = container.id,
              done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
-              const bool over =
-                  says_not_running(result->err) || says_container_not_found(result->err, id);
-              if (result->status == ExitStatus{Exited{0}} || over) return done({});
-              done(fail(apple_error(what, name, result->status, result->err)));
+              if (result->status == ExitStatus{Exited{0}}) return done({});
+              Error error = apple_error(what, name, result->status, result->err);
+              if (says_not_running(result->err)) error.code = ErrorCode::kWrongState;
+              if (says_container_not_found(result->err, id)) error.code = ErrorCode::kContainerGone;
+              done(fail(std::move(error)));
             });
   crash_point("apple.stop.spawned");
 }
@@ -310,7 +312,10 @@ void AppleRuntime::stop(ContainerRef container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container),
                done = std::move(done)]() mutable {
     self->control({"stop", "--signal", "9", "--time", "1", container.id}, "stop container",
-                  container, std::move(done));
+                  container, [done = std::move(done)](Expected<void> result) {
+                    if (!result && ended_already(result.error())) return done({});
+                    done(std::move(result));
+                  });
   });
 }
 

@@ -62,7 +62,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::vector<Error> refusals(const TaskSpec& spec, const TaskConfig& config,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;
-  // OK too where the container is not running any more.
+  // As signal().
   void control(std::vector<std::string> arguments, const char* what, const ContainerRef& container,
                Done<void> done);
   void delete_container(const ContainerRef& container, int tries, Done<void> done);

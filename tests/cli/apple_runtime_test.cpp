@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/apple_node.hpp"
+#include "runtime/ended_already.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
 
@@ -299,6 +300,31 @@ TEST_CASE("a start of a container that was found again is the container's") {
   CHECK(!exits[1].is_set());
   CHECK(node.remove(started->container));
   CHECK(exits[2].get(kLong).status == exits[1].get(kLong).status);
+}
+
+TEST_CASE("a signal that reaches nobody is an error, a stop of what has ended is not") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 0", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
+  REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+  const auto signal = [&] {
+    return node.call([&](Done<void> done) { node.runtime->signal(started->container, 1, done); });
+  };
+  const auto stop = [&] {
+    return node.call([&](Done<void> done) { node.runtime->stop(started->container, done); });
+  };
+  auto sent = signal();
+  REQUIRE(!sent);
+  CHECK(sent.error().code == ErrorCode::kWrongState);
+  CHECK(ended_already(sent.error()));
+  CHECK(stop());
+  CHECK(node.remove(started->container));
+  sent = signal();
+  REQUIRE(!sent);
+  CHECK(sent.error().code == ErrorCode::kContainerGone);
+  CHECK(stop());
 }
 
 TEST_CASE("a monitor that was killed does not end the task") {
