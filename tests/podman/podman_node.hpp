@@ -75,8 +75,10 @@ class Collector {
 
 class PodmanNode {
  public:
-  PodmanNode() {
+  // `podman_path`: what the runtime takes for podman.
+  explicit PodmanNode(const std::string& podman_path = {}) {
     config_.state_dir = directory_ / "state";
+    config_.podman_path = podman_path;
     restart();
   }
   PodmanNode(const PodmanNode&) = delete;
