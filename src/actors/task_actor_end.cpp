@@ -7,6 +7,7 @@
 #include "actors/task_actor.hpp"
 #include "model/signals.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/ended_already.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -79,7 +80,9 @@ void TaskActor::stop(const StopTask& m) {
 
 void TaskActor::begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience) {
   const auto report = [id = seed_.identity.task_id](const Expected<void>& done) {
-    if (!done) spdlog::warn("task {}: {}", id, done.error().message());
+    // One that has ended by itself is what a stop wants.
+    if (done || runtime::ended_already(done.error())) return;
+    spdlog::warn("task {}: {}", id, done.error().message());
   };
   stopping_.step = step;
   switch (step) {

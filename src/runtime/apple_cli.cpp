@@ -20,15 +20,11 @@ constexpr int kSlots = 8;
 // `list --all` of a thousand containers is some 3 MB.
 constexpr std::size_t kCaptureLimit = 64u << 20;
 
-std::string find_program(const std::string& configured) {
-  if (!configured.empty()) return configured;
-  for (const char* usual : {"/usr/local/bin/container", "/opt/homebrew/bin/container"}) {
-    if (::access(usual, X_OK) == 0) return usual;
-  }
-  return "container";
-}
-
 constexpr std::chrono::seconds kLookInterval{2};
+
+// One start may be slow. After some time without any the next one is worth a try: without that a
+// node that Nomad gives no task would stay unhealthy for ever.
+constexpr BreakerLimits kStartLimits{2, std::chrono::minutes{5}, std::chrono::minutes{5}};
 
 // Which file a program is; empty if there is none.
 std::string identity_of(const Expected<std::string>& path) {
@@ -42,19 +38,34 @@ bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited
 
 }  // namespace
 
-AppleCli::AppleCli(EventLoop& loop, const PluginConfig& config)
+std::string find_apple_cli(const std::string& configured, const std::vector<std::string>& usual) {
+  if (!configured.empty()) return configured;
+  for (const std::string& place : usual) {
+    if (::access(place.c_str(), X_OK) == 0) return place;
+  }
+  return "container";
+}
+
+std::vector<std::string> usual_apple_places() {
+  return {"/usr/local/bin/container", "/opt/homebrew/bin/container"};
+}
+
+AppleCli::AppleCli(EventLoop& loop, const PluginConfig& config,
+                   std::vector<std::string> usual_places)
     : loop_{loop},
-      program_{find_program(config.container_path)},
-      timeout_{config.command_timeout} {}
+      configured_{config.container_path},
+      usual_places_{std::move(usual_places)},
+      timeout_{config.command_timeout},
+      starts_{kStartLimits} {}
 
 Expected<std::string> AppleCli::program() const {
-  return resolve_program({program_}, apple_cli_environment());
+  return resolve_program({find_apple_cli(configured_, usual_places_)}, apple_cli_environment());
 }
 
 Command AppleCli::command(std::vector<std::string> arguments) const {
   Command out;
   out.argv.reserve(arguments.size() + 1);
-  out.argv.push_back(program_);
+  out.argv.push_back(find_apple_cli(configured_, usual_places_));
   out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
                   std::make_move_iterator(arguments.end()));
   out.environment = apple_cli_environment();
@@ -122,13 +133,24 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
   };
   if (!result) {
     const bool slow = kind == Kind::kCreate && result.error().code == ErrorCode::kTimeout;
-    if (kind != Kind::kLong && !slow) failed(result.error().message());
+    if (slow) return start_hung("container create: " + result.error().cause);
+    if (kind != Kind::kLong) failed(result.error().message());
     return;
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {
     return failed("Apple's container does not reach its service (XPC connection error)");
   }
   if (kind != Kind::kPing) breaker_.succeeded();
+}
+
+void AppleCli::start_hung(const std::string& reason) {
+  starts_.failed(reason, CircuitBreaker::Clock::now());
+  if (doubt_ && starts_.open()) doubt_();
+}
+
+std::optional<std::string> AppleCli::hung_starts() const {
+  if (!starts_.pauses(CircuitBreaker::Clock::now())) return std::nullopt;
+  return starts_.reason();
 }
 
 void AppleCli::on_doubt(std::function<void()> doubt) {

@@ -21,17 +21,26 @@
 
 namespace ndc::runtime {
 
+// Where the CLI is installed: by Apple's package, by Homebrew.
+std::vector<std::string> usual_apple_places();
+
+// `configured`, else the first of the usual places that has it, else the name for PATH.
+std::string find_apple_cli(const std::string& configured, const std::vector<std::string>& usual);
+
 class AppleCli : public std::enable_shared_from_this<AppleCli> {
  public:
-  AppleCli(EventLoop& loop, const PluginConfig& config);
+  // Without container_path in the configuration the CLI is looked for at every call: it may be
+  // installed, or move from one usual place to another, while the plugin runs.
+  AppleCli(EventLoop& loop, const PluginConfig& config,
+           std::vector<std::string> usual_places = usual_apple_places());
 
   using Result = std::function<void(Expected<CommandResult>)>;
 
   // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
   // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
   // no slot, and a time-out of theirs says nothing about the engine. Both end with the loop.
-  // kCreate ones may have to fetch a kernel or an init image first: nor does a time-out of theirs,
-  // and their slots are their own.
+  // kCreate ones may have to fetch a kernel or an init image first: a time-out of theirs is a
+  // start_hung(), and their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(std::vector<std::string> arguments) const;
@@ -69,6 +78,14 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void on_call(CallSink sink) { call_sink_ = std::move(sink); }
 
   const CircuitBreaker& breaker() const { return breaker_; }
+
+  // A create or a start that was not done in its time, or any that was. An engine may answer
+  // everything else while it starts nothing. `reason`: without ids.
+  void start_hung(const std::string& reason);
+  void forget_hung_starts() { starts_.succeeded(); }
+  // Why no start is to be expected to work, where more than one in a row has hung lately.
+  std::optional<std::string> hung_starts() const;
+
   std::chrono::nanoseconds timeout() const { return timeout_; }
   EventLoop& loop() const { return loop_; }
 
@@ -89,11 +106,13 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void judge(Kind kind, const Expected<CommandResult>& result);
 
   EventLoop& loop_;
-  std::string program_;
+  std::string configured_;
+  std::vector<std::string> usual_places_;
   std::chrono::nanoseconds timeout_;
   Lane quick_;
   Lane creates_;
   CircuitBreaker breaker_;
+  CircuitBreaker starts_;
   std::optional<VersionNumber> version_;
   std::function<void()> doubt_;
   CallSink call_sink_;

@@ -140,9 +140,14 @@ bool says_not_running(std::string_view err) {
 
 bool says_daemon_is_down(std::string_view err) { return contains(err, "xpc connection error"); }
 
-bool ends_with_cli_failure(std::string_view err) {
+bool ends_like_cli_error(std::string_view err) {
   const std::string_view line = last_line(err);
   // After the XPC error comes a line with the cure.
+  return line.starts_with("Error: ") || contains(line, "container system start");
+}
+
+bool ends_with_cli_failure(std::string_view err) {
+  const std::string_view line = last_line(err);
   if (contains(line, "container system start")) return true;
   if (!line.starts_with("Error: ")) return false;
   return contains(line, "xpc connection error") || contains(line, "cancellationerror") ||

@@ -100,16 +100,16 @@ class Ports {
 Expected<std::vector<std::string>> apple_ports(const TaskSpec& spec, const TaskConfig& config,
                                                const VersionNumber& version) {
   Ports ports{version};
-  if (config.network_mode.kind == Kind::kHost) {
+  const bool all = config.network_mode.kind == Kind::kHost;
+  if (all) {
     for (const PortMapping& port : spec.ports) ports.add(port, port.host_port, true);
-    return ports.take(spec.name);
   }
   for (const std::string& label : config.ports) {
     bool found = false;
     for (const PortMapping& port : spec.ports) {
       if (port.label != label) continue;
       found = true;
-      ports.add(port, port.task_port, false);
+      if (!all) ports.add(port, port.task_port, false);
     }
     if (found) continue;
     ports.refuse(refused(label, "the group's network block has no port of this label",

@@ -81,6 +81,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     const auto status = parse_apple_status(result->out);
     const bool running = result->status == ExitStatus{Exited{0}};
     if (!running || (status && *status != "running")) {
+      cli_->forget_hung_starts();  // a restart is the cure
       return done_(bad(Health::kUnhealthy,
                        "the service of Apple's container is not running" +
                            (status && *status != "not running" ? " (" + *status + ")" : "") +
@@ -100,7 +101,12 @@ class Probe : public std::enable_shared_from_this<Probe> {
       }
     }
     Fingerprint out = judged(daemon);
-    if (out.health != Health::kHealthy || !cli_->breaker().open()) return done_(std::move(out));
+    if (out.health != Health::kHealthy) return done_(std::move(out));
+    if (const auto hung = cli_->hung_starts()) {
+      return done_(bad(Health::kUnhealthy, "Apple's container answers, but starts no containers (" +
+                                               *hung + "); " + kRestart));
+    }
+    if (!cli_->breaker().open()) return done_(std::move(out));
     // The service answers pings, but other calls failed: is that over?
     const std::string reason = cli_->breaker().reason();
     cli_->run(

@@ -17,6 +17,7 @@
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/ended_already.hpp"
 #include "runtime/kept_references.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/mount_policy.hpp"
@@ -76,8 +77,8 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
 }
 
 std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const {
-  const auto found = watches_.find(id);
-  return found == watches_.end() ? nullptr : found->second;
+  const auto found = followed_.find(id);
+  return found == followed_.end() ? nullptr : found->second.watch;
 }
 
 // --- the node ---------------------------------------------------------------------------------
@@ -213,24 +214,41 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
                done = std::move(done)]() mutable {
     auto id = apple_container_id(request.container_name, *request.config);
     if (!id) return done(fail(std::move(id.error())));
-    self->leftovers_.claim(*id);
-    self->networks_->learn_node(request.spec->node_id);
-    const auto known = self->watch_of(*id);
-    auto answered = [self, id = *id, exited = std::move(exited),
-                     done = std::move(done)](Expected<AppleStart::Outcome> result) {
-      if (!result) {
-        self->watches_.erase(id);
-        self->leftovers_.disclaim(id);
-        return done(fail(std::move(result.error())));
-      }
-      self->watches_[id] = result->watch;
-      done(std::move(result->container));
-      result->watch->when_ended(exited);
-    };
-    std::make_shared<AppleStart>(self->tools_, self->networks_, self->config_, std::move(request),
-                                 *id, known, std::move(answered))
-        ->begin();
+    self->turns_.take(*id,
+                      [self, id = *id, request = std::move(request), exited = std::move(exited),
+                       done = std::move(done)] { self->start_in_turn(request, id, exited, done); });
   });
+}
+
+void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, ExitSink exited,
+                                 Done<StartedContainer> done) {
+  const auto known = followed_.find(id);
+  if (known != followed_.end() && known->second.task_id == request.spec->id) {
+    // Started already, for a task actor that has failed since.
+    const Followed same = known->second;
+    done(same.started);
+    same.watch->when_ended(std::move(exited));
+    return turns_.over(id);
+  }
+  leftovers_.claim(id);
+  networks_->learn_node(request.spec->node_id);
+  auto answered = [self = shared_from_this(), id, task_id = request.spec->id,
+                   exited = std::move(exited),
+                   done = std::move(done)](Expected<AppleStart::Outcome> result) {
+    if (!result) {
+      self->followed_.erase(id);
+      self->leftovers_.disclaim(id);
+      done(fail(std::move(result.error())));
+      return self->turns_.over(id);
+    }
+    self->followed_[id] = {result->watch, task_id, result->container};
+    done(std::move(result->container));
+    result->watch->when_ended(exited);
+    self->turns_.over(id);
+  };
+  std::make_shared<AppleStart>(tools_, networks_, config_, std::move(request), id, watch_of(id),
+                               std::move(answered))
+      ->begin();
 }
 
 void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
@@ -251,12 +269,12 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
     }
     watch = std::make_shared<AppleWatch>(
         self->tools_, AppleFiles{self->config_.state_dir, container.id}, container.id);
-    self->watches_[container.id] = watch;
+    self->followed_[container.id] = {watch, {}, {}};
     watch->begin_attach([self, watch, id = container.id, exited = std::move(exited),
                          done = std::move(done)](Expected<Attached> result) {
       const bool running = result && std::holds_alternative<StillRunning>(*result);
       if (!result) {
-        self->watches_.erase(id);
+        self->followed_.erase(id);
         self->leftovers_.disclaim(id);
       }
       done(std::move(result));
@@ -272,10 +290,11 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
             [what, name = container.name, id = container.id,
              done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
-              const bool over =
-                  says_not_running(result->err) || says_container_not_found(result->err, id);
-              if (result->status == ExitStatus{Exited{0}} || over) return done({});
-              done(fail(apple_error(what, name, result->status, result->err)));
+              if (result->status == ExitStatus{Exited{0}}) return done({});
+              Error error = apple_error(what, name, result->status, result->err);
+              if (says_not_running(result->err)) error.code = ErrorCode::kWrongState;
+              if (says_container_not_found(result->err, id)) error.code = ErrorCode::kContainerGone;
+              done(fail(std::move(error)));
             });
   crash_point("apple.stop.spawned");
 }
@@ -293,7 +312,10 @@ void AppleRuntime::stop(ContainerRef container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container),
                done = std::move(done)]() mutable {
     self->control({"stop", "--signal", "9", "--time", "1", container.id}, "stop container",
-                  container, std::move(done));
+                  container, [done = std::move(done)](Expected<void> result) {
+                    if (!result && ended_already(result.error())) return done({});
+                    done(std::move(result));
+                  });
   });
 }
 
@@ -352,10 +374,10 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     crash_point("apple.remove.dismissed");
     watch->files().remove();
     crash_point("apple.remove.cleaned");
-    self->watches_.erase(id);
+    self->followed_.erase(id);
     self->networks_->release(network, [done] { done({}); });
   };
-  const bool known = watches_.contains(container.id) && !watch->ended();
+  const bool known = followed_.contains(container.id) && !watch->ended();
   *timer = loop_->after(known ? std::chrono::nanoseconds{kExitPatience} : 0ns, finish);
   if (known) {
     // Not from within the watch's own call.

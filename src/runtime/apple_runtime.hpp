@@ -12,6 +12,7 @@
 #include "runtime/apple_networks.hpp"
 #include "runtime/apple_watch.hpp"
 #include "runtime/container_runtime.hpp"
+#include "runtime/start_turns.hpp"
 #include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
@@ -48,11 +49,20 @@ class AppleRuntime final : public ContainerRuntime,
             Done<std::shared_ptr<ExecSession>> done) override;
 
  private:
+  // A container that is followed, and what was told of its start, where that was ours.
+  struct Followed {
+    std::shared_ptr<AppleWatch> watch;
+    std::string task_id;
+    StartedContainer started;
+  };
+
+  void start_in_turn(StartRequest request, const std::string& id, ExitSink exited,
+                     Done<StartedContainer> done);
   void remove_leftover(const std::string& name, const Done<void>& done);
   std::vector<Error> refusals(const TaskSpec& spec, const TaskConfig& config,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;
-  // OK too where the container is not running any more.
+  // As signal().
   void control(std::vector<std::string> arguments, const char* what, const ContainerRef& container,
                Done<void> done);
   void delete_container(const ContainerRef& container, int tries, Done<void> done);
@@ -64,7 +74,8 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<AppleImages> images_;
   std::shared_ptr<AppleNetworks> networks_;
   AppleWatchTools tools_;
-  std::map<std::string, std::shared_ptr<AppleWatch>> watches_;  // by container id; loop thread
+  std::map<std::string, Followed> followed_;  // by container id; loop thread
+  StartTurns turns_;
   std::string state_dir_;
   StateLeftovers leftovers_;
 };

@@ -232,7 +232,8 @@ void AppleStart::judge_namesake(const AppleContainer& found, const Error& first_
 }
 
 void AppleStart::adopt(const AppleContainer& found) {
-  if (!watch_) watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
+  if (watch_) return answer(found);  // it has never been out of sight
+  watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
   watch_->begin_attach([self = shared_from_this(), found](const Expected<Attached>& result) {
     if (!result) return self->answer(result.error());
     self->answer(found);

@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/duration.hpp"
 #include "model/signals.hpp"
 #include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
@@ -35,10 +36,6 @@ constexpr const char* kMayHaveVanished =
 
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
-
-// Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
-// any end is an error.
-constexpr auto kStartPatience = 10min;
 
 }  // namespace
 
@@ -143,8 +140,10 @@ bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& 
     started(**found);
     return false;
   }
-  if (std::chrono::steady_clock::now() - begun_ < kStartPatience) return true;
-  start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start within 10 minutes",
+  if (std::chrono::steady_clock::now() - begun_ < tools_.start_patience) return true;
+  const std::string within = "within " + format_duration(tools_.start_patience);
+  tools_.cli->start_hung("container start: no start " + within);
+  start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start " + within,
                 "check the node: container system status"});
   return false;
 }
@@ -152,6 +151,7 @@ bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& 
 void AppleWatch::started(const AppleContainer& container) {
   runs_ = true;
   tools_.starting->remove(id_);
+  tools_.cli->forget_hung_starts();
   if (const auto done = std::exchange(started_, nullptr)) done(container);
 }
 
@@ -183,12 +183,22 @@ std::string AppleWatch::cli_end() const {
   return ends_with_cli_failure(record_->stderr_tail) ? out + " (" + reason + ")" : out;
 }
 
-// Contract 4.2, 4.5: every code but these two can only be the task's own.
+ExitStatus AppleWatch::cli_status() const {
+  if (record_->kind == ExitRecord::Kind::kSignalled) return Signalled{record_->value};
+  return Exited{record_->value};
+}
+
+// Contract 4.2, 4.5: of a process that is known to have run, every code but 255, and 1 with the
+// CLI's own words, can only be the task's.
+bool AppleWatch::is_the_tasks_own() const {
+  if (record_->kind != ExitRecord::Kind::kExited || record_->value == kVanished) return false;
+  return record_->value != 1 || !ends_with_cli_failure(record_->stderr_tail);
+}
+
 void AppleWatch::judge() {
   phase_ = Phase::kJudging;
   tries_ = 0;
   timer_.reset();
-  const bool exited = record_->kind == ExitRecord::Kind::kExited;
   if (record_->kind == ExitRecord::Kind::kNotSpawned) {
     if (started_) {
       return start_failed(
@@ -198,10 +208,11 @@ void AppleWatch::judge() {
     }
     return lost();
   }
-  if (exited && record_->value != 1 && record_->value != kVanished) {
-    if (started_) started({});
-    return end(Exited{record_->value});
-  }
+  // A CLI that did not get as far as the process may return anything but success.
+  if (started_ && cli_status() == ExitStatus{Exited{0}}) started({});
+  // Words that look like the CLI's, but are none that are known: the engine may tell.
+  const bool doubtful = record_->value == 1 && ends_like_cli_error(record_->stderr_tail);
+  if (runs_ && is_the_tasks_own() && !doubtful) return end(Exited{record_->value});
   verify();
 }
 
@@ -238,18 +249,20 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
                                     : "the container was removed before its exit was known"});
   }
   const AppleContainer& container = **found;
+  if (started_ && container.started) started(container);
+  const bool own = is_the_tasks_own();
   if (container.running()) {
+    // The state may lag behind for as long as it likes: the CLI has not failed.
+    if (runs_ && own) return end(Exited{record_->value});
     if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
     if (started_) started(container);
     return degrade(cli_end());
   }
-  const bool own_words = ends_with_cli_failure(record_->stderr_tail);
-  if (!container.started && !runs_) {
-    return start_failed(
-        apple_error(kStart, id_, ExitStatus{Exited{record_->value}}, record_->stderr_tail));
+  if (!runs_) {
+    return start_failed(apple_error(kStart, id_, cli_status(), record_->stderr_tail));
   }
-  if (started_) started(container);
-  if (record_->kind == ExitRecord::Kind::kSignalled || own_words) {
+  const bool vanished = cli_status() == ExitStatus{Exited{kVanished}};
+  if (!own && !vanished) {
     return end(UnknownExit{cli_end() + ", and with it the exit status was lost"});
   }
   if (!container.started) {
@@ -258,8 +271,7 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
         "was lost"});
   }
   // Nothing that the engine tells afterwards would decide it.
-  const bool ambiguous = record_->value == kVanished;
-  end(Exited{record_->value}, ambiguous ? kMayHaveVanished : "");
+  end(Exited{record_->value}, vanished ? kMayHaveVanished : "");
 }
 
 // The monitor is gone and left no record.

@@ -26,6 +26,9 @@ struct AppleWatchTools {
   std::shared_ptr<ApplePoller> starting;  // quick
   std::shared_ptr<ApplePoller> degraded;  // slow
   std::string monitor_program;
+  // Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
+  // any end is an error.
+  std::chrono::nanoseconds start_patience = std::chrono::minutes{10};
 };
 
 class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
@@ -80,6 +83,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void deliver_rest();
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
   std::string cli_end() const;
+  ExitStatus cli_status() const;
+  bool is_the_tasks_own() const;
 
   AppleWatchTools tools_;
   AppleFiles files_;

@@ -203,10 +203,10 @@ class ContainerRuntime {
   // attach, each gets its notice.
   virtual void attach(ContainerRef container, ExitSink exited, Done<Attached> done) = 0;
 
-  // Signal (Linux number) to the container's first process. OK if it has already ended.
+  // Signal (Linux number) to the container's first process. ended_already() where it has ended.
   virtual void signal(ContainerRef container, int signal, Done<void> done) = 0;
 
-  // SIGKILL by way of the engine's own stop, for a task that did not end on its signal.
+  // SIGKILL by the engine's own stop, after a signal that did not end the task. OK if it has ended.
   virtual void stop(ContainerRef container, Done<void> done) = 0;
 
   // Removes the container, running or not, and every file that belongs to it. OK if it is gone

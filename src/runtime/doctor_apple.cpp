@@ -1,11 +1,11 @@
 // Apple's container, judged by what its CLI says.
 #include <rapidjson/document.h>
-#include <unistd.h>
 
 #include <string>
 #include <utility>
 
 #include "model/version_number.hpp"
+#include "runtime/apple_cli.hpp"
 #include "runtime/apple_environment.hpp"
 #include "runtime/doctor_checks.hpp"
 
@@ -44,14 +44,6 @@ std::optional<VersionNumber> version_in(std::string_view sentence) {
 std::string trimmed(std::string text) {
   text.erase(text.find_last_not_of(" \r\n\t") + 1);
   return text;
-}
-
-std::string find_cli(const PluginConfig& config) {
-  if (!config.container_path.empty()) return config.container_path;
-  for (const char* path : {"/usr/local/bin/container", "/opt/homebrew/bin/container"}) {
-    if (::access(path, X_OK) == 0) return path;
-  }
-  return "container";
 }
 
 }  // namespace
@@ -123,7 +115,7 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options) {
   const auto add = [&out](Findings more) {
     for (Finding& finding : more) out.push_back(std::move(finding));
   };
-  const std::string cli = find_cli(options.config);
+  const std::string cli = find_apple_cli(options.config.container_path, usual_apple_places());
   const auto ask = [&](const char* what) {
     return run_and_wait(loop, {cli, "system", what, "--format", "json"}, options.timeout,
                         apple_cli_environment());

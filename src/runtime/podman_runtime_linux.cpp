@@ -18,6 +18,7 @@
 #include "model/version_number.hpp"
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/ended_already.hpp"
 #include "runtime/io_usage_linux.hpp"
 #include "runtime/kept_references.hpp"
 #include "runtime/log_route.hpp"
@@ -38,6 +39,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr const char* kSendSignal = "send signal to container";
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
 constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
@@ -223,23 +225,33 @@ Expected<std::shared_ptr<LogRoute>> PodmanRuntime::open_logs(const LogPaths& pat
 void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedContainer> done) {
   loop_->post([self = shared_from_this(), request = std::move(request), exited = std::move(exited),
                done = std::move(done)]() mutable {
-    auto started = [self, name = request.container_name, exited = std::move(exited),
+    const std::string name = request.container_name;
+    auto started = [self, name, exited = std::move(exited),
                     done = std::move(done)](Expected<StartedContainer> result) {
-      if (!result) {
-        self->leftovers_.disclaim(name);
-        return done(std::move(result));
-      }
-      const ContainerRef container = result->container;
-      done(std::move(result));
-      const Conmon conmon = Conmon::from(container);
-      if (conmon.pid > 0) return self->follow(container, conmon, exited);
-      self->ask_exit({container, std::nullopt, exited, 0});
+      self->started(std::move(result), name, exited, done);
+      self->turns_.over(name);
     };
-    self->leftovers_.claim(request.container_name);
-    std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
-                                  std::move(request), std::move(started))
-        ->begin();
+    self->turns_.take(
+        name, [self, request = std::move(request), started = std::move(started)]() mutable {
+          self->leftovers_.claim(request.container_name);
+          std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
+                                        std::move(request), std::move(started))
+              ->begin();
+        });
   });
+}
+
+void PodmanRuntime::started(Expected<StartedContainer> result, const std::string& name,
+                            const ExitSink& exited, const Done<StartedContainer>& done) {
+  if (!result) {
+    leftovers_.disclaim(name);
+    return done(std::move(result));
+  }
+  const ContainerRef container = result->container;
+  done(std::move(result));
+  const Conmon conmon = Conmon::from(container);
+  if (conmon.pid > 0) return follow(container, conmon, exited);
+  ask_exit({container, std::nullopt, exited, 0});
 }
 
 void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
@@ -384,34 +396,42 @@ void PodmanRuntime::signal(ContainerRef container, int signal, Done<void> done) 
     const pid_t pid = init_pid(container);
     if (pid == 0) return self->kill(container, signal, std::move(done));
     const UniqueFd process = open_pidfd(pid);
-    if (!process && errno == ESRCH) return done({});
+    int error = process ? 0 : errno;
     // Another process may have this number by now.
-    if (process && !in_container(pid, container.id)) return done({});
-    const int error = process ? signal_pidfd(process, signal) : errno;
-    if (error == 0 || error == ESRCH) return done({});
-    self->kill(container, signal, std::move(done));
+    if (process && !in_container(pid, container.id)) error = ESRCH;
+    if (error == 0) error = signal_pidfd(process, signal);
+    if (error == 0) return done({});
+    if (error != ESRCH) return self->kill(container, signal, std::move(done));
+    done(fail({ErrorCode::kWrongState,
+               kSendSignal,
+               container.name,
+               "its process has ended already",
+               {}}));
   });
 }
 
 void PodmanRuntime::kill(const ContainerRef& container, int signal, Done<void> done) {
-  const char* what = "send signal to container";
-  if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
+  if (auto valid = check_ref(container, kSendSignal); !valid) {
+    return done(fail(std::move(valid.error())));
+  }
   cli_->run(cli_->command({"kill", "--signal=" + std::to_string(signal), "--", container.id}),
-            [what, container, done = std::move(done)](Expected<CommandResult> result) {
-              if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
+            [container, done = std::move(done)](Expected<CommandResult> result) {
+              if (!result) {
+                return done(fail(std::move(result.error()).wrap(kSendSignal, container.name)));
+              }
               if (ok(*result)) return done({});
-              Error error = podman_error(what, container.name, result->status, result->err);
-              const bool over =
-                  error.code == ErrorCode::kWrongState || error.code == ErrorCode::kContainerGone;
-              if (over) return done({});
-              done(fail(std::move(error)));
+              done(fail(podman_error(kSendSignal, container.name, result->status, result->err)));
             });
 }
 
 void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
-  loop_->post(
-      [self = shared_from_this(), container = std::move(container),
-       done = std::move(done)]() mutable { self->kill(container, SIGKILL, std::move(done)); });
+  loop_->post([self = shared_from_this(), container = std::move(container),
+               done = std::move(done)]() mutable {
+    self->kill(container, SIGKILL, [done = std::move(done)](Expected<void> result) {
+      if (!result && ended_already(result.error())) return done({});
+      done(std::move(result));
+    });
+  });
 }
 
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {

@@ -15,6 +15,7 @@
 #include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
+#include "runtime/start_turns.hpp"
 #include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
@@ -60,6 +61,8 @@ class PodmanRuntime final : public ContainerRuntime,
     int tries = 0;
   };
 
+  void started(Expected<StartedContainer> result, const std::string& name, const ExitSink& exited,
+               const Done<StartedContainer>& done);
   void follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited);
   bool oom_noted(const ContainerRef& container) const;
   void ask_exit(Question question);
@@ -80,6 +83,7 @@ class PodmanRuntime final : public ContainerRuntime,
   std::string state_dir_;
   std::optional<VersionNumber> version_;  // as of the last probe; loop thread
   StateLeftovers leftovers_;
+  StartTurns turns_;
 };
 
 }  // namespace ndc::runtime

@@ -276,6 +276,13 @@ TEST_CASE("network_mode host publishes the group's ports one to one and says so"
   CHECK(has(out->options, "--publish=8080:8080/tcp"));
   REQUIRE(out->notes.size() == 1);
   CHECK(contains(out->notes[0], "host"));
+  job.config.ports = {"http"};
+  CHECK(job.options() == out->options);  // it is published anyway
+  job.config.ports = {"http", "htpt"};
+  out = job.build();
+  REQUIRE(!out);
+  CHECK(contains(out.error().message(), "\"htpt\""));
+  CHECK(contains(out.error().message(), "known labels: \"http\""));
 }
 
 TEST_CASE("network modes") {

@@ -89,6 +89,25 @@ TEST_CASE("credentials are used for one pull and an operator's login is left alo
   CHECK(!node.logins().empty());
 }
 
+TEST_CASE("a keychain that is locked is told with its cure, and no login is left") {
+  for (const std::string version : {"0.11.0", "1.2.2"}) {
+    const Mac node{version};
+    for (const char* call : {"registry-login", "registry-list"}) {
+      node.fault(call, "keychain");
+      const auto pulled = node.pull(RegistryAuth{"user", "secret", kHost});
+      node.fault(call, "");
+      REQUIRE(!pulled);
+      INFO(pulled.error().message());
+      CHECK(pulled.error().code == ErrorCode::kAuthFailed);
+      CHECK(contains(pulled.error().message(), "-25308"));
+      CHECK(contains(pulled.error().message(), "security unlock-keychain"));
+      CHECK(!contains(pulled.error().message(), "secret"));
+      CHECK(node.logins().empty());
+    }
+    CHECK(node.pull(RegistryAuth{"user", "secret", kHost}));
+  }
+}
+
 TEST_CASE("a login that a dead plugin left serves no task without credentials") {
   for (const std::string version : {"0.11.0", "1.2.2"}) {
     Mac node{version};

@@ -83,8 +83,8 @@ struct Node {
     }
   }
 
-  Expected<StartedContainer> start(const std::string& script, const Awaited<TaskExit>& exited,
-                                   std::function<void(TaskConfig&)> change = {}) {
+  StartRequest request(const std::string& script,
+                       const std::function<void(TaskConfig&)>& change = {}) const {
     auto task = std::make_shared<TaskConfig>();
     task->image = "demo:1";
     task->command = "/bin/sh";
@@ -96,11 +96,19 @@ struct Node {
     request.image = {"demo:1", "sha256:0", std::nullopt};
     request.container_name = id;
     request.labels = {{"nomad.task_id", spec->id}, {"nomad.alloc_id", spec->alloc_id}};
-    const Awaited<Expected<StartedContainer>> started;
+    return request;
+  }
+  using Starting = Awaited<Expected<StartedContainer>>;
+  Starting begin_start(const StartRequest& request, const Awaited<TaskExit>& exited) const {
+    const Starting started;
     runtime->start(
         request, [exited](TaskExit exit) { exited.set(std::move(exit)); },
         [started](Expected<StartedContainer> result) { started.set(std::move(result)); });
-    return started.get(kLong);
+    return started;
+  }
+  Expected<StartedContainer> start(const std::string& script, const Awaited<TaskExit>& exited,
+                                   const std::function<void(TaskConfig&)>& change = {}) const {
+    return begin_start(request(script, change), exited).get(kLong);
   }
   Expected<Attached> attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
     const Awaited<Expected<Attached>> attached;

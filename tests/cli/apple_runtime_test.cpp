@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/apple_node.hpp"
+#include "runtime/ended_already.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
 
@@ -68,6 +69,47 @@ TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
   }
 }
 
+TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state") {
+  for (const char* words : {"", "echo Error: mine >&2; "}) {
+    Node node;
+    node.fault("state/" + node.id, "running");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start(words + std::string{"exit 1"}, exited);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("exit 1 of the task is its own, however late the engine sees it") {
+  Node node{"1.2.2", "NDC_STANDIN_STATE_LAG_MS=6000\n"};  // past every patience with it
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 1", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+  REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a CLI that ended before the process ran has failed to start it, whatever its code") {
+  Node node;
+  for (const char* code : {"2", "64", "130", "143"}) {
+    node.fault("start", "exit " + std::string{code} + " Unknown option '--attach'");
+    const Awaited<TaskExit> never;
+    const auto started = node.start("sleep 30", never);
+    REQUIRE(!started);
+    CHECK(contains(started.error().message(), "Unknown option '--attach'"));
+    CHECK(!std::filesystem::exists(node.files()));
+    CHECK(!never.is_set());
+  }
+  node.fault("start", "");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 143", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{143}});
+  CHECK(node.remove(started->container));
+}
+
 TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
   Node node;
   node.fault("start", "die 300");
@@ -91,10 +133,10 @@ TEST_CASE("after a crash of the daemon an exit is unknown") {
   CHECK(node.remove(started->container));
 }
 
-TEST_CASE("a failed question is no exit: a task that ended with 1 waits for the answer") {
+TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for the answer") {
   Node node;
   const Awaited<TaskExit> exited;
-  const auto started = node.start("sleep 1; exit 1", exited);
+  const auto started = node.start("sleep 1; echo Error: mine >&2; exit 1", exited);
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
   REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
@@ -188,6 +230,101 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
     CHECK(contains(started.error().message(), "4s"));
   }
   CHECK(contains(looks(), "reports none"));
+  const Fingerprint bad = node.probe();
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "starts no containers (container create: no answer within 4s"));
+  node.fault("create", "");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 0", exited);
+  REQUIRE(started);
+  CHECK(node.probe().health == Health::kHealthy);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a second start of a task waits for the first one and has its container") {
+  Node node{"1.2.2", "NDC_STANDIN_START_MS=500\n"};
+  std::filesystem::create_directories(node.directory / "alloc/main/local/run");
+  const auto sockets = [](TaskConfig& c) {
+    c.publish_sockets = {{"local/run/app.sock", "/run/app.sock", {}}};
+  };
+  const StartRequest request = node.request("sleep 1; exit 3", sockets);
+  const Awaited<TaskExit> exits[3];
+  const auto first = node.begin_start(request, exits[0]);
+  const auto second = node.begin_start(request, exits[1]);  // while it is under way
+  const auto started = first.get(kLong);
+  INFO((started ? std::string{} : started.error().message()));
+  REQUIRE(started);
+  REQUIRE(second.get(kLong));
+  const auto third = node.begin_start(request, exits[2]).get(kLong);  // when it is done
+  REQUIRE(third);
+  CHECK(!exits[0].is_set());
+  CHECK(node.calls("create") == 1);
+  CHECK(third->container == started->container);
+  for (const auto& exited : exits) {
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+    CHECK(exited.times() == 1);
+  }
+  const auto late = node.begin_start(request, exits[0]).get(kLong);  // when it has ended
+  REQUIRE(late);
+  CHECK(node.calls("create") == 1);
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("after a start that failed the one that waited for it is tried itself") {
+  Node node;
+  node.fault("create", "exit 1 not today times 1");
+  const Awaited<TaskExit> exits[2];
+  const StartRequest request = node.request("exit 3");
+  const auto first = node.begin_start(request, exits[0]);
+  const auto second = node.begin_start(request, exits[1]);
+  REQUIRE(!first.get(kLong));
+  const auto started = second.get(kLong);
+  REQUIRE(started);
+  CHECK(exits[1].get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(!exits[0].is_set());
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a start of a container that was found again is the container's") {
+  Node node;
+  const Awaited<TaskExit> exits[3];
+  const StartRequest request = node.request("sleep 60");
+  const auto started = node.begin_start(request, exits[0]).get(kLong);
+  REQUIRE(started);
+  node.restart();
+  REQUIRE(node.attach(started->container, exits[1]));
+  const auto again = node.begin_start(request, exits[2]).get(kLong);
+  REQUIRE(again);
+  CHECK(again->container == started->container);
+  CHECK(!exits[1].is_set());
+  CHECK(node.remove(started->container));
+  CHECK(exits[2].get(kLong).status == exits[1].get(kLong).status);
+}
+
+TEST_CASE("a signal that reaches nobody is an error, a stop of what has ended is not") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 0", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
+  REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+  const auto signal = [&] {
+    return node.call([&](Done<void> done) { node.runtime->signal(started->container, 1, done); });
+  };
+  const auto stop = [&] {
+    return node.call([&](Done<void> done) { node.runtime->stop(started->container, done); });
+  };
+  auto sent = signal();
+  REQUIRE(!sent);
+  CHECK(sent.error().code == ErrorCode::kWrongState);
+  CHECK(ended_already(sent.error()));
+  CHECK(stop());
+  CHECK(node.remove(started->container));
+  sent = signal();
+  REQUIRE(!sent);
+  CHECK(sent.error().code == ErrorCode::kContainerGone);
+  CHECK(stop());
 }
 
 TEST_CASE("a monitor that was killed does not end the task") {

@@ -26,3 +26,20 @@ TEST_CASE("a breaker opens after failures in a row, tries again and closes") {
   CHECK(!breaker.open());
   CHECK(!breaker.refusal(now));
 }
+
+TEST_CASE("a breaker has the limits that it was given, and tells when it pauses") {
+  CircuitBreaker breaker{{2, 5min, 5min}};
+  CircuitBreaker::Clock::time_point now{};
+  breaker.failed("hangs", now);
+  CHECK(!breaker.pauses(now));
+  breaker.failed("hangs", now);
+  CHECK(breaker.pauses(now));
+  now += 5min;
+  CHECK(!breaker.pauses(now));
+  breaker.failed("hangs", now);
+  CHECK(breaker.pauses(now + 4min));
+  CHECK(!breaker.pauses(now + 5min));
+  breaker.succeeded();
+  breaker.failed("hangs", now);
+  CHECK(!breaker.pauses(now));
+}

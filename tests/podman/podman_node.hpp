@@ -75,8 +75,10 @@ class Collector {
 
 class PodmanNode {
  public:
-  PodmanNode() {
+  // `podman_path`: what the runtime takes for podman.
+  explicit PodmanNode(const std::string& podman_path = {}) {
     config_.state_dir = directory_ / "state";
+    config_.podman_path = podman_path;
     restart();
   }
   PodmanNode(const PodmanNode&) = delete;
@@ -117,8 +119,19 @@ class PodmanNode {
     const ContainerRef& ref() const { return container.container; }
   };
 
-  Expected<Started> try_start(const PodmanTask& task, const std::string& out = "/dev/null",
-                              const std::string& err = "/dev/null") {
+  struct Starting {
+    Awaited<Expected<runtime::StartedContainer>> done;
+    Awaited<TaskExit> exit;
+    Expected<Started> get() const {
+      auto result = done.get(kPodmanDeadline);
+      CHECK(done.times() == 1);
+      if (!result) return fail(std::move(result.error()));
+      return Started{std::move(*result), exit};
+    }
+  };
+
+  Starting begin_start(const PodmanTask& task, const std::string& out = "/dev/null",
+                       const std::string& err = "/dev/null") {
     auto route = runtime_->open_logs({out, err}, task.config->tty);
     REQUIRE(route.has_value());
     routes_.push_back(*route);
@@ -129,15 +142,17 @@ class PodmanNode {
     request.container_name = task.name();
     request.labels = driver_labels(*task.spec, {});
     request.logs = *route;
-    const Awaited<Expected<runtime::StartedContainer>> done;
-    const Awaited<TaskExit> exit;
+    const Starting starting;
     runtime_->start(
-        std::move(request), [exit](TaskExit how) { exit.set(std::move(how)); },
-        [done](Expected<runtime::StartedContainer> result) { done.set(std::move(result)); });
-    auto result = done.get(kPodmanDeadline);
-    CHECK(done.times() == 1);
-    if (!result) return fail(std::move(result.error()));
-    return Started{std::move(*result), exit};
+        std::move(request), [exit = starting.exit](TaskExit how) { exit.set(std::move(how)); },
+        [done = starting.done](Expected<runtime::StartedContainer> result) {
+          done.set(std::move(result));
+        });
+    return starting;
+  }
+  Expected<Started> try_start(const PodmanTask& task, const std::string& out = "/dev/null",
+                              const std::string& err = "/dev/null") {
+    return begin_start(task, out, err).get();
   }
   Started start(const PodmanTask& task, const std::string& out = "/dev/null",
                 const std::string& err = "/dev/null") {

@@ -1,6 +1,9 @@
 // Starts that meet something: namesakes, what cannot run, images that are not there; and commands
 // in a container.
 
+#include <filesystem>
+#include <fstream>
+
 #include "podman_node.hpp"
 #include "runtime/container_runtime.hpp"
 
@@ -27,6 +30,37 @@ TEST_CASE("the same attempt asked for twice is one container") {
   const auto again = node.start(task);
   CHECK(again.ref().id == first.ref().id);
   REQUIRE(node.stop(first.ref()).has_value());
+  CHECK(first.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+}
+
+// Says so in a file where one `podman run` begins before another one has ended.
+std::string watched_podman(const TemporaryDirectory& directory) {
+  const std::string path = directory / "podman";
+  std::ofstream{path} << "#!/bin/sh\ncase \" $* \" in *' run '*) ;; *) exec podman \"$@\";; esac\n"
+                      << "mkdir " << directory / "busy"
+                      << " || : > " << directory / "both"
+                      << "\npodman \"$@\"\ncode=$?\nrmdir " << directory / "busy"
+                      << "\nexit $code\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
+}
+
+TEST_CASE("the same attempt asked for again while it starts waits, and is one container, too") {
+  const LeakCheck leaks;
+  const TemporaryDirectory directory;
+  PodmanNode node{watched_podman(directory)};
+  const auto task = node.task("sleep 60");
+  const auto first = node.begin_start(task);
+  const auto again = node.begin_start(task);
+  const auto started = first.get();
+  const auto adopted = again.get();
+  REQUIRE(started.has_value());
+  INFO((adopted ? std::string{} : adopted.error().message()));
+  REQUIRE(adopted.has_value());
+  CHECK(adopted->ref().id == started->ref().id);
+  CHECK_FALSE(std::filesystem::exists(directory / "both"));
+  REQUIRE(node.stop(adopted->ref()).has_value());
   CHECK(first.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
   CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
 }

@@ -1,0 +1,73 @@
+// One call of the CLI: where it is found, and what starts that hang say about the engine.
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/apple_node.hpp"
+#include "runtime/apple_cli.hpp"
+#include "runtime/apple_networks.hpp"
+#include "runtime/apple_probe.hpp"
+#include "runtime/apple_start.hpp"
+
+using namespace ndc;
+using namespace ndc::runtime;
+using namespace ndc::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+Fingerprint probe(const Node& node, const std::shared_ptr<AppleCli>& cli) {
+  const Awaited<Fingerprint> result;
+  node.loop->post([&] {
+    apple_probe(cli, node.config, [result](Fingerprint got) { result.set(std::move(got)); });
+  });
+  return result.get(kLong);
+}
+
+}  // namespace
+
+TEST_CASE("a CLI that is installed while the plugin runs is found, and again where it moves to") {
+  Node node;
+  node.config.container_path.clear();
+  const std::string first = node.directory / "first-place";
+  const std::string second = node.directory / "second-place";
+  const auto cli =
+      std::make_shared<AppleCli>(*node.loop, node.config, std::vector<std::string>{first, second});
+  CHECK(probe(node, cli).health == Health::kUndetected);
+  std::filesystem::create_symlink(NDC_STANDIN, second);
+  CHECK(probe(node, cli).health == Health::kHealthy);
+  std::filesystem::rename(second, first);
+  CHECK(probe(node, cli).health == Health::kHealthy);
+  CHECK(cli->command({"list"}).argv.front() == first);
+  CHECK(cli->program() == first);
+}
+
+TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
+  Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  const auto poller = std::make_shared<ApplePoller>(cli, 30ms, 30ms);
+  const AppleWatchTools tools{cli, poller, poller, NDC_TEST_MONITOR, 300ms};
+  const auto networks = std::make_shared<AppleNetworks>(cli, node.config.gc.dangling_containers);
+  const auto start = [&] {
+    const Awaited<Expected<AppleStart::Outcome>> result;
+    node.loop->post([&] {
+      std::make_shared<AppleStart>(
+          tools, networks, node.config, node.request("exit 0"), node.id, nullptr,
+          [result](Expected<AppleStart::Outcome> got) { result.set(std::move(got)); })
+          ->begin();
+    });
+    return result.get(kLong);
+  };
+  node.fault("start", "hang");
+  for (const Health then : {Health::kHealthy, Health::kUnhealthy}) {
+    const auto hung = start();
+    REQUIRE(!hung);
+    CHECK(hung.error().code == ErrorCode::kTimeout);
+    CHECK(!std::filesystem::exists(node.files()));
+    CHECK(probe(node, cli).health == then);
+  }
+  CHECK(contains(probe(node, cli).description, "container start: no start within 300ms"));
+  node.fault("start", "");
+  REQUIRE(start());
+  CHECK(probe(node, cli).health == Health::kHealthy);
+}

@@ -1,0 +1,62 @@
+// Actors crash here while the real adapter for Apple's container starts a task: the next actor has
+// the container of the first one.
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "cli/apple_node.hpp"
+#include "embed/embedded_driver.hpp"
+
+namespace ndc::embed {
+namespace {
+
+using namespace std::chrono_literals;
+using test::kLong;
+using test::Node;
+
+TaskSpec task(const Node& node, const std::string& script) {
+  TaskSpec spec = *node.spec;
+  spec.config.data = Value::Map{
+      {"image", Value{std::string{"demo:1"}}},
+      {"command", Value{std::string{"/bin/sh"}}},
+      {"args", Value{Value::List{Value{std::string{"-c"}}, Value{std::string{script}}}}}};
+  return spec;
+}
+
+TEST_CASE("an actor that fails over the news of a start has a successor that hears of it") {
+  const Node node;
+  EmbeddedDriver driver{node.runtime, node.config};
+  const TaskSpec spec = task(node, "sleep 60");
+  driver.messages().crash_on({"task_actor", spec.id, "ContainerStarted"});
+  const auto handle = driver.start(spec, kLong);
+  INFO((handle ? std::string{} : handle.error().message()));
+  REQUIRE(handle);
+  CHECK(driver.messages().struck() == 1);
+  CHECK(node.calls("create") == 1);
+  REQUIRE(driver.stop(spec.id, 5s, kLong));
+  CHECK(std::get<Exited>(driver.wait(spec.id, kLong)->status).code == 143);
+  CHECK(driver.destroy(spec.id, kLong));
+}
+
+TEST_CASE("an actor that fails during a start has a successor that waits for the start's end") {
+  const Node node{"1.2.2", "NDC_STANDIN_START_MS=1500\n"};
+  EmbeddedDriver driver{node.runtime, node.config};
+  const TaskSpec spec = task(node, "sleep 60");
+  const test::Awaited<Expected<TaskHandle>> started;
+  std::thread caller{[&] { started.set(driver.start(spec, kLong)); }};
+  const bool under_way = eventually([&] { return node.calls("start") == 1; }, kLong);
+  const int failed = driver.messages().crash("task_actor", spec.id);
+  caller.join();
+  CHECK(under_way);
+  CHECK(failed == 1);
+  const auto handle = started.get();
+  INFO((handle ? std::string{} : handle.error().message()));
+  REQUIRE(handle);
+  CHECK(node.calls("create") == 1);
+  REQUIRE(driver.stop(spec.id, 5s, kLong));
+  CHECK(std::get<Exited>(driver.wait(spec.id, kLong)->status).code == 143);
+  CHECK(driver.destroy(spec.id, kLong));
+}
+
+}  // namespace
+}  // namespace ndc::embed
