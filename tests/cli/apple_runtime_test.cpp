@@ -353,6 +353,9 @@ TEST_CASE(
   const Awaited<TaskExit> exited;
   const auto started = node.start("seq 1 100000; sleep 30", exited);
   REQUIRE(started);
+  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
+  REQUIRE(route);
+  (*route)->follow(started->container, {});
   constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
   REQUIRE(eventually([&] {
     return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
