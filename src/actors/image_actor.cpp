@@ -23,6 +23,9 @@ namespace {
 // so that a long one neither fills the list again and again nor hides how it began.
 constexpr int kMaxProgressEvents = 8;
 
+// Less time than this is left for nothing.
+constexpr std::chrono::seconds kShortestTry{1};
+
 std::string mebibytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0));
 }
@@ -137,12 +140,12 @@ class ImageActor {
     if (is_new) return queue(m.image);
     if (!job.pulling) return;
     tell_user(m, "Pulling image " + m.image.reference);
-    begin_wait(m.image, job, job.waiting.back());
+    begin_wait(m.image, job, job.waiting.back(), act::now(self_));
   }
 
   // The engine ends a pull whose time is over; a task that gave it less does not wait for that.
-  void begin_wait(const ImageKey& key, const Job& job, Waiting& waiting) {
-    waiting.until = act::now(self_) + waiting.request.timeout;
+  void begin_wait(const ImageKey& key, const Job& job, Waiting& waiting, Time from) {
+    waiting.until = from + waiting.request.timeout;
     if (waiting.until >= job.until) return;
     act::tell_after(caf::actor{self_}, waiting.request.timeout, PullWaitOver{key, waiting.number});
   }
@@ -195,7 +198,7 @@ class ImageActor {
       auto timeout = std::chrono::nanoseconds{0};
       for (const Waiting& each : job.waiting) timeout = std::max(timeout, each.request.timeout);
       job.until = job.begun + timeout;
-      for (Waiting& each : job.waiting) begin_wait(key, job, each);
+      for (Waiting& each : job.waiting) begin_wait(key, job, each, job.begun);
       fetch(key, job, timeout);
     }
   }
@@ -260,11 +263,15 @@ class ImageActor {
 
   // Those who joined a pull may give it more time than those for whom it was begun.
   bool keep_those_with_time(const ImagePulled& m, Job& job) const {
-    if (m.result.error().code != ErrorCode::kTimeout || act::now(self_) < job.until) return false;
+    const Time now = act::now(self_);
+    if (m.result.error().code != ErrorCode::kTimeout || now < job.until) return false;
     std::erase_if(job.waiting, [&](Waiting& waiting) {
-      waiting.request.timeout = waiting.until - act::now(self_);
-      const bool over = waiting.until <= job.until;
-      if (over) waiting.request.reply(m.result);
+      const bool over = waiting.until <= job.until || waiting.until - now < kShortestTry;
+      if (over) {
+        waiting.request.reply(m.result);
+      } else {
+        waiting.request.timeout = waiting.until - now;
+      }
       return over;
     });
     return !job.waiting.empty();

@@ -1,9 +1,12 @@
 #include "runtime/conmon_linux.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <csignal>
 #include <utility>
 
 #include "runtime/proc_linux.hpp"
@@ -20,6 +23,9 @@ std::uint64_t number(const ContainerRef& container, const char* key) {
   return out;
 }
 
+// How soon what failed for want of descriptors is tried again.
+constexpr std::chrono::milliseconds kPause{500};
+
 // Waits for one process; keeps itself through its handle.
 struct ProcessEnd : std::enable_shared_from_this<ProcessEnd> {
   UniqueFd pidfd;
@@ -35,10 +41,18 @@ struct ProcessEnd : std::enable_shared_from_this<ProcessEnd> {
 }  // namespace
 
 bool Conmon::alive() const {
+  // Without a free descriptor nothing can be read; that there is a process can be told.
   const auto stat = process_stat(pid);
-  if (!stat || stat->state == 'Z' || stat->start_time != start_time) return false;
+  if (!stat) return ::kill(pid, 0) == 0;
+  if (stat->state == 'Z' || stat->start_time != start_time) return false;
   const auto arguments = process_arguments(pid);
-  return std::find(arguments.begin(), arguments.end(), container_id) != arguments.end();
+  return arguments.empty() ||
+         std::find(arguments.begin(), arguments.end(), container_id) != arguments.end();
+}
+
+bool Conmon::unreadable_exit_file() const {
+  return !exit_dir.empty() && !exit_file() &&
+         ::access((exit_dir + "/" + container_id).c_str(), F_OK) == 0;
 }
 
 std::optional<int> Conmon::exit_file() const {
@@ -97,6 +111,7 @@ void Conmon::save(ContainerRef& container) const {
 struct ExitWatch::Watched {
   Conmon conmon;
   std::vector<Ended> callbacks;
+  std::shared_ptr<EventLoop::Timer> again;
 };
 
 struct ExitWatch::Directory {
@@ -115,18 +130,39 @@ void ExitWatch::watch(const Conmon& conmon, Ended ended) {
   watched = std::make_shared<Watched>();
   watched->conmon = conmon;
   watched->callbacks.push_back(std::move(ended));
-  const std::string id = conmon.container_id;
+  begin(conmon.container_id);
+}
 
+void ExitWatch::begin(const std::string& id) {
+  const auto found = containers_.find(id);
+  if (found == containers_.end()) return;
+  const Conmon& conmon = found->second->conmon;
   // First the watches, then the look: an end in between is seen by one of them.
   if (!conmon.exit_dir.empty()) watch_directory(conmon.exit_dir);
-  const bool watching = watch_process(conmon.pid, [weak = weak_from_this(), conmon, id] {
-    if (const auto self = weak.lock()) self->settle(id, conmon.exit_file());
+  const bool watching = watch_process(conmon.pid, [weak = weak_from_this(), id] {
+    if (const auto self = weak.lock()) self->ended(id);
   });
-  const auto code = conmon.exit_file();
-  if (!code && watching && conmon.alive()) return;
-  loop_.post([weak = weak_from_this(), id, code] {
-    if (const auto self = weak.lock()) self->settle(id, code);
+  if (!conmon.exit_file() && conmon.alive()) {
+    if (!watching) begin_later(id);  // for want of a descriptor, as a rule
+    return;
+  }
+  loop_.post([weak = weak_from_this(), id] {
+    if (const auto self = weak.lock()) self->ended(id);
   });
+}
+
+void ExitWatch::begin_later(const std::string& id) {
+  containers_.at(id)->again = loop_.after(kPause, [weak = weak_from_this(), id] {
+    if (const auto self = weak.lock()) self->begin(id);
+  });
+}
+
+void ExitWatch::ended(const std::string& id) {
+  const auto found = containers_.find(id);
+  if (found == containers_.end()) return;
+  const Conmon& conmon = found->second->conmon;
+  if (conmon.unreadable_exit_file()) return begin_later(id);
+  settle(id, conmon.exit_file());
 }
 
 bool ExitWatch::watch_process(pid_t pid, std::function<void()> gone) {

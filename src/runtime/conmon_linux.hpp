@@ -30,6 +30,8 @@ struct Conmon {
   bool alive() const;
   // What conmon wrote; the file lives for some 200 ms only.
   std::optional<int> exit_file() const;
+  // It is there and cannot be read, for want of a descriptor as a rule.
+  bool unreadable_exit_file() const;
 
   // What is to be seen of the process `pid`; nullopt if it is not the conmon of `container_id`.
   static std::optional<Conmon> find(pid_t pid, const std::string& container_id);
@@ -58,6 +60,9 @@ class ExitWatch : public std::enable_shared_from_this<ExitWatch> {
 
   void watch_directory(const std::string& path);
   void look(const std::string& directory, const std::string& name);
+  void begin(const std::string& id);
+  void begin_later(const std::string& id);
+  void ended(const std::string& id);
   void settle(const std::string& id, std::optional<int> code);
 
   EventLoop& loop_;

@@ -49,6 +49,7 @@ const std::vector<Rule>& rules() {
        "the registry does not have all of the image: push it again"},
       {"did not resolve to an alias", kImageNotFound,
        "write the registry too, for example \"docker.io/library/redis:7\""},
+      {"is blocked in", kInvalidConfig, "the node's registries.conf forbids this registry"},
       {"invalid reference format", kInvalidConfig,
        "write for example \"docker.io/library/redis:7\""},
       {"image not known", kImageNotFound, "pull the image or check its name"},

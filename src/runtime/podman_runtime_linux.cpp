@@ -64,6 +64,14 @@ Expected<void> check_ref(const ContainerRef& container, const char* what) {
                {}});
 }
 
+std::optional<Conmon> find_conmon(const PodmanContainer& container) {
+  auto found = Conmon::find(container.conmon_pid, container.id);
+  // Podman does not know it where conmon's file with the number went before podman had read it: to
+  // a full disk, or to a second start that found the first one at work.
+  if (!found) found = Conmon::search(container.id);
+  return found;
+}
+
 WallTime end_of(const PodmanContainer& container) {
   return container.finished_at.value_or(std::chrono::system_clock::now());
 }
@@ -288,17 +296,10 @@ void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
   const auto found = parse_container(result->out);
   if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
   if (found->running) {
-    auto conmon = Conmon::find(found->conmon_pid, container.id);
-    // Podman does not know it where conmon's file with the number went before podman had read it:
-    // to a full disk, or to a second start that found the first one at work.
-    if (!conmon) conmon = Conmon::search(container.id);
-    if (conmon) {
+    const bool there = find_conmon(*found) || in_container(found->pid, container.id);
+    if (there) {
       done(Attached{StillRunning{}});
-      return follow(container, *conmon, std::move(exited));
-    }
-    if (in_container(found->pid, container.id)) {
-      done(Attached{StillRunning{}});
-      return still_running({container, std::nullopt, std::move(exited), 0}, found->pid);
+      return still_running({container, std::nullopt, std::move(exited), 0}, *found);
     }
     return done(Attached{TaskExit{
         UnknownExit{"podman's watcher conmon was killed, and with it the exit status was lost"},
@@ -360,7 +361,7 @@ void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> res
   if (found && found->running && question.code) {
     found->running = false;  // podman has not taken note yet of what conmon saw
   }
-  if (found && found->running) return still_running(std::move(question), found->pid);
+  if (found && found->running) return still_running(std::move(question), *found);
   if (found)
     return question.exited(recorded_exit(*found, question.code, oom_noted(question.container)));
   if (question.code) return question.exited({Exited{*question.code}, false, now});
@@ -369,10 +370,14 @@ void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> res
     return question.exited(
         {UnknownExit{"the container was removed before its exit status was read"}, false, now});
   }
+  ask_again(std::move(question), found.error().message());
+}
+
+void PodmanRuntime::ask_again(Question question, const std::string& why) {
   if (++question.tries >= kExitTries) {
-    return question.exited({UnknownExit{found.error().message()}, false, now});
+    return question.exited({UnknownExit{why}, false, std::chrono::system_clock::now()});
   }
-  spdlog::warn("{}; asking again", found.error().message());
+  spdlog::warn("{}; asking again", why);
   auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
   const auto pause = 1s * (1 << (question.tries - 1));
   *timer = loop_->after(pause, [self = shared_from_this(), timer, question]() mutable {
@@ -381,13 +386,21 @@ void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> res
   });
 }
 
-// conmon is gone, the workload is not: its end is still seen, its exit code is lost.
-void PodmanRuntime::still_running(Question question, pid_t pid) {
-  const auto lost = [exited = question.exited] {
-    exited({UnknownExit{"podman's watcher conmon was killed, and with it the exit status was lost"},
-            false, std::chrono::system_clock::now()});
+// Its conmon was not found before, for want of a descriptor perhaps. Where it is gone the
+// workload's end is still seen, its exit code is lost.
+void PodmanRuntime::still_running(Question question, const PodmanContainer& found) {
+  if (const auto conmon = find_conmon(found)) {
+    return follow(question.container, *conmon, std::move(question.exited));
+  }
+  const pid_t pid = found.pid;
+  const char* what = "podman's watcher conmon was killed, and with it the exit status was lost";
+  const auto lost = [exited = question.exited, what] {
+    exited({UnknownExit{what}, false, std::chrono::system_clock::now()});
   };
-  if (!in_container(pid, question.container.id) || !exits_->watch_process(pid, lost)) lost();
+  if (pid <= 0 || ::kill(pid, 0) != 0) return lost();
+  if (in_container(pid, question.container.id) && exits_->watch_process(pid, lost)) return;
+  // Another process has that number by now, or there was no descriptor free to look.
+  ask_again(std::move(question), what);
 }
 
 void PodmanRuntime::signal(ContainerRef container, int signal, Done<void> done) {

@@ -67,7 +67,8 @@ class PodmanRuntime final : public ContainerRuntime,
   bool oom_noted(const ContainerRef& container) const;
   void ask_exit(Question question);
   void exit_answered(Question question, Expected<CommandResult> result);
-  void still_running(Question question, pid_t pid);
+  void ask_again(Question question, const std::string& why);
+  void still_running(Question question, const PodmanContainer& found);
   void inspect(const ContainerRef& container, std::function<void(Expected<CommandResult>)> done);
   void attached(const ContainerRef& container, ExitSink exited, Expected<CommandResult> result,
                 const Done<Attached>& done);
