@@ -15,6 +15,7 @@
 #include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
 #include "runtime/podman_images_linux.hpp"
+#include "runtime/podman_json.hpp"
 #include "runtime/start_turns.hpp"
 #include "runtime/state_leftovers.hpp"
 
