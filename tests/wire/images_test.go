@@ -194,7 +194,7 @@ func TestAShortNameThatTheHostKnowsNothingOfIsDockerIOs(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "", r.AsDockerIO(t))
 	prints(t, p, show(name, "/which"), "short\n")
 	prints(t, p, show(name, "/which")+"pull_policy = \"never\"", "short\n")
-	X
+	fails(t, p, show("ndc/no-such:1", "/which"), "manifest unknown")
 }
 
 func TestTasksThatWaitForOneImageShareItsPull(t *testing.T) {
