@@ -53,5 +53,13 @@ csi_plugin {
 		text, err := job.Log(alloc, "stdout")
 		must.NoError(t, err)
 		must.Eq(t, c.want, text)
+		// There is one writer at a time.
+		Eventually(t, 90*time.Second, "the volume is given back", func() error {
+			data, _, err := own.API.CSIVolumes().Info("data", nil)
+			if err == nil && len(data.WriteAllocs) > 0 {
+				err = fmt.Errorf("%d writers", len(data.WriteAllocs))
+			}
+			return err
+		})
 	}
 }
