@@ -60,7 +60,8 @@ int main(int argc, char** argv) {
   must(driver.start(web), "the second try starts it");
 
   // 2. The task's actor crashes: its successor finds the container again, nothing else notices.
-  check(driver.messages().crash("task_actor", web.id) == 1, "the actor of \"web\" is crashed");
+  // That of the refused start may be about to go still.
+  check(driver.messages().crash("task_actor", web.id) >= 1, "the actor of \"web\" is crashed");
   must(driver.wait_for_event(web.id, "the task runs on"), "the user is told");
   check(driver.wait_for_state(web.id, ndc::TaskState::kRunning).has_value(), "the task runs on");
 

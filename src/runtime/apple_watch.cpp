@@ -317,6 +317,10 @@ void AppleWatch::degrade(const std::string& why) {
 bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& found) {
   if (phase_ != Phase::kDegraded) return false;
   if (!found || (*found && (*found)->state != "stopped")) return true;
+  if (!*found) {
+    end(UnknownExit{"the container was removed before its exit status was read"});
+    return false;
+  }
   end(UnknownExit{(record_ ? cli_end() : std::string{"the task's monitor was killed"}) +
                   ", and with it the exit status was lost"});
   return false;

@@ -148,14 +148,14 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		}
 	}
 	var ended *api.TaskEvent
-	failure := ""
+	failure, failedLater := "", false
 	if state := alloc.TaskStates["main"]; state != nil {
 		for _, event := range state.Events {
 			switch event.Type {
 			case api.TaskTerminated:
-				ended = event
+				ended, failedLater = event, false
 			case api.TaskDriverFailure, api.TaskSetupFailure:
-				failure = event.DisplayMessage
+				failure, failedLater = event.DisplayMessage, true
 			}
 		}
 	}
@@ -165,6 +165,10 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 	if strings.Contains(ended.DisplayMessage, "unknown") {
 		if excused {
 			return "ended with an unknown status, its watcher was killed", nil
+		}
+		// A client that was killed while it destroyed an ended task recovers it when it is back.
+		if strings.Contains(ended.DisplayMessage, "was removed before its exit") && len(w.absences(start)) > 0 {
+			return "destroyed while its client was killed", nil
 		}
 		return "", fmt.Errorf("its exit status is unknown for no reason: %s", ended.DisplayMessage)
 	}
@@ -178,6 +182,10 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		return "", fmt.Errorf("it wrote nothing and ended with %d (%s)", ended.ExitCode, ended.DisplayMessage)
 	}
 	final := stdout[len(stdout)-1]
+	// The container of a start that failed may have run for a moment before it was ended.
+	if failedLater && final.exit == 0 && len(stdout) > 1 {
+		final = stdout[len(stdout)-2]
+	}
 	switch {
 	case final.exit != 0 && ended.ExitCode == final.exit:
 		if p.stopAt == 0 && final.lines != p.lines && !holes {

@@ -177,7 +177,8 @@ TEST_CASE("every call to a daemon that hangs is bounded, and the breaker opens a
   node.fault("list", "");
   node.fault("stats", "");
   CHECK(node.probe().health == Health::kHealthy);
-  CHECK(contains(sample().error().message(), "reports none"));
+  // A busy machine may take longer than the time-out for one.
+  CHECK(eventually([&] { return contains(sample().error().message(), "reports none"); }));
 }
 
 // The engine fetches its kernel and its init image when they are missed first.
