@@ -29,6 +29,7 @@ constexpr std::int64_t kLinger = 500;               // ms for output that others
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
 constexpr std::int64_t kUnwantedPatience = 2'000;   // the same, once its directory is gone
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
+constexpr std::int64_t kWantedCheck = 10'000;       // between looks whether it is still wanted
 constexpr std::int64_t kRecordAgain = 1000;         // ms between two tries on a full disk
 constexpr std::int64_t kSyncDelay = 20;             // ms for the collector to take the last bytes
 constexpr std::size_t kTail = 2048;
@@ -254,10 +255,16 @@ int Monitor::wait_time(std::int64_t now) const {
   }
   if (quit_) sooner(100);
   if (ended_ && !exited_) sooner(std::max<std::int64_t>(0, write_at_ - now));
+  if (!ended_) sooner(kWantedCheck);
   return wait;
 }
 
 bool Monitor::may_end(std::int64_t now) {
+  // Who removed the directory may not have been able to say so, and a CLI that hangs never ends.
+  if (!quit_ && !ended_ && unwanted()) {
+    quit_ = true;
+    quit_at_ = now;
+  }
   if (quit_) {
     // The container is gone, and with it what the CLI was for.
     if (now - quit_at_ > kQuitPatience) cli_.kill();

@@ -418,6 +418,15 @@ TEST_CASE("a monitor whose directory was removed does not wait for a collector")
   CHECK(eventually([&] { return ::kill(monitor, 0) != 0; }));
 }
 
+TEST_CASE("a monitor whose directory was removed ends a CLI that hangs") {
+  Fixture f;
+  f.start("exec sleep 600");
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);
+  std::filesystem::remove_all(f.state);
+  CHECK(eventually([&] { return ::kill(monitor, 0) != 0; }, std::chrono::seconds{40}));
+}
+
 TEST_CASE("the monitor ignores babble and a client that reads nothing") {
   Fixture f;
   f.start("sleep 60");
