@@ -40,7 +40,7 @@ class Delivery : public std::enable_shared_from_this<Delivery> {
     left_ = std::min(left, left_);
     if (now - moved_ >= kPatience) {
       if (left > 0) {
-        spdlog::warn("{} bytes of the log of {} are lost: nobody takes them", left,
+        spdlog::warn("{} bytes of the log in {} wait for a collector that takes nothing", left,
                      watch_->files().directory());
       }
       return end();

@@ -18,7 +18,9 @@ constexpr int kRounds = 5;
 using Belongs = std::function<bool(pid_t)>;
 
 bool lives_in(pid_t pid, const std::string& container_id) {
-  return is_container_id(container_id) && in_container(pid, container_id);
+  if (!is_container_id(container_id) || !in_container(pid, container_id)) return false;
+  const auto stat = process_stat(pid);
+  return stat && stat->state != 'Z';  // one that is dead has its cgroup until it is reaped
 }
 
 // The file's path is in conmon's command line: nobody else's conmon has it.

@@ -14,13 +14,6 @@ using runtime::ExitWatch;
 
 namespace {
 
-template <class F>
-auto on_loop(EventLoop& loop, F call) {
-  const Awaited<decltype(call())> result;
-  loop.post([result, call] { result.set(call()); });
-  return result.get();
-}
-
 // No descriptor can be opened for as long as it lives.
 struct NoDescriptors {
   rlimit before{};

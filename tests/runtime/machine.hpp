@@ -60,6 +60,15 @@ class Awaited {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
+// On the loop's thread, as in the driver. ThreadSanitizer does not see libuv close descriptors, and
+// takes another thread's use of the same number for a race.
+template <class F>
+auto on_loop(runtime::EventLoop& loop, F call) {
+  const Awaited<decltype(call())> result;
+  loop.post([result, call] { result.set(call()); });
+  return result.get();
+}
+
 // For what nothing tells of: looks until it is so, or the deadline has passed.
 template <class Condition>
 bool eventually(Condition&& condition, std::chrono::milliseconds limit = kDeadline) {

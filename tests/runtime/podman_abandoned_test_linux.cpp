@@ -17,15 +17,6 @@ using runtime::PodmanFiles;
 
 namespace {
 
-// On the loop's thread, as in the driver. ThreadSanitizer does not see libuv close descriptors, and
-// takes another thread's use of the same number for a race.
-template <class F>
-auto on_loop(EventLoop& loop, F call) {
-  const Awaited<decltype(call())> result;
-  loop.post([result, call] { result.set(call()); });
-  return result.get();
-}
-
 void wait_for(EventLoop& loop, const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
   while (!on_loop(loop, condition)) {
