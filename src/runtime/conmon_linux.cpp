@@ -43,7 +43,7 @@ struct ProcessEnd : std::enable_shared_from_this<ProcessEnd> {
 bool Conmon::alive() const {
   // Without a free descriptor nothing can be read; that there is a process can be told.
   const auto stat = process_stat(pid);
-  if (!stat) return ::kill(pid, 0) == 0;
+  if (!stat) return pid > 0 && ::kill(pid, 0) == 0;
   if (stat->state == 'Z' || stat->start_time != start_time) return false;
   const auto arguments = process_arguments(pid);
   return arguments.empty() ||
