@@ -87,6 +87,7 @@ class DriverActor {
     caf::actor actor;
     RestartBudget budget;
     std::optional<Reply<Expected<TaskStarted>>> starting;
+    std::shared_ptr<runtime::LogRoute> held_logs;  // until it has started
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
@@ -227,6 +228,7 @@ class DriverActor {
     entry.seed.spec = m.spec;
     entry.budget = limits_.budget();
     entry.starting = m.reply;
+    entry.held_logs = m.held_logs.value_or(nullptr);
     crash_point("driver.start.entered");
     launch(entry);
   }
@@ -247,6 +249,10 @@ class DriverActor {
       act::tell_after(me, kPredecessorPause, m);
       return true;
     }
+    if (!m.held_logs) {
+      hold_logs(m);
+      return true;
+    }
     spdlog::warn("task {}: destroying its earlier attempt {} first", spec.id, it->first);
     destroy({it->first, true, Reply<Expected<void>>{[me, m](std::optional<Expected<void>> done) {
                if (done && *done) return act::tell(me, m);
@@ -255,6 +261,22 @@ class DriverActor {
                m.reply(fail(std::move(error).wrap("remove the task's earlier attempt")));
              }}});
     return true;
+  }
+
+  // A collector whose FIFOs have no writer any more is at its end, and Nomad, which found it at
+  // work, starts no other one for the next attempt: between the two attempts we have them open.
+  void hold_logs(const StartTask& m) {
+    const TaskSpec& spec = *m.spec;
+    const auto holder = spawn_log_forwarder(self_, runtime_, {spec.stdout_path, spec.stderr_path},
+                                            false, {}, {spec.id, spec.alloc_id, spec.name});
+    const auto go_on = [me = caf::actor{self_}, m,
+                        holder](std::optional<std::shared_ptr<runtime::LogRoute>> held) {
+      StartTask with_logs = m;
+      with_logs.held_logs = held.value_or(nullptr);
+      act::tell(me, std::move(with_logs));
+      act::tell(holder, Stop{});
+    };
+    act::tell(holder, HoldLogs{Reply<std::shared_ptr<runtime::LogRoute>>{go_on}});
   }
 
   void recover(const RecoverTask& m) {
@@ -343,6 +365,7 @@ class DriverActor {
       const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
       crash_point("driver.start.answered");
       entry.starting.reset();
+      entry.held_logs.reset();
       entry.seed.spec.reset();  // with its environment: the handle is enough from here on
       if (!told) {
         // The client is gone. Its successor does not know the handle, and will not ask.

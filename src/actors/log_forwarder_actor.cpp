@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "actors/spawn.hpp"
 #include "runtime/crash_point.hpp"
 
@@ -28,6 +30,7 @@ class LogForwarderActor {
   caf::behavior make_behavior() {
     return {
         [this](const OpenLogs&) { open(); },
+        [this](const HoldLogs& m) { hold(m); },
         [this](const FollowLogs& m) { follow(m.container); },
         [this](const FinishLogs&) { finish(); },
         [this](const Stop&) { self_->quit(); },
@@ -40,6 +43,16 @@ class LogForwarderActor {
     if (opened) route_ = *opened;
     crash_point("log.route.opened");
     act::tell(task_, LogsOpened{std::move(opened)});
+  }
+
+  void hold(const HoldLogs& m) {
+    auto opened = runtime_->open_logs(paths_, tty_);
+    if (opened) {
+      (*opened)->hold();
+      m.reply(std::move(*opened));
+    } else {
+      spdlog::warn("{}", opened.error().message());
+    }
   }
 
   void follow(const ContainerRef& container) {

@@ -43,6 +43,9 @@ struct WatchEvents {
 struct StartTask {
   std::shared_ptr<const TaskSpec> spec;
   Reply<Expected<TaskStarted>> reply;
+  // Set by the driver itself while it ends an earlier attempt first; null where they could not be
+  // opened.
+  std::optional<std::shared_ptr<runtime::LogRoute>> held_logs = {};
 };
 struct RecoverTask {
   std::string task_id;
@@ -146,6 +149,10 @@ struct ContainerRemoved {
 // --- to a log forwarder actor --------------------------------------------------------------------
 
 struct OpenLogs {};
+// Answered with a route whose FIFOs are open for as long as it is there.
+struct HoldLogs {
+  Reply<std::shared_ptr<runtime::LogRoute>> reply;
+};
 struct FollowLogs {
   ContainerRef container;
 };
@@ -326,6 +333,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::StopTimer)
 ACT_MESSAGE(ndc_actors, ndc::actors::DrainTimer)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerRemoved)
 ACT_MESSAGE(ndc_actors, ndc::actors::OpenLogs)
+ACT_MESSAGE(ndc_actors, ndc::actors::HoldLogs)
 ACT_MESSAGE(ndc_actors, ndc::actors::FollowLogs)
 ACT_MESSAGE(ndc_actors, ndc::actors::FinishLogs)
 ACT_MESSAGE(ndc_actors, ndc::actors::LogsBroken)

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <vector>
 
+#include "runtime/podman_files.hpp"
 #include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
@@ -169,6 +170,17 @@ bool says_short_name_unknown(std::string_view err) {
 }
 
 bool says_name_in_use(std::string_view err) { return contains(err, "name is already in use"); }
+
+std::string holder_of_name(std::string_view err) {
+  constexpr std::string_view kBefore = "is already in use by ";
+  constexpr std::size_t kIdLength = 64;
+  const std::size_t at = err.find(kBefore);
+  if (at == std::string_view::npos) return {};
+  std::string_view id = err.substr(at + kBefore.size());
+  if (id.starts_with('"')) id.remove_prefix(1);  // as some versions write it
+  id = id.substr(0, kIdLength);
+  return is_container_id(id) ? std::string{id} : std::string{};
+}
 
 bool says_has_dependents(std::string_view err) { return contains(err, "has dependent containers"); }
 

@@ -19,6 +19,8 @@ bool says_no_such_image(std::string_view err);
 // A name without a registry, for which this host's registries.conf has none either.
 bool says_short_name_unknown(std::string_view err);
 bool says_name_in_use(std::string_view err);
+// The id of the container that has a name, where podman says so; else empty.
+std::string holder_of_name(std::string_view err);
 // Others share its network.
 bool says_has_dependents(std::string_view err);
 // It was about to kill it and found that it has ended, which it notes: the same again succeeds.

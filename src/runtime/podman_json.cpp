@@ -208,6 +208,7 @@ Expected<std::vector<PodmanListed>> parse_list(std::string_view json) {
     PodmanListed entry;
     entry.id = text(object, "Id");
     entry.running = text(object, "State") == "running";
+    entry.only_stored = text(object, "State") == "storage";
     const Value* names = member(object, "Names");
     if (names != nullptr && names->IsArray() && !names->Empty() && (*names)[0].IsString()) {
       entry.name = {(*names)[0].GetString(), (*names)[0].GetStringLength()};

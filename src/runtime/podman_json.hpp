@@ -48,6 +48,7 @@ struct PodmanListed {
   std::string id;
   std::string name;
   bool running = false;
+  bool only_stored = false;  // podman's storage has it, podman itself does not know it
   std::optional<WallTime> created_at;
   std::map<std::string, std::string> labels;
 };

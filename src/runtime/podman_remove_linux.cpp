@@ -1,5 +1,6 @@
 #include "runtime/podman_remove_linux.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -9,6 +10,7 @@
 #include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_files.hpp"
+#include "runtime/podman_json.hpp"
 #include "runtime/podman_peer_linux.hpp"
 
 namespace ndc::runtime {
@@ -71,6 +73,28 @@ struct Removal : std::enable_shared_from_this<Removal> {
 };
 
 }  // namespace
+
+void remove_stored(const std::shared_ptr<PodmanCli>& cli, const std::string& name,
+                   Done<void> done) {
+  cli->run_ok(
+      {"ps", "--all", "--external", "--no-trunc", "--format=json", "--filter=name=^" + name + "$"},
+      "list stored containers", {},
+      [cli, name, done = std::move(done)](Expected<std::string> result) mutable {
+        auto listed =
+            std::move(result).and_then([](const std::string& text) { return parse_list(text); });
+        if (!listed) return done(fail(std::move(listed.error())));
+        // Podman 4.3 does not apply the filter to these.
+        const auto found = std::find_if(listed->begin(), listed->end(), [&name](const auto& entry) {
+          return entry.only_stored && entry.name == name;
+        });
+        if (found == listed->end()) return done({});
+        cli->run_ok({"rm", "--force", "--ignore", "--", found->id}, "remove stored container", name,
+                    [done = std::move(done)](Expected<std::string> removed) {
+                      if (!removed) return done(fail(std::move(removed.error())));
+                      done({});
+                    });
+      });
+}
 
 void remove_container(std::shared_ptr<PodmanCli> cli, std::string state_dir, ContainerRef container,
                       Done<void> done) {

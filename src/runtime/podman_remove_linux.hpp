@@ -14,4 +14,8 @@ namespace ndc::runtime {
 void remove_container(std::shared_ptr<PodmanCli> cli, std::string state_dir, ContainerRef container,
                       Done<void> done);
 
+// A container of that name which podman's storage has, but not podman itself: one that was killed
+// while it made the container leaves it so. OK where there is none. Loop thread only.
+void remove_stored(const std::shared_ptr<PodmanCli>& cli, const std::string& name, Done<void> done);
+
 }  // namespace ndc::runtime

@@ -469,8 +469,10 @@ void PodmanRuntime::remove_leftover(const std::string& name, const Done<void>& d
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
   const PodmanFiles files{state_dir_, name};
   end_abandoned(files, files.id().value_or(""));
-  files.remove();
-  done({});
+  remove_stored(cli_, name, [files, done](Expected<void> result) {
+    if (result) files.remove();
+    done(std::move(result));
+  });
 }
 
 void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {

@@ -215,7 +215,7 @@ void PodmanStart::diagnose(Error first_error) {
           return self->answer(podman_error(kStartContainer, name, result->status, result->err));
         }
         if (first_error.code == ErrorCode::kTimeout) {
-          return self->answer(std::move(first_error));
+          return self->remove_and_answer(name, std::move(first_error));  // it may be stored
         }
         self->second_look({}, std::move(first_error));
       });
@@ -291,6 +291,10 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
               std::string leftover = existing_id;
               if (!result) {
                 error = std::move(result.error()).wrap(kStartContainer, name);
+              } else if (const auto holder = holder_of_name(result->err);
+                         !holder.empty() && !self->replaced_) {
+                // In the storage only: podman was killed before it wrote it down.
+                return self->replace(holder);
               } else if (result->status != ExitStatus{Exited{0}}) {
                 error = podman_error(kStartContainer, name, result->status, result->err);
               } else {

@@ -251,13 +251,22 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
   next.id += "2";
   const auto answer = f.start(next);
   CHECK(f.runtime->count("start ") == 1);
+  // The collector is not to see the last writer go: nobody starts another one.
+  const auto& lines = f.runtime->transcript;
+  const auto held = std::find(lines.begin(), lines.end(), "hold logs");
+  REQUIRE(held != lines.end());
+  CHECK(std::find(held, lines.end(), "stop nomad-web-0a1b2c3d") != lines.end());
+  const std::weak_ptr<void> route = f.runtime->routes.back();
+  f.runtime->routes.pop_back();
   f.exit(137);
+  CHECK_FALSE(route.expired());
   CHECK(f.runtime->count("start ") == 1);
   SECTION("and is gone") {
     ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
     f.kit.run();
     f.pass_checks();
     CHECK(f.runtime->count("start ") == 2);
+    CHECK_FALSE(route.expired());
     f.started();
     CHECK(answer.value().has_value());
   }
@@ -267,6 +276,8 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
     f.kit.run();
     CHECK(answer.value().error().recoverable());
   }
+  f.kit.run();
+  CHECK(route.expired());
 }
 
 // The client was killed right after its DestroyTask, and its successor has not heard of the exit.

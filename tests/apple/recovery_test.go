@@ -35,6 +35,13 @@ func TestAKilledPluginLosesNeitherExitNorOutput(t *testing.T) {
 	})
 }
 
+func TestTheLogOfATaskThatIsStartedAnewGoesOn(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		nomadkit.LogGoesOnAnew(t, n.Plugin, n.Plugin)
+		nomadkit.LogGoesOnAnew(t, n.Plugin, nomadkit.StartPluginIn(t, n.StateDir, n.Config()))
+	})
+}
+
 func TestAnExitWithoutAPluginIsFoundLater(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		for _, code := range []int{1, 4} {

@@ -118,6 +118,25 @@ func (task *Task) RestartLogs(t testing.TB) {
 	}
 }
 
+// LogGoesOnAnew starts a task with one plugin and, as an agent does that was killed before it wrote
+// down the handle, anew with `next`. The log collector lives on, and nobody starts another one.
+func LogGoesOnAnew(t testing.TB, p, next *Plugin) {
+	t.Helper()
+	task := Run(t, p, "echo first; sleep 600")
+	task.WaitLog(t, "stdout", "first\n")
+	if p != next {
+		p.Kill9(t)
+		task.plugin = next
+	}
+	task.ID = task.AllocID + "/main/" + uuid.Short()
+	task.SetConfig(t, shellConfig("echo second; sleep 600"))
+	task.Start(t)
+	task.WaitLog(t, "stdout", "second\n")
+	if err := next.DestroyTask(task.ID, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (task *Task) logConfig() *logmon.LogConfig {
 	return &logmon.LogConfig{
 		LogDir: task.LogDir, StdoutLogFile: "main.stdout", StderrLogFile: "main.stderr",
@@ -186,8 +205,11 @@ func (task *Task) Start(t testing.TB) *Task {
 // Run is NewTask and Start with a shell command.
 func Run(t testing.TB, p *Plugin, script string, change ...func(*drivers.TaskConfig)) *Task {
 	t.Helper()
-	config := fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n", Image(), script)
-	return NewTask(t, p, config, change...).Start(t)
+	return NewTask(t, p, shellConfig(script), change...).Start(t)
+}
+
+func shellConfig(script string) string {
+	return fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n", Image(), script)
 }
 
 // Wait waits for the task's exit.

@@ -10,6 +10,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +20,7 @@
 #include "../runtime/machine.hpp"
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "runtime/podman_files.hpp"
 #include "runtime/podman_runtime_linux.hpp"
 
 namespace ndc::test {
@@ -199,9 +203,12 @@ class PodmanNode {
 
   // podman itself, past the runtime.
   runtime::CommandResult podman(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "podman");
+    return run(std::move(arguments));
+  }
+  runtime::CommandResult run(std::vector<std::string> arguments) {
     runtime::Command command;
-    command.argv = {"podman"};
-    command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+    command.argv = std::move(arguments);
     command.environment = runtime::child_environment();
     command.timeout = kPodmanDeadline;
     const Awaited<Expected<runtime::CommandResult>> result;
@@ -212,10 +219,40 @@ class PodmanNode {
     REQUIRE(got.has_value());
     return *got;
   }
+  // A container that the storage has and podman does not know, as one that is killed while it makes
+  // a container leaves it: a podman with a database of its own makes it.
+  void store_only(const PodmanTask& task) {
+    std::string config = "[engine]\n";
+    if (const char* own = std::getenv("CONTAINERS_CONF")) {
+      std::ifstream file{own};
+      config.assign(std::istreambuf_iterator<char>{file}, {});
+    }
+    const std::string database = directory_ / "database";
+    std::filesystem::create_directory(database);
+    const std::size_t at = config.find("[engine]\n");
+    REQUIRE(at != std::string::npos);
+    config.insert(at + 9,
+                  "static_dir = \"" + database + "\"\nvolume_path = \"" + database + "\"\n");
+    const std::string path = directory_ / "containers.conf";
+    std::ofstream{path} << config;
+    const auto made = run({"env", "CONTAINERS_CONF=" + path, "podman", "create", "--pull=never",
+                           "--name=" + task.name(), variable("NDC_TEST_IMAGE"), "true"});
+    INFO(made.err);
+    REQUIRE(made.status == ExitStatus{Exited{0}});
+    REQUIRE(is_stored(task));
+    REQUIRE_FALSE(exists(task.name()));
+  }
+  bool is_stored(const PodmanTask& task) {
+    return contains(podman({"ps", "--all", "--external", "--format={{.Names}}"}).out, task.name());
+  }
   bool exists(const std::string& container) {
     return podman({"container", "exists", container}).status == ExitStatus{Exited{0}};
   }
   std::string path(const std::string& name) const { return directory_ / name; }
+  void make_files(const PodmanTask& task) {
+    REQUIRE(
+        runtime::PodmanFiles{config_.state_dir, task.name()}.make(driver_labels(*task.spec, {})));
+  }
   bool has_files(const PodmanTask& task) const {
     return std::filesystem::exists(path("state/" + task.name()));
   }

@@ -1,6 +1,7 @@
 // Starts that meet something: namesakes, what cannot run, images that are not there; and commands
 // in a container.
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -76,6 +77,33 @@ TEST_CASE("an earlier attempt's container makes way for the next") {
   CHECK_FALSE(node.exists(earlier.ref().id));
   CHECK(node.exists(next.ref().id));
   CHECK_FALSE(next.exit.is_set());
+}
+
+TEST_CASE("what a podman that was killed left in its storage makes way for the start") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("exit 3");
+  node.store_only(task);
+  const auto started = node.start(task);
+  CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{3}});
+}
+
+TEST_CASE("what a podman that was killed left in its storage goes with the files of its start") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("exit 3");
+  node.store_only(task);
+  node.make_files(task);
+  const auto found = node.call<std::vector<runtime::FoundContainer>>(
+      [&](auto done) { node.runtime().list_containers(done); });
+  REQUIRE(found.has_value());
+  const auto left = std::find_if(found->begin(), found->end(), [&task](const auto& entry) {
+    return entry.container.name == task.name();
+  });
+  REQUIRE(left != found->end());
+  REQUIRE(node.remove(left->container).has_value());
+  CHECK_FALSE(node.is_stored(task));
+  CHECK_FALSE(node.has_files(task));
 }
 
 TEST_CASE("a container that is not ours is left alone, and the start says whose turn it is") {

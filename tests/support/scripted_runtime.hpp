@@ -17,6 +17,7 @@ class ScriptedRoute final : public runtime::LogRoute {
  public:
   ScriptedRoute(std::vector<std::string>& transcript, bool pumped)
       : transcript_{transcript}, pumped_{pumped} {}
+  void hold() override { transcript_.emplace_back("hold logs"); }
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
     transcript_.push_back("follow " + container.name);
   }

@@ -108,6 +108,12 @@ func TestARecoveredTaskIsBridgedIntoTheCollectorsNewFIFOs(t *testing.T) {
 	must.NoError(t, next.DestroyTask(task.ID, true))
 }
 
+func TestTheLogOfATaskThatIsStartedAnewGoesOn(t *testing.T) {
+	p := nomadkit.StartPlugin(t, "")
+	nomadkit.LogGoesOnAnew(t, p, p)
+	nomadkit.LogGoesOnAnew(t, p, nomadkit.StartPluginIn(t, p.StateDir, ""))
+}
+
 func TestATerminalsLogSurvivesAKilledPlugin(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.NewTask(t, p, shell(lines, "tty = true")).Start(t)
