@@ -157,6 +157,13 @@ func (p *podman) left() []string {
 	for _, container := range nomadkit.PodmanContainersOf(p.agent.Dir) {
 		left = append(left, "container "+container)
 	}
+	// What a killed podman left in its storage has neither labels nor mounts, but our names.
+	stored, _ := nomadkit.Podman("ps", "--all", "--external", "--format", "{{.Status}} {{.Names}}")
+	for _, line := range strings.Split(stored, "\n") {
+		if name, found := strings.CutPrefix(line, "Storage nomad-main-"); found {
+			left = append(left, "in podman's storage nomad-main-"+name)
+		}
+	}
 	// A workload that was never let go has nothing of us in its command line. Other tests may have
 	// such ones on this machine for a moment, not longer.
 	for _, pid := range nomadkit.ProcessesWith("runc init") {
