@@ -16,6 +16,7 @@
 #include "runtime/apple_log_route.hpp"
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
+#include "runtime/apple_version.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/ended_already.hpp"
 #include "runtime/kept_references.hpp"
@@ -155,7 +156,10 @@ void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
         return done(fail(std::move(error).wrap("check task", spec->name)));
       }
       const std::vector<Error> errors = self->refusals(*spec, *config, *version);
-      if (!errors.empty()) return done(fail(combine("check task", spec->name, errors)));
+      if (!errors.empty()) {
+        return done(fail(combine("check task", spec->name, errors)
+                             .wrap("run with " + apple_name(*version))));
+      }
       done({});
     });
   });

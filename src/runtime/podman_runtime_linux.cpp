@@ -4,9 +4,7 @@
 
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <csignal>
-#include <cstring>
 #include <set>
 #include <utility>
 
@@ -37,12 +35,9 @@
 namespace ndc::runtime {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr const char* kSendSignal = "send signal to container";
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
-constexpr int kExitTries = 5;  // 1, 2, 4, 8 s in between
 
 pid_t init_pid(const ContainerRef& container) {
   const auto found = container.state.find("pid");
@@ -64,30 +59,6 @@ Expected<void> check_ref(const ContainerRef& container, const char* what) {
                {}});
 }
 
-std::optional<Conmon> find_conmon(const PodmanContainer& container) {
-  auto found = Conmon::find(container.conmon_pid, container.id);
-  // Podman does not know it where conmon's file with the number went before podman had read it: to
-  // a full disk, or to a second start that found the first one at work.
-  if (!found) found = Conmon::search(container.id);
-  return found;
-}
-
-WallTime end_of(const PodmanContainer& container) {
-  return container.finished_at.value_or(std::chrono::system_clock::now());
-}
-
-// What podman recorded. -1 is its word for "nobody saw it".
-TaskExit recorded_exit(const PodmanContainer& container, std::optional<int> from_conmon,
-                       bool oom_noted) {
-  const bool oom = container.oom_killed || oom_noted;
-  const int code = from_conmon.value_or(container.exit_code);
-  if (code < 0) {
-    return {UnknownExit{"podman did not record it: its watcher conmon was killed"}, oom,
-            end_of(container)};
-  }
-  return {Exited{code}, oom, end_of(container)};
-}
-
 Fingerprint unhealthy(Health health, std::string description) {
   Fingerprint out;
   out.health = health;
@@ -102,9 +73,9 @@ PodmanRuntime::PodmanRuntime(PluginConfig config, std::shared_ptr<EventLoop> loo
       loop_{std::move(loop)},
       cli_{std::make_shared<PodmanCli>(*loop_, config_)},
       images_{std::make_shared<PodmanImages>(cli_)},
-      exits_{std::make_shared<ExitWatch>(*loop_)},
       fifos_{make_appearance_watch(*loop_)},
       state_dir_{config_.state_dir.empty() ? kStateDir : config_.state_dir},
+      exits_{std::make_shared<PodmanExits>(*loop_, cli_, state_dir_)},
       leftovers_{state_dir_} {}
 
 // --- the node ---------------------------------------------------------------------------------
@@ -178,7 +149,11 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
       errors.push_back(std::move(mounts.error()));
     }
-    if (!errors.empty()) return done(fail(combine("check task", spec->name, errors)));
+    if (!errors.empty()) {
+      const Engine engine{Engine::Kind::kPodman, self->version_};
+      return done(
+          fail(combine("check task", spec->name, errors).wrap("run with " + engine.text())));
+    }
     done({});
   });
 }
@@ -257,9 +232,7 @@ void PodmanRuntime::started(Expected<StartedContainer> result, const std::string
   }
   const ContainerRef container = result->container;
   done(std::move(result));
-  const Conmon conmon = Conmon::from(container);
-  if (conmon.pid > 0) return follow(container, conmon, exited);
-  ask_exit({container, std::nullopt, exited, 0});
+  exits_->watch(container, exited);
 }
 
 void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached> done) {
@@ -269,138 +242,14 @@ void PodmanRuntime::attach(ContainerRef container, ExitSink exited, Done<Attache
       return done(fail(std::move(valid.error())));
     }
     self->leftovers_.claim(container.name);
-    const Conmon conmon = Conmon::from(container);
-    if (conmon.pid > 0 && conmon.alive()) {
-      crash_point("podman.attach.found");
-      done(Attached{StillRunning{}});
-      return self->follow(container, conmon, std::move(exited));
-    }
-    crash_point("podman.attach.inspecting");
-    self->inspect(container, [self, container, exited = std::move(exited),
-                              done = std::move(done)](Expected<CommandResult> result) mutable {
-      self->attached(container, std::move(exited), std::move(result), done);
-    });
+    auto attached = [self, name = container.name,
+                     done = std::move(done)](Expected<Attached> result) {
+      const bool gone = !result && result.error().code == ErrorCode::kContainerGone;
+      if (gone) self->leftovers_.disclaim(name);
+      done(std::move(result));
+    };
+    self->exits_->attach(container, std::move(exited), std::move(attached));
   });
-}
-
-void PodmanRuntime::attached(const ContainerRef& container, ExitSink exited,
-                             Expected<CommandResult> result, const Done<Attached>& done) {
-  const char* what = "find container again";
-  if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
-  if (!ok(*result)) {
-    Error error = podman_error(what, container.name, result->status, result->err);
-    if (says_no_such_container(result->err)) error.code = ErrorCode::kContainerGone;
-    leftovers_.disclaim(container.name);
-    return done(fail(std::move(error)));
-  }
-  const auto found = parse_container(result->out);
-  if (!found) return done(fail(Error{found.error()}.wrap(what, container.name)));
-  if (found->running) {
-    const bool there = find_conmon(*found) || in_container(found->pid, container.id);
-    if (there) {
-      done(Attached{StillRunning{}});
-      return still_running({container, std::nullopt, std::move(exited), 0}, *found);
-    }
-    return done(Attached{TaskExit{
-        UnknownExit{"podman's watcher conmon was killed, and with it the exit status was lost"},
-        false, std::chrono::system_clock::now()}});
-  }
-  if (!found->has_run()) {
-    return done(fail(
-        {ErrorCode::kContainerGone, what, container.name, "it was created but never started", {}}));
-  }
-  done(Attached{recorded_exit(*found, std::nullopt, oom_noted(container))});
-}
-
-void PodmanRuntime::inspect(const ContainerRef& container,
-                            std::function<void(Expected<CommandResult>)> done) {
-  cli_->run(cli_->command({"container", "inspect", "--format=json", "--", container.id}),
-            std::move(done));
-}
-
-void PodmanRuntime::follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited) {
-  exits_->watch(conmon, [self = shared_from_this(), container,
-                         exited = std::move(exited)](std::optional<int> code) {
-    crash_point("podman.exit.seen");
-    if (code == 0) return exited({Exited{0}, false, std::chrono::system_clock::now()});
-    // Podman does not notice the OOM killer everywhere (4.3 on cgroup v1 does not). conmon does,
-    // and the cgroup is still there: podman removes it when conmon ends.
-    const bool noted = self->oom_noted(container);
-    const auto cgroup = saved_cgroup(container);
-    const auto killed = cgroup ? oom_kills(*cgroup) : std::nullopt;
-    if (code && (noted || killed)) {
-      const bool oom = noted || *killed > 0;
-      return exited({Exited{*code}, oom, std::chrono::system_clock::now()});
-    }
-    self->ask_exit({container, code, exited, 0});
-  });
-}
-
-bool PodmanRuntime::oom_noted(const ContainerRef& container) const {
-  return PodmanFiles{state_dir_, container.name}.oom_noted();
-}
-
-void PodmanRuntime::ask_exit(Question question) {
-  const ContainerRef container = question.container;
-  inspect(container, [self = shared_from_this(),
-                      question = std::move(question)](Expected<CommandResult> result) mutable {
-    crash_point("podman.exit.answered");
-    self->exit_answered(std::move(question), std::move(result));
-  });
-  crash_point("podman.exit.asked");
-}
-
-void PodmanRuntime::exit_answered(Question question, Expected<CommandResult> result) {
-  const auto now = std::chrono::system_clock::now();
-  auto found = result && ok(*result)
-                   ? parse_container(result->out)
-                   : Expected<PodmanContainer>{fail(
-                         !result ? result.error()
-                                 : podman_error("read exit of container", question.container.name,
-                                                result->status, result->err))};
-  if (found && found->running && question.code) {
-    found->running = false;  // podman has not taken note yet of what conmon saw
-  }
-  if (found && found->running) return still_running(std::move(question), *found);
-  if (found)
-    return question.exited(recorded_exit(*found, question.code, oom_noted(question.container)));
-  if (question.code) return question.exited({Exited{*question.code}, false, now});
-  const bool gone = result && says_no_such_container(result->err);
-  if (gone) {
-    return question.exited(
-        {UnknownExit{"the container was removed before its exit status was read"}, false, now});
-  }
-  ask_again(std::move(question), found.error().message());
-}
-
-void PodmanRuntime::ask_again(Question question, const std::string& why) {
-  if (++question.tries >= kExitTries) {
-    return question.exited({UnknownExit{why}, false, std::chrono::system_clock::now()});
-  }
-  spdlog::warn("{}; asking again", why);
-  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
-  const auto pause = 1s * (1 << (question.tries - 1));
-  *timer = loop_->after(pause, [self = shared_from_this(), timer, question]() mutable {
-    timer->reset();
-    self->ask_exit(std::move(question));
-  });
-}
-
-// Its conmon was not found before, for want of a descriptor perhaps. Where it is gone the
-// workload's end is still seen, its exit code is lost.
-void PodmanRuntime::still_running(Question question, const PodmanContainer& found) {
-  if (const auto conmon = find_conmon(found)) {
-    return follow(question.container, *conmon, std::move(question.exited));
-  }
-  const pid_t pid = found.pid;
-  const char* what = "podman's watcher conmon was killed, and with it the exit status was lost";
-  const auto lost = [exited = question.exited, what] {
-    exited({UnknownExit{what}, false, std::chrono::system_clock::now()});
-  };
-  if (pid <= 0 || ::kill(pid, 0) != 0) return lost();
-  if (in_container(pid, question.container.id) && exits_->watch_process(pid, lost)) return;
-  // Another process has that number by now, or there was no descriptor free to look.
-  ask_again(std::move(question), what);
 }
 
 void PodmanRuntime::signal(ContainerRef container, int signal, Done<void> done) {

@@ -10,12 +10,11 @@
 
 #include "model/plugin_config.hpp"
 #include "model/version_number.hpp"
-#include "runtime/conmon_linux.hpp"
 #include "runtime/container_runtime.hpp"
 #include "runtime/log_bridge.hpp"
 #include "runtime/podman_cli.hpp"
+#include "runtime/podman_exits_linux.hpp"
 #include "runtime/podman_images_linux.hpp"
-#include "runtime/podman_json.hpp"
 #include "runtime/start_turns.hpp"
 #include "runtime/state_leftovers.hpp"
 
@@ -53,26 +52,8 @@ class PodmanRuntime final : public ContainerRuntime,
             Done<std::shared_ptr<ExecSession>> done) override;
 
  private:
-  // How often podman is asked again for an exit that conmon did not tell, and why it is unknown if
-  // podman does not know either.
-  struct Question {
-    ContainerRef container;
-    std::optional<int> code;  // from conmon
-    ExitSink exited;
-    int tries = 0;
-  };
-
   void started(Expected<StartedContainer> result, const std::string& name, const ExitSink& exited,
                const Done<StartedContainer>& done);
-  void follow(const ContainerRef& container, const Conmon& conmon, ExitSink exited);
-  bool oom_noted(const ContainerRef& container) const;
-  void ask_exit(Question question);
-  void exit_answered(Question question, Expected<CommandResult> result);
-  void ask_again(Question question, const std::string& why);
-  void still_running(Question question, const PodmanContainer& found);
-  void inspect(const ContainerRef& container, std::function<void(Expected<CommandResult>)> done);
-  void attached(const ContainerRef& container, ExitSink exited, Expected<CommandResult> result,
-                const Done<Attached>& done);
   void kill(const ContainerRef& container, int signal, Done<void> done);
   void remove_leftover(const std::string& name, const Done<void>& done);
 
@@ -80,9 +61,9 @@ class PodmanRuntime final : public ContainerRuntime,
   std::shared_ptr<EventLoop> loop_;
   std::shared_ptr<PodmanCli> cli_;
   std::shared_ptr<PodmanImages> images_;
-  std::shared_ptr<ExitWatch> exits_;
   std::shared_ptr<AppearanceWatch> fifos_;
   std::string state_dir_;
+  std::shared_ptr<PodmanExits> exits_;
   std::optional<VersionNumber> version_;  // as of the last probe; loop thread
   StateLeftovers leftovers_;
   StartTurns turns_;

@@ -63,7 +63,8 @@ func (w *world) job(id string, p plan) {
 			// A client that was killed between an allocation's end and its report to the servers
 			// does not report it later: they believe that it goes on.
 			look = time.Now().Add(5 * time.Second)
-			untold = len(w.absences(start)) > 0 && w.agentsSaid(allocID, "task run loop exiting")
+			untold = len(w.absences(start)) > 0 &&
+				(w.agentsSaid(allocID, "task run loop exiting") || w.agentsSaid(allocID, "marking allocation for GC"))
 			// Nomad tries to stop a task five times by the handle that it had, with pauses of up to
 			// two minutes, also when that is of a plugin that was killed.
 			untold = untold || w.agentsSaid(allocID, "failed to kill task", "plugin is shut down")

@@ -1,0 +1,127 @@
+// The root: the only actor that calls from outside reach. Keeps the table of tasks, supervises
+// their actors, and holds everything that Nomad is waiting for, so that it outlives a crash of a
+// task actor.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "actors/gate.hpp"
+#include "actors/helper_actors.hpp"
+#include "actors/spawn.hpp"
+
+namespace ndc::actors {
+
+class DriverActor {
+ public:
+  static constexpr const char* name = "driver_actor";
+
+  DriverActor(act::Self self, DriverOptions options);
+  ~DriverActor();
+  DriverActor(const DriverActor&) = delete;
+  DriverActor& operator=(const DriverActor&) = delete;
+
+  caf::behavior make_behavior();
+
+ private:
+  // What callers may have open at a time. Nomad needs a handful of each.
+  static constexpr long kMaxCommands = 256;  // signals, execs, inspections of one task
+  static constexpr long kMaxStops = 64;      // StopTask and DestroyTask of one task
+
+  struct Entry {
+    TaskSeed seed;
+    caf::actor actor;
+    RestartBudget budget;
+    std::optional<Reply<Expected<TaskStarted>>> starting;
+    std::shared_ptr<runtime::LogRoute> held_logs;  // until it has started
+    std::optional<Reply<Expected<void>>> recovering;
+    std::vector<Reply<Expected<TaskExit>>> waiting;
+    std::optional<TaskExit> exit;
+    bool destroying = false;  // DestroyTask was called
+    bool recovered = false;   // after that, by another client
+    bool removed = false;     // destroyed, but that client has not asked for its exit yet
+    Gate commands{kMaxCommands};
+    Gate stops{kMaxStops};
+  };
+
+  static Error not_found(const std::string& task_id) {
+    return {.code = ErrorCode::kTaskNotFound,
+            .what = "find task",
+            .on = task_id,
+            .cause = "no such task"};
+  }
+
+  // --- configuration and helpers ---
+
+  void set_config(const SetConfig& m);
+  Expected<void> serve_metrics(const std::string& address);
+  void helper_restarted(HelperActors::Kind kind, const char* what);
+  void emit(const Entry& entry, std::string message);
+
+  // --- the start of a task (driver_actor_start.cpp) ---
+
+  void start(const StartTask& m);
+  // Why no task can be started now, if so.
+  std::optional<Error> refusal() const;
+  Expected<void> ensure_runtime();
+  bool waits_for_predecessor(const StartTask& m);
+  void hold_logs(const StartTask& m);
+  void recover(const RecoverTask& m);
+  TaskSeed seed_for(TaskIdentity identity);
+  void launch(Entry& entry);
+  void task_actor_down(const std::string& id, const caf::error& why);
+  void running(const TaskRunning& m);
+  void start_failed(const TaskStartFailed& m);
+
+  // --- what comes after it ---
+
+  void stop(const StopTask& m);
+  void destroy(const DestroyTask& m);
+  void destroyed(const TaskDestroyed& m);
+  void find_dangling(const FindDangling& m);
+  bool has_attempt(const std::string& task_id) const;
+  void wait(const WaitTask& m);
+  void ended(const TaskEnded& m);
+  void watch_usage(const WatchUsage& m);
+  void shutdown(const Shutdown& m);
+  template <class Command>
+  void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
+    auto it = tasks_.find(m.task_id);
+    if (it == tasks_.end() || it->second.removed) {
+      m.reply(fail(not_found(m.task_id)));
+      return;
+    }
+    const Gate& open = it->second.*gate;
+    if (open.full()) {
+      m.reply(fail(too_many("command task", m.task_id)));
+      return;
+    }
+    m.reply = open.counted(m.reply);
+    if (!it->second.actor) launch(it->second);
+    act::tell(it->second.actor, std::move(m));
+  }
+
+  static void end_streams(Entry& entry, const std::optional<Error>& error) {
+    for (const auto& watch : std::exchange(entry.seed.usage, {})) watch.stream->end(error);
+  }
+
+  act::Self self_;
+  act::Watch watch_;
+  DriverOptions options_;
+  std::shared_ptr<Metrics> metrics_;
+  SupervisionLimits limits_;
+  RuntimePtr runtime_;
+  std::shared_ptr<const PluginConfig> config_;
+  NodeCompute node_;
+  std::set<std::string> node_ids_;  // of this client: as a rule one
+  std::map<std::string, Entry> tasks_;
+  bool stopping_ = false;
+  HelperActors helpers_;
+};
+
+}  // namespace ndc::actors
