@@ -70,6 +70,7 @@ int run_plugin() {
   }
   ndc::rpc::clear_handshake_environment();
   ndc::runtime::keep_descriptors_from_children();
+  ndc::runtime::allow_more_descriptors();
 
   // The loop outlives the driver, whose runtimes work on it.
   const auto loop = std::make_shared<ndc::runtime::EventLoop>();

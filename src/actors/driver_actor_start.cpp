@@ -236,6 +236,7 @@ void DriverActor::start_failed(const TaskStartFailed& m) {
   if (entry.starting) (*entry.starting)(fail(m.error));
   if (entry.recovering) (*entry.recovering)(fail(m.error));
   for (const auto& reply : entry.waiting) reply(fail(m.error));
+  act::tell(helpers_.images(), ImageReleased{m.task_id});
   end_streams(entry, m.error);
 }
 

@@ -168,6 +168,8 @@ void TaskActor::image_ready(const ImageReady& m) {
     return;
   }
   image_ = **m.result;
+  // From here on, that the image goes again where the start fails.
+  act::tell(seed_.helpers.images, ImageUsed{seed_.identity.task_id, config_->image});
   meter_.phase_done(StartPhase::kImage);
   crash_point("task.start.image_ready");
   // Once: were the FIFOs closed for a moment, the collector would see their end and read no more.

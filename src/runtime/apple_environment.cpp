@@ -63,28 +63,12 @@ bool changes_cli(std::string_view name) {
          name.ends_with("_proxy");
 }
 
-bool reaches_cli(std::string_view name) {
-  static const std::vector<std::string_view> names{
-      "HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "TZ", "SSH_AUTH_SOCK",
-      "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",  //
-      "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-      // Of tests, as are some of the prefixes: sanitizers and a preloaded clock.
-      "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LD_PRELOAD",
-      "NO_FAKE_STAT"};
-  static const std::vector<std::string_view> prefixes{
-      "LC_", "CONTAINER_", "XPC_", "__CF", "FAKETIME", "NDC_STANDIN_", "NDC_CRASH_"};
-  // Credentials, and only `container system start` reads them.
-  if (name.starts_with("CONTAINER_REGISTRY_")) return false;
-  return is_one_of(name, names) || begins_with_one_of(name, prefixes);
-}
-
 }  // namespace
 
 std::vector<std::string> apple_cli_environment() {
-  std::vector<std::string> out = child_environment();
-  std::erase_if(out, [](const std::string& entry) {
-    return !reaches_cli(std::string_view{entry}.substr(0, entry.find('=')));
-  });
+  auto out = child_environment({"SSH_AUTH_SOCK"}, {"CONTAINER_", "XPC_", "__CF"});
+  // Credentials, and only `container system start` reads them.
+  std::erase_if(out, [](const auto& entry) { return entry.starts_with("CONTAINER_REGISTRY_"); });
   return out;
 }
 

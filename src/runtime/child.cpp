@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "runtime/pty.hpp"
@@ -17,6 +19,10 @@ namespace ndc::runtime {
 namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
+
+// A child that was sent SIGKILL is dead at once, but for one that the kernel holds.
+constexpr int kReapTries = 100;
+constexpr std::chrono::milliseconds kReapPause{1};
 
 Error spawn_error(const std::vector<std::string>& argv, std::string cause, std::string hint = {}) {
   return {ErrorCode::kRuntimeUnavailable, "run", command_name(argv), std::move(cause),
@@ -200,7 +206,11 @@ void Child::ended(ExitStatus status) {
 
 // Before the child was reaped: the loop has ended.
 Child::~Child() {
-  if (ends_with_loop_) kill_group();
+  if (!ends_with_loop_ || pid_ <= 0) return;
+  kill_group();
+  for (int i = 0; i < kReapTries && ::waitpid(pid_, nullptr, WNOHANG) == 0; ++i) {
+    std::this_thread::sleep_for(kReapPause);
+  }
 }
 
 void Child::kill_group() {

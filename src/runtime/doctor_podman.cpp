@@ -7,6 +7,7 @@
 
 #include "model/version_number.hpp"
 #include "runtime/doctor_checks.hpp"
+#include "runtime/podman_cli.hpp"
 #include "runtime/podman_errors.hpp"
 #include "runtime/podman_json.hpp"
 
@@ -152,7 +153,7 @@ Findings podman_findings(EventLoop& loop, const DoctorOptions& options) {
   const auto call = [&](std::initializer_list<const char*> words) {
     std::vector<std::string> argv = podman;
     argv.insert(argv.end(), words.begin(), words.end());
-    return run_and_wait(loop, std::move(argv), options.timeout);
+    return run_and_wait(loop, std::move(argv), options.timeout, podman_cli_environment());
   };
   const auto info = call({"info", "--format=json"});
   if (!info) {

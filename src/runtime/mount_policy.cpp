@@ -123,6 +123,11 @@ std::optional<Error> changing_option(const Volume& volume, const PluginConfig::V
   return std::nullopt;
 }
 
+bool is_of_node(const std::string& path, const struct stat& info) {
+  struct stat devices {};
+  return is_below(path, "/dev") && ::stat("/dev", &devices) == 0 && info.st_dev == devices.st_dev;
+}
+
 // Engines differ in what they make of two mounts at one place.
 std::vector<Error> shared_targets(const std::vector<ContainerMount>& mounts,
                                   const std::vector<Tmpfs>& tmpfs) {
@@ -172,31 +177,39 @@ Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path
   return found;
 }
 
-std::vector<Error> device_refusals(const TaskConfig& config, const PluginConfig& plugin) {
-  std::vector<Error> errors;
-  const auto refuse = [&](const Device& device, std::string cause, std::string hint) {
-    errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path, std::move(cause),
-                      std::move(hint)});
-  };
+ResolvedDevices resolve_devices(const TaskConfig& config, const PluginConfig& plugin) {
+  ResolvedDevices out;
+  const bool keeps_some = restricts(plugin.volumes) || !plugin.allow_virtualization;
   for (const Device& device : config.devices) {
+    const auto refuse = [&](std::string cause, std::string hint) {
+      out.errors.push_back({ErrorCode::kInvalidConfig, "use device", device.host_path,
+                            std::move(cause), std::move(hint)});
+    };
     struct stat info {};
     const auto real = real_path(device.host_path);
     if (!real || ::stat(real->c_str(), &info) != 0) {
-      refuse(device, "no such device on this node", "constrain the job to nodes that have it");
+      refuse("no such device on this node", "constrain the job to nodes that have it");
     } else if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode) && !S_ISDIR(info.st_mode)) {
-      refuse(device, "it is no device", "mount files and sockets with volumes");
+      refuse("it is no device", "mount files and sockets with volumes");
     } else if (!plugin.volumes.enabled) {
-      refuse(device, "the operator allows only the task's own directories",
+      refuse("the operator allows only the task's own directories",
              "set volumes.enabled in the plugin's configuration");
     } else if (restricts(plugin.volumes) && !is_below_any(*real, plugin.volumes.allowed_paths)) {
-      refuse(device, "it is not below one of the operator's allowed paths",
+      refuse("it is not below one of the operator's allowed paths",
              "volumes.allowed_paths has " + list_of(plugin.volumes.allowed_paths));
+    } else if (keeps_some && !is_of_node(*real, info)) {
+      refuse("it is none of the node's own devices, which are in /dev",
+             "use the device's path there");
     } else if (!plugin.allow_virtualization && is_below(kVirtualMachines, *real)) {
-      refuse(device, "virtual machines are not allowed on this node",
+      refuse("virtual machines are not allowed on this node",
              "the operator can set allow_virtualization = true");
+    } else {
+      const std::string& inside = device.container_path;
+      out.devices.push_back(
+          {*real, inside.empty() ? device.host_path : inside, device.permissions});
     }
   }
-  return errors;
+  return out;
 }
 
 std::optional<Error> ssh_agent_refusal(const TaskConfig& config) {

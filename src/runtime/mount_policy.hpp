@@ -24,10 +24,14 @@ Expected<std::vector<ContainerMount>> resolve_mounts(const TaskSpec& spec, const
 // be gained by leading an allowed one elsewhere.
 bool restricts(const PluginConfig::Volumes& policy);
 
-// Each of `devices` that is not there, is no device (nor a directory of devices), or is not the
-// tasks': a device is a path of the host as well. One in the task's own directories is none of its
-// own: whoever may make device files could make one of a disk there.
-std::vector<Error> device_refusals(const TaskConfig& config, const PluginConfig& plugin);
+struct ResolvedDevices {
+  std::vector<Device> devices;  // by their real paths
+  std::vector<Error> errors;
+};
+// A device is a path of the host as well. Refused is what is not there, is no device (nor a
+// directory of devices), or is not the tasks'. Where the operator keeps anything from tasks only
+// the node's own devices count, those in /dev: who may make device files makes one of any disk.
+ResolvedDevices resolve_devices(const TaskConfig& config, const PluginConfig& plugin);
 
 // The real path of a file that the job names relative to its task's directory, such as an image
 // archive. kInvalidConfig where it is not there or leads out of the task's own directories.

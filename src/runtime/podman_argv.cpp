@@ -189,17 +189,16 @@ void add_security(const TaskConfig& config, std::vector<std::string>& options) {
   if (config.pids_limit) options.push_back("--pids-limit=" + std::to_string(*config.pids_limit));
 }
 
-void add_devices(const TaskSpec& spec, const TaskConfig& config,
-                 std::vector<std::string>& options) {
+void add_devices(const PodmanRequest& request, std::vector<std::string>& options) {
   const auto add = [&options](const std::string& host, const std::string& task,
                               const std::string& permissions) {
     options.push_back("--device=" + host + ":" + (task.empty() ? host : task) +
                       (permissions.empty() ? "" : ":" + permissions));
   };
-  for (const HostDevice& device : spec.devices) {
+  for (const HostDevice& device : request.spec->devices) {
     add(device.host_path, device.task_path, device.permissions);
   }
-  for (const Device& device : config.devices) {
+  for (const Device& device : request.devices) {
     add(device.host_path, device.container_path, device.permissions);
   }
 }
@@ -384,7 +383,7 @@ Expected<PodmanArguments> podman_arguments(const PodmanRequest& request) {
     options.push_back(mount_option({request.ssh_agent_socket, kSshAgentPath, {}}));
   }
   if (config.shm_size) options.push_back("--shm-size=" + std::to_string(*config.shm_size) + "b");
-  add_devices(spec, config, options);
+  add_devices(request, options);
   add_security(config, options);
   add_network(request, options);
   add_resources(spec.resources, options);

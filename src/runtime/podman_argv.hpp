@@ -39,6 +39,7 @@ struct PodmanRequest {
   std::string name;
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<ContainerMount> mounts;
+  std::vector<Device> devices;  // of the job, by their real paths
   std::string pid_file;
   std::string conmon_pid_file;
   std::string log_file;          // with a TTY

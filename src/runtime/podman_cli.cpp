@@ -32,7 +32,7 @@ int slots() { return 4 * static_cast<int>(std::max(1u, std::thread::hardware_con
 constexpr std::chrono::seconds kLookInterval{2};
 
 std::string identity_of(const std::string& program) {
-  const auto file = resolve_program({program}, child_environment());
+  const auto file = resolve_program({program}, podman_cli_environment());
   if (!file) return {};
   struct stat info {};
   if (::stat(file->c_str(), &info) != 0) return {};
@@ -41,6 +41,15 @@ std::string identity_of(const std::string& program) {
 }
 
 }  // namespace
+
+std::vector<std::string> podman_cli_environment() {
+  return child_environment(
+      {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+       "DBUS_SESSION_BUS_ADDRESS", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE",
+       "SSL_CERT_DIR", "STORAGE_DRIVER", "STORAGE_OPTS", "LD_LIBRARY_PATH",  //
+       "GOGC", "GODEBUG", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"},
+      {"CONTAINERS_", "_CONTAINERS_", "LIBPOD_", "NETAVARK_"});
+}
 
 PodmanCli::PodmanCli(EventLoop& loop, const PluginConfig& config)
     : loop_{loop},
@@ -56,7 +65,7 @@ Command PodmanCli::command(std::vector<std::string> arguments) const {
   if (!oci_runtime_.empty()) out.argv.push_back("--runtime=" + oci_runtime_);
   out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
                   std::make_move_iterator(arguments.end()));
-  out.environment = child_environment();
+  out.environment = podman_cli_environment();
   collect_less(out.environment);
   out.timeout = timeout_;
   return out;

@@ -16,6 +16,10 @@
 
 namespace ndc::runtime {
 
+// What every podman inherits of this process's environment (process.hpp): what podman and its
+// helpers read.
+std::vector<std::string> podman_cli_environment();
+
 class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
  public:
   PodmanCli(EventLoop& loop, const PluginConfig& config);

@@ -111,6 +111,25 @@ bool contains(std::string_view text, std::string_view part) {
   return lower(text).find(part) != std::string::npos;
 }
 
+// An image may be called "…/access-denied": what podman says of it must not be read as a reason.
+std::string without_name(std::string text, const std::string& reference) {
+  const std::size_t path = reference.rfind('/') == std::string::npos ? 0 : reference.rfind('/');
+  const std::string name = reference.substr(0, reference.find_first_of(":@", path));
+  if (name.empty()) return text;
+  const auto ends = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_' && c != '.';
+  };
+  for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at)) {
+    const std::size_t end = at + name.size();
+    if ((at == 0 || ends(text[at - 1])) && (end == text.size() || ends(text[end]))) {
+      text.erase(at, name.size());
+    } else {
+      ++at;
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string podman_reason(std::string_view err) {
@@ -192,7 +211,7 @@ Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err) {
   Error error{
       ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), podman_reason(err), {}};
-  const std::string text = lower(error.cause);
+  const std::string text = without_name(lower(error.cause), lower(error.on));
   for (const Rule& rule : rules()) {
     if (text.find(rule.part) == std::string::npos) continue;
     error.code = rule.code;

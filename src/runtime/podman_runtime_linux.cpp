@@ -36,6 +36,8 @@ namespace ndc::runtime {
 namespace {
 
 constexpr const char* kSendSignal = "send signal to container";
+constexpr const char* kListed =
+    "listed";  // in the state of a container that was found, not started
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
 
@@ -143,7 +145,7 @@ void PodmanRuntime::check(std::shared_ptr<const TaskSpec> spec,
       errors.push_back(std::move(error));
     }
     if (auto error = ssh_agent_refusal(*config)) errors.push_back(std::move(*error));
-    for (Error& error : device_refusals(*config, self->config_)) {
+    for (Error& error : resolve_devices(*config, self->config_).errors) {
       errors.push_back(std::move(error));
     }
     if (auto mounts = resolve_mounts(*spec, *config, self->config_.volumes); !mounts) {
@@ -299,7 +301,9 @@ void PodmanRuntime::stop(ContainerRef container, Done<void> done) {
 void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), keep_container,
                done = std::move(done)]() mutable {
-    if (container.id.empty()) return self->remove_leftover(container.name, done);
+    if (container.id.empty() || container.state.contains(kListed)) {
+      return self->remove_found(container, std::move(done));
+    }
     self->leftovers_.disclaim(container.name);
     if (keep_container) {
       PodmanFiles{self->state_dir_, container.name}.remove();
@@ -313,14 +317,26 @@ void PodmanRuntime::remove(ContainerRef container, bool keep_container, Done<voi
   });
 }
 
-void PodmanRuntime::remove_leftover(const std::string& name, const Done<void>& done) {
+// No task of ours had it when it was found. A start that has begun meanwhile, or begins, under this
+// name deals with what it finds there, and waits until we are through.
+void PodmanRuntime::remove_found(const ContainerRef& container, Done<void> done) {
+  const std::string& name = container.name;
   if (!is_state_name(name)) return done(fail(state_error(name, "it is no container name")));
-  if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
-  const PodmanFiles files{state_dir_, name};
-  end_abandoned(files, files.id().value_or(""));
-  remove_stored(cli_, name, [files, done](Expected<void> result) {
-    if (result) files.remove();
-    done(std::move(result));
+  turns_.take(name, [self = shared_from_this(), container, done = std::move(done)] {
+    const auto over = [self, name = container.name, done](Expected<void> result) {
+      done(std::move(result));
+      self->turns_.over(name);
+    };
+    if (self->leftovers_.claimed(container.name)) return over({});
+    if (!container.id.empty()) {
+      return remove_container(self->cli_, self->state_dir_, container, over);
+    }
+    const PodmanFiles files{self->state_dir_, container.name};
+    end_abandoned(files, files.id().value_or(""));
+    remove_stored(self->cli_, container.name, [files, over](Expected<void> result) {
+      if (result) files.remove();
+      over(std::move(result));
+    });
   });
 }
 
@@ -337,7 +353,7 @@ void PodmanRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
           for (const PodmanListed& entry : *listed) names.insert(entry.name);
           auto out = self->leftovers_.look(names);
           for (PodmanListed& entry : *listed) {
-            out.push_back({{std::move(entry.name), std::move(entry.id), {}},
+            out.push_back({{std::move(entry.name), std::move(entry.id), {{kListed, ""}}},
                            std::move(entry.labels),
                            entry.running,
                            entry.created_at});

@@ -55,7 +55,7 @@ class PodmanRuntime final : public ContainerRuntime,
   void started(Expected<StartedContainer> result, const std::string& name, const ExitSink& exited,
                const Done<StartedContainer>& done);
   void kill(const ContainerRef& container, int signal, Done<void> done);
-  void remove_leftover(const std::string& name, const Done<void>& done);
+  void remove_found(const ContainerRef& container, Done<void> done);
 
   PluginConfig config_;
   std::shared_ptr<EventLoop> loop_;

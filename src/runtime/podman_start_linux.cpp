@@ -52,15 +52,14 @@ PodmanStart::PodmanStart(EventLoop& loop, std::shared_ptr<PodmanCli> cli,
                          StartRequest request, Done<StartedContainer> done)
     : loop_{loop},
       cli_{std::move(cli)},
-      volume_policy_{config.volumes},
-      patience_{config.command_timeout},
+      config_{config},
       state_dir_{state_dir},
       request_{std::move(request)},
       done_{std::move(done)},
       files_{state_dir, request_.container_name} {}
 
 void PodmanStart::begin() {
-  auto mounts = resolve_mounts(*request_.spec, *request_.config, volume_policy_);
+  auto mounts = resolve_mounts(*request_.spec, *request_.config, config_.volumes);
   if (!mounts) return answer(std::move(mounts.error()));
   PodmanRequest wanted;
   wanted.spec = request_.spec.get();
@@ -70,6 +69,10 @@ void PodmanStart::begin() {
   wanted.image = is_container_id(image.id) ? image.id : image.reference;
   wanted.name = request_.container_name;
   wanted.labels.assign(request_.labels.begin(), request_.labels.end());
+  // Again: links may lead elsewhere by now.
+  auto devices = resolve_devices(*request_.config, config_);
+  if (!devices.errors.empty()) return answer(combine({}, {}, devices.errors));
+  wanted.devices = std::move(devices.devices);
   mounts_ = std::move(*mounts);
   wanted.mounts = mounts_;
   wanted.pid_file = files_.pid_file();
@@ -89,7 +92,7 @@ void PodmanStart::begin() {
 }
 
 void PodmanStart::launch_beside(const std::string& peer) {
-  await_peer(loop_, state_dir_, request_.spec, peer, patience_,
+  await_peer(loop_, state_dir_, request_.spec, peer, config_.command_timeout,
              [self = shared_from_this()](Expected<NetworkOwner> owner) {
                if (!owner) {
                  return self->answer(
@@ -109,6 +112,12 @@ Expected<Command> PodmanStart::command(const std::string& verb,
   options.insert(options.end(), arguments_.tail.begin(), arguments_.tail.end());
   Command out = cli_->command(std::move(options));
   const auto& own = arguments_.environment.own_entries;
+  // Of two entries podman would take the first.
+  std::erase_if(out.environment, [&own](const std::string& inherited) {
+    return std::any_of(own.begin(), own.end(), [&inherited](const std::string& entry) {
+      return entry.starts_with(std::string_view{inherited}.substr(0, inherited.find('=') + 1));
+    });
+  });
   out.environment.insert(out.environment.end(), own.begin(), own.end());
   out.extra_fd = std::move(*environment);
   return out;

@@ -47,8 +47,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
 
   EventLoop& loop_;
   std::shared_ptr<PodmanCli> cli_;
-  PluginConfig::Volumes volume_policy_;
-  std::chrono::nanoseconds patience_;
+  const PluginConfig config_;
   std::string state_dir_;
   StartRequest request_;
   Done<StartedContainer> done_;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -262,14 +263,31 @@ Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes) {
   return ours;
 }
 
-std::vector<std::string> child_environment() {
+std::vector<std::string> child_environment(const std::vector<std::string_view>& names,
+                                           const std::vector<std::string_view>& prefixes) {
+  static const std::vector<std::string_view> usual_names{
+      "HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "TZ",  //
+      "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",                //
+      "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+      // Of tests, as are some of the prefixes: sanitizers and a preloaded clock.
+      "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LD_PRELOAD",
+      "NO_FAKE_STAT"};
+  static const std::vector<std::string_view> usual_prefixes{"LC_", "FAKETIME", "NDC_"};
+  const auto has = [](const std::vector<std::string_view>& list, std::string_view name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  const auto begins = [](const std::vector<std::string_view>& list, std::string_view name) {
+    return std::any_of(list.begin(), list.end(),
+                       [name](std::string_view prefix) { return name.starts_with(prefix); });
+  };
   std::vector<std::string> out;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view variable{*entry};
-    if (variable.starts_with("PLUGIN_") || variable.starts_with("NOMAD_PLUGIN_MAGIC_COOKIE=")) {
-      continue;
+    const std::string_view name = variable.substr(0, variable.find('='));
+    if (has(usual_names, name) || begins(usual_prefixes, name) || has(names, name) ||
+        begins(prefixes, name)) {
+      out.emplace_back(variable);
     }
-    out.emplace_back(variable);
   }
   return out;
 }
@@ -285,6 +303,18 @@ void keep_descriptors_from_children() {
     }
   }
   ::closedir(directory);
+}
+
+void allow_more_descriptors() {
+  // Some 16,000 tasks; and what macOS takes at most where the hard limit is "unlimited" (OPEN_MAX).
+  for (const rlim_t wanted : {rlim_t{65536}, rlim_t{10240}}) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    const rlim_t most = std::min(wanted, limit.rlim_max);
+    if (limit.rlim_cur >= most) return;
+    limit.rlim_cur = most;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  }
 }
 
 }  // namespace ndc::runtime

@@ -78,11 +78,19 @@ void run_command(EventLoop& loop, Command command,
 // closed. At most 4 KiB (kInternal beyond).
 Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes);
 
-// This process's environment without Nomad's plugin variables (magic cookie, PLUGIN_*).
-std::vector<std::string> child_environment();
+// What a program of an engine inherits of this process's environment: what every program needs
+// (home, path, language, proxies), what tests set, and what has one of these names or begins with
+// one of these prefixes. Nothing else: the agent's may hold tokens, and an image that names a
+// variable without a value gets the program's.
+std::vector<std::string> child_environment(const std::vector<std::string_view>& names = {},
+                                           const std::vector<std::string_view>& prefixes = {});
 
 // Marks every descriptor from 3 on close-on-exec, so that children get none of what this process
 // was started with. For main(), before any thread.
 void keep_descriptors_from_children();
+
+// Raises the soft limit of open descriptors towards the hard one: a task needs three or four, and
+// macOS gives a service 256 in all. Engines set limits of containers by themselves.
+void allow_more_descriptors();
 
 }  // namespace ndc::runtime

@@ -1,6 +1,7 @@
 // Starts of one container at a time. A task actor that fails during a start is followed by another
 // one that asks for the same: that waits for the end of the first, and finds what it has made.
-// Beside each other they would take each other's files and container away. Loop thread only.
+// Beside each other they would take each other's files and container away. So would a removal of
+// what was found under that name. Loop thread only.
 #pragma once
 
 #include <deque>

@@ -197,6 +197,23 @@ TEST_CASE("an image goes after the delay when the last task that used it is dest
   CHECK(f.runtime->count("remove image busybox") == 1);
 }
 
+TEST_CASE("the image of a task that could not be started goes after the delay, too") {
+  PluginConfig config;
+  config.gc.image = true;
+  Fixture f;
+  configure(f, config);
+  const auto answer = f.start(Fixture::spec());
+  f.pass_checks();
+  ScriptedRuntime::answer(f.runtime->starts,
+                          Expected<runtime::StartedContainer>{fail(
+                              {.code = ErrorCode::kStartFailed, .what = "start container"})});
+  f.kit.run();
+  REQUIRE_FALSE(answer.value().has_value());
+  CHECK(f.runtime->count("remove image") == 0);
+  f.kit.advance(4min, 1s);
+  CHECK(f.runtime->count("remove image busybox") == 1);
+}
+
 TEST_CASE("a recovered task's image stays while it uses it") {
   PluginConfig config;
   config.gc.image = true;

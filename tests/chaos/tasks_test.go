@@ -153,6 +153,8 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 	if state := alloc.TaskStates["main"]; state != nil {
 		for _, event := range state.Events {
 			switch event.Type {
+			case api.TaskStarted: // anew, by a client that could not recover it
+				ended = nil
 			case api.TaskTerminated:
 				ended, failedLater = event, false
 			case api.TaskDriverFailure, api.TaskSetupFailure:

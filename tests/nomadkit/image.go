@@ -28,7 +28,8 @@ type Content struct {
 	Ballast      int               // bytes that do not compress
 	Architecture string            // the machine's own unless given
 	StopSignal   string
-	HealthCheck  string // a command; makes it an image in Docker's format
+	Env          []string // beside PATH
+	HealthCheck  string   // a command; makes it an image in Docker's format
 }
 
 const (
@@ -203,7 +204,7 @@ func (r *Registry) pushManifest(t testing.TB, repository string, content Content
 	if architecture == "" {
 		architecture = runtime.GOARCH
 	}
-	settings := map[string]any{"Env": []string{"PATH=/bin"}, "Cmd": []string{"/bin/sh"},
+	settings := map[string]any{"Env": append([]string{"PATH=/bin"}, content.Env...), "Cmd": []string{"/bin/sh"},
 		"StopSignal": content.StopSignal, "Labels": map[string]string{imageLabel: r.Address}}
 	if content.HealthCheck != "" {
 		settings["Healthcheck"] = map[string]any{"Test": []string{"CMD-SHELL", content.HealthCheck}}

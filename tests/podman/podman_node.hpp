@@ -209,7 +209,7 @@ class PodmanNode {
   runtime::CommandResult run(std::vector<std::string> arguments) {
     runtime::Command command;
     command.argv = std::move(arguments);
-    command.environment = runtime::child_environment();
+    command.environment = runtime::podman_cli_environment();
     command.timeout = kPodmanDeadline;
     const Awaited<Expected<runtime::CommandResult>> result;
     runtime::run_command(

@@ -1,6 +1,10 @@
 // Which host paths a task may mount: escapes are tried over real files.
 
 #include <sys/stat.h>
+#include <sys/types.h>
+#if defined(__linux__)
+#include <sys/sysmacros.h>  // makedev; macOS has it in sys/types.h
+#endif
 
 #include <filesystem>
 #include <fstream>
@@ -157,7 +161,7 @@ TEST_CASE("devices are paths of the host, and the operator's word on those holds
   PluginConfig plugin;
   const auto refusal = [&](const std::string& path) {
     node.config.devices = {Device{path, "/dev/it", "r"}};
-    const auto errors = device_refusals(node.config, plugin);
+    const auto errors = resolve_devices(node.config, plugin).errors;
     return errors.empty() ? "" : errors.front().message();
   };
   const auto says = [&](const std::string& path, const char* part) {
@@ -176,6 +180,20 @@ TEST_CASE("devices are paths of the host, and the operator's word on those holds
   CHECK(says("/dev/zero", "allowed_paths"));
   CHECK(says(node.root + "/srv/zero", "allowed_paths"));
   CHECK(says(node.root + "/alloc/web/local/www", "allowed_paths"));
+  // Whoever may make device files makes one of any disk where it can write.
+  if (::mknod((node.root + "/srv/disk").c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0) {
+    CHECK(says(node.root + "/srv/disk", "in /dev"));
+    plugin.volumes.allowed_paths.clear();
+    plugin.allow_virtualization = false;
+    CHECK(says(node.root + "/srv/disk", "in /dev"));  // it might be that for virtual machines
+    plugin.allow_virtualization = true;
+    CHECK(refusal(node.root + "/srv/disk").empty());
+  }
+  node.config.devices = {Device{node.root + "/srv/zero", "", "r"}};
+  plugin.volumes.allowed_paths = {"/dev/zero"};
+  const auto found = resolve_devices(node.config, plugin);
+  REQUIRE(found.devices.size() == 1);
+  CHECK(found.devices.front() == Device{"/dev/zero", node.root + "/srv/zero", "r"});
   plugin.volumes.enabled = false;
   CHECK(says("/dev/null", "volumes.enabled"));
 

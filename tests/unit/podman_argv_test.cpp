@@ -111,7 +111,7 @@ TEST_CASE("each task setting becomes the option that podman has for it") {
                Row{"--pids-limit=-1", [](Job& j) { j.config.pids_limit = -1; }},
                Row{"--device=/dev/fuse:/dev/f:rw",
                    [](Job& j) {
-                     j.config.devices = {{"/dev/fuse", "/dev/f", "rw"}};
+                     j.request.devices = {{"/dev/fuse", "/dev/f", "rw"}};
                    }},
                Row{"--device=/dev/kvm:/dev/kvm",
                    [](Job& j) {

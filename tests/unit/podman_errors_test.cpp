@@ -164,5 +164,20 @@ TEST_CASE("an unfinished last record counts at the end of the log only") {
   CHECK(decode_k8s_log(log, true).text == "unfinish");
 }
 
+TEST_CASE("an image's name is no reason") {
+  const auto error = [](const std::string& image, const std::string& text) {
+    return podman_error("pull image", image, Exited{125}, text);
+  };
+  const std::string refused =
+      "Error: initializing source docker://registry.example.com/team/access-denied:1: pinging "
+      "container registry registry.example.com: dial tcp 127.0.0.1:1: connect: connection refused";
+  CHECK(error("registry.example.com/team/access-denied:1", refused).code ==
+        ErrorCode::kRegistryUnreachable);
+  CHECK(error("team/access-denied", refused).code == ErrorCode::kRegistryUnreachable);
+  CHECK(error("denied", "Error: denied: requested access to the resource is denied").code ==
+        ErrorCode::kAuthFailed);
+  CHECK(error("a", "Error: manifest unknown").code == ErrorCode::kImageNotFound);
+}
+
 }  // namespace
 }  // namespace ndc::runtime

@@ -19,6 +19,25 @@ import (
 var sharedDirectories = []string{os.TempDir(), "/var/tmp", "/dev/shm", "/run/containers", "/run/libpod",
 	"/var/lib/containers/storage/overlay-containers", "/var/lib/containers/storage/libpod"}
 
+// An image may name a variable without a value, or a pattern of names: podman gives it its own.
+func TestTheAgentsEnvironmentReachesNoTask(t *testing.T) {
+	r := nomadkit.StartRegistry(t)
+	name := nomadkit.Unique("ndc/curious") + ":1"
+	r.Push(t, name, nomadkit.Content{Env: []string{"VAULT_TOKEN", "CONSUL*", "AWS_SECRET_ACCESS_KEY"}})
+	token := nomadkit.Unique("s3cr3t")
+	p := nomadkit.StartPlugin(t, "", "VAULT_TOKEN="+token, "CONSUL_HTTP_TOKEN="+token, "AWS_SECRET_ACCESS_KEY="+token,
+		"TLS_KEY="+token, nomadkit.Insecure(t, r))
+	task := nomadkit.NewTask(t, p, fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", \"env; sleep 600\"]\n",
+		r.Reference(name)), func(config *drivers.TaskConfig) { config.Env["TLS_KEY"] = "of\nthe job" }).Start(t)
+	task.WaitLog(t, "stdout", "TLS_KEY=of\nthe job\n")
+	if log := task.Log("stdout"); strings.Contains(log, token) {
+		t.Errorf("the task has the agent's: %s", log)
+	}
+	result, err := p.ExecTask(task.ID, []string{"/bin/env"}, 20*time.Second)
+	must.NoError(t, err)
+	must.StrNotContains(t, string(result.Stdout), token)
+}
+
 func TestNoSecretIsSeenWhereOthersCanLook(t *testing.T) {
 	secret := func(what string) string { return nomadkit.Unique("s3cr3t-" + what) }
 	ofNomad, ofJob, multiline := secret("nomad"), secret("job"), secret("line")
