@@ -234,6 +234,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   handle.node_id = seed_.spec->node_id;
   handle.runtime = std::string{seed_.runtime->name()};
   handle.container = result->container;
+  if (!image_.digest.empty()) handle.container.state[runtime::kStateDigest] = image_.digest;
   handle.image = config_->image;
   handle.image_id = image_.id;
   const auto signal_text = config_->stop_signal ? config_->stop_signal : image_.stop_signal;
@@ -318,7 +319,12 @@ void TaskActor::inspect(const InspectTask& m) {
                          {"image", handle.image},
                          {"image_id", handle.image_id},
                          {"runtime", handle.runtime}};
-    if (handle.network) status.attributes["address"] = handle.network->address;
+    for (const char* key :
+         {runtime::kStateVersion, runtime::kStateDigest, runtime::kStateAddress}) {
+      const auto found = handle.container.state.find(key);
+      if (found != handle.container.state.end()) status.attributes.insert(*found);
+    }
+    if (handle.network) status.attributes[runtime::kStateAddress] = handle.network->address;
   }
   m.reply(std::move(status));
 }

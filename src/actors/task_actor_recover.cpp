@@ -66,7 +66,10 @@ void TaskActor::still_unattached(const Error& error) {
       if (!removed) spdlog::warn("task {}: {}", id, removed.error().message());
     });
   }
-  if (state_ == State::kRecovering && (gone || !error.recoverable())) {
+  // Nomad gives up a task that cannot be recovered. Only a handle that leads to no container at all
+  // is hopeless: what else is wrong, with the engine or with us, says nothing about the task.
+  const bool hopeless = error.code == ErrorCode::kInvalidConfig;
+  if (state_ == State::kRecovering && (gone || hopeless)) {
     // A container that is gone is as stopped and as destroyed as can be.
     const auto answer = gone ? Expected<void>{} : Expected<void>{fail(error)};
     for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(answer);

@@ -10,7 +10,8 @@
 
 namespace ndc::runtime {
 
-// Holds `contents`, positioned at the start, close-on-exec. The error is kInternal.
+// Holds `contents`, positioned at the start, close-on-exec. The error is
+// kRuntimeUnavailable: there may be descriptors and room later.
 Expected<std::shared_ptr<UniqueFd>> anonymous_file(std::string_view contents);
 
 }  // namespace ndc::runtime

@@ -13,7 +13,8 @@ namespace ndc::runtime {
 namespace {
 
 tl::unexpected<Error> file_error(const char* step) {
-  return fail({ErrorCode::kInternal, "prepare private file", step, std::strerror(errno), {}});
+  return fail(
+      {ErrorCode::kRuntimeUnavailable, "prepare private file", step, std::strerror(errno), {}});
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done)
               if (variant == nullptr && !found.variants.empty()) {
                 return done(std::optional<Image>{});
               }
-              Image out{image.reference, found.digest, std::nullopt};
+              Image out{image.reference, found.digest, std::nullopt, found.digest};
               if (variant != nullptr) out.stop_signal = variant->stop_signal;
               done(std::optional{std::move(out)});
             });

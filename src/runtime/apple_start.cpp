@@ -350,6 +350,7 @@ void AppleStart::answer(const AppleContainer& container) {
   out.watch = watch_;
   out.container.container.name = id_;
   out.container.container.id = id_;
+  out.container.container.state[kStateVersion] = wanted_.version.text();
   const std::string own = allocation_network(request_.spec->alloc_id);
   const std::vector<std::string> joined =
       wanted_.peer ? wanted_.peer->networks : std::vector{wanted_.private_network};

@@ -39,6 +39,7 @@ struct Image {
   std::string reference;                   // as asked for
   std::string id;                          // what it resolves to
   std::optional<std::string> stop_signal;  // a signal name, where the image sets one
+  std::string digest{};                    // of its manifest, "sha256:…"; empty if nobody knows
 };
 
 // Which image: a reference, and the platform where it is not the host's own ("linux/amd64").
@@ -111,6 +112,11 @@ struct StartRequest {
   std::map<std::string, std::string> labels;
   std::shared_ptr<LogRoute> logs;
 };
+
+// Keys of ContainerRef.state that are told to whoever inspects a task, where they are there.
+inline constexpr const char* kStateVersion = "runtime_version";
+inline constexpr const char* kStateDigest = "image_digest";
+inline constexpr const char* kStateAddress = "address";  // in a network that is not the driver's
 
 struct StartedContainer {
   ContainerRef container;

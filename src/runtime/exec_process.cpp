@@ -150,8 +150,11 @@ Expected<void> RunningExec::connect_pipes(std::array<UniqueFd, 3>& child_ends) {
       error = adopt(i == 0 ? in_ : outputs_[i - 1].own, std::move(ours));
     }
     if (error != 0) {
-      return fail(
-          {ErrorCode::kInternal, "exec", name_, std::string{"pipe: "} + uv_strerror(error), {}});
+      return fail({ErrorCode::kRuntimeUnavailable,
+                   "exec",
+                   name_,
+                   std::string{"pipe: "} + uv_strerror(error),
+                   {}});
     }
   }
   outputs_[1].name = OutputStream::kStderr;
@@ -167,8 +170,11 @@ Expected<void> RunningExec::connect_terminal(std::array<UniqueFd, 3>& child_ends
   if (!pty) return fail(std::move(pty.error()));
   set_size(pty->master.get(), {24, 80});  // until the client tells its own
   if (const int error = adopt(in_, std::move(pty->master)); error != 0) {
-    return fail(
-        {ErrorCode::kInternal, "exec", name_, std::string{"terminal: "} + uv_strerror(error), {}});
+    return fail({ErrorCode::kRuntimeUnavailable,
+                 "exec",
+                 name_,
+                 std::string{"terminal: "} + uv_strerror(error),
+                 {}});
   }
   child_ends[0] = std::move(pty->slave);
   outputs_[0].pipe = &in_;

@@ -36,7 +36,13 @@ Expected<void> check_sink(const std::string& path, const struct stat& info) {
 // Read-write, so that opening never waits for the collector and writing never gives EPIPE.
 Expected<UniqueFd> open_sink(const std::string& path, int flags) {
   UniqueFd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | flags)};
-  if (!fd) return sink_error(path, std::strerror(errno));
+  if (!fd) {
+    const int error = errno;
+    auto failed = sink_error(path, std::strerror(error));
+    // Later there may be a descriptor.
+    if (error == EMFILE || error == ENFILE) failed.value().code = ErrorCode::kRuntimeUnavailable;
+    return failed;
+  }
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return sink_error(path, std::strerror(errno));
   if (auto right = check_sink(path, info); !right) return fail(std::move(right.error()));
@@ -47,6 +53,8 @@ Expected<UniqueFd> open_sink(const std::string& path, int flags) {
 // tells when a pipe has become empty.
 constexpr std::chrono::milliseconds kFirstLook{1};
 constexpr std::chrono::milliseconds kLookInterval{50};
+// Before a FIFO is opened again for which there was no descriptor.
+constexpr std::chrono::seconds kOpenPause{1};
 // With a collector that reads nothing although the task is being removed.
 constexpr std::chrono::seconds kPatience{5};
 // With one that reads nothing, before the route is said to be at its end all the same.
@@ -108,6 +116,7 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
       } else {
         spdlog::warn("{}", opened.error().message());
       }
+      wanting_[stream] = !opened && opened.error().recoverable();
     }
     return fds_[stream];
   }
@@ -118,6 +127,15 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
 
   // The rest on the loop thread, where spawning happens: no child in the making loses its
   // descriptor.
+
+  // Runs `then` when both are open, or cannot be; as soon as there are descriptors for them.
+  void when_open(EventLoop& loop, std::function<void()> then) {
+    hold();
+    if (!wants_descriptors()) return then();
+    retry_ = loop.after(kOpenPause, [weak = weak_from_this(), &loop, then = std::move(then)] {
+      if (const auto self = weak.lock()) self->when_open(loop, then);
+    });
+  }
 
   void bridge(EventLoop& loop, const ContainerRef& container) {
     if (!watch_) return;
@@ -151,15 +169,25 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
     one_less();
   }
 
-  void drop_bridges() { bridges_ = {}; }
+  void drop_bridges() {
+    bridges_ = {};
+    retry_.reset();
+  }
 
  private:
+  bool wants_descriptors() {
+    const std::lock_guard lock{mutex_};
+    return !finished_ && (wanting_[0] || wanting_[1]);
+  }
+
   const std::array<std::string, 2> paths_;
   const int flags_;
   const std::shared_ptr<AppearanceWatch> watch_;
   std::mutex mutex_;
   bool finished_ = false;
   std::array<std::shared_ptr<UniqueFd>, 2> fds_;       // by stream: stdout, stderr
+  std::array<bool, 2> wanting_{};                      // there was no descriptor for it
+  std::shared_ptr<EventLoop::Timer> retry_;            // loop thread only
   std::array<std::shared_ptr<LogBridge>, 2> bridges_;  // loop thread only
 };
 
@@ -177,7 +205,9 @@ class DirectRoute final : public FifoRoute {
 
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
     hold();
-    post_([&loop = loop_, ends = ends_, container] { ends->bridge(loop, container); });
+    post_([&loop = loop_, ends = ends_, container] {
+      ends->when_open(loop, [&loop, ends, container] { ends->bridge(loop, container); });
+    });
   }
 
   void finish(std::function<void()> drained) override {
@@ -216,18 +246,18 @@ class PumpedRoute final : public FifoRoute {
     std::string log = path == container.state.end() ? std::string{} : path->second;
     post_([&loop = loop_, pump = pump_, ends = ends_, name = container.name, log = std::move(log),
            failed = std::move(failed)]() mutable {
-      ends->bridge(loop, {});  // from the pipe that the pump writes to
-      auto sink = ends->get(0);
-      if (sink && !log.empty()) {
-        return pump->follow(std::move(log), std::move(sink), std::move(failed));
-      }
-      if (failed) {
-        failed({ErrorCode::kInternal,
-                "copy the log",
-                name,
-                sink ? "the engine named no log file" : "the log collector's FIFO is gone",
-                {}});
-      }
+      ends->when_open(loop, [&loop, pump, ends, name, log, failed] {
+        ends->bridge(loop, {});  // from the pipe that the pump writes to
+        auto sink = ends->get(0);
+        if (sink && !log.empty()) return pump->follow(log, std::move(sink), failed);
+        if (failed) {
+          failed({ErrorCode::kInternal,
+                  "copy the log",
+                  name,
+                  sink ? "the engine named no log file" : "the log collector's FIFO is gone",
+                  {}});
+        }
+      });
     });
   }
 

@@ -125,8 +125,13 @@ void PodmanCli::look_at_program() {
 
 void PodmanCli::run_ok(std::vector<std::string> arguments, std::string what, std::string on,
                        std::function<void(Expected<std::string>)> done) {
-  run(command(std::move(arguments)), [what = std::move(what), on = std::move(on),
-                                      done = std::move(done)](Expected<CommandResult> result) {
+  run_ok(command(std::move(arguments)), std::move(what), std::move(on), std::move(done));
+}
+
+void PodmanCli::run_ok(Command command, std::string what, std::string on,
+                       std::function<void(Expected<std::string>)> done) {
+  run(std::move(command), [what = std::move(what), on = std::move(on),
+                           done = std::move(done)](Expected<CommandResult> result) {
     if (!result) return done(fail(std::move(result.error()).wrap(what, on)));
     if (result->status != ExitStatus{Exited{0}}) {
       return done(fail(podman_error(what, on, result->status, result->err)));

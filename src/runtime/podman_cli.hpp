@@ -47,6 +47,8 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
   // run(), and an exit code other than 0 is an error too: podman_error() with `what` and `on`.
   void run_ok(std::vector<std::string> arguments, std::string what, std::string on,
               std::function<void(Expected<std::string>)> done);
+  void run_ok(Command command, std::string what, std::string on,
+              std::function<void(Expected<std::string>)> done);
 
  private:
   struct Waiting {

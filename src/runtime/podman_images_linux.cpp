@@ -102,7 +102,7 @@ void PodmanImages::find_as(const std::string& name, ImageQuery query,
               if (query.platform && !is_for_platform(*image, *query.platform)) {
                 return done(std::optional<Image>{});
               }
-              done(std::optional{Image{reference, image->id, image->stop_signal}});
+              done(std::optional{Image{reference, image->id, image->stop_signal, image->digest}});
             });
 }
 

@@ -189,6 +189,7 @@ Expected<PodmanImage> parse_image(std::string_view json) {
   out.os = text(*object, "Os");
   out.architecture = text(*object, "Architecture");
   out.variant = text(*object, "Variant");
+  out.digest = text(*object, "Digest");
   if (const Value* config = member(*object, "Config")) {
     if (std::string signal = text(*config, "StopSignal"); !signal.empty()) {
       out.stop_signal = std::move(signal);

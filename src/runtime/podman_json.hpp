@@ -37,6 +37,7 @@ struct PodmanImage {
   std::string architecture;  // "amd64"
   std::string variant;       // "v8"; may be empty
   std::optional<std::string> stop_signal;
+  std::string digest;  // "sha256:…"; may be empty
 };
 
 // `podman container inspect`: exactly one container. kRuntimeUnavailable for anything else.

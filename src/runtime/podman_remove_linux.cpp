@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/call_lock.hpp"
 #include "runtime/conmon_linux.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/podman_abandoned_linux.hpp"
@@ -12,6 +13,7 @@
 #include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
 #include "runtime/podman_peer_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -25,11 +27,14 @@ struct Removal : std::enable_shared_from_this<Removal> {
   bool stopped_meanwhile = false;
 
   void run() {
-    cli->run(
-        cli->command({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id}),
-        [self = shared_from_this()](Expected<CommandResult> result) {
-          self->ended(std::move(result));
-        });
+    Command removal =
+        cli->command({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", container.id});
+    if (is_state_name(container.name)) {
+      removal.extra_fd = lock_for_call(PodmanFiles{state_dir, container.name}.directory());
+    }
+    cli->run(std::move(removal), [self = shared_from_this()](Expected<CommandResult> result) {
+      self->ended(std::move(result));
+    });
     crash_point("podman.remove.spawned");
   }
 

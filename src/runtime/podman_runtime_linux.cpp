@@ -232,6 +232,7 @@ void PodmanRuntime::started(Expected<StartedContainer> result, const std::string
     leftovers_.disclaim(name);
     return done(std::move(result));
   }
+  if (version_) result->container.state[kStateVersion] = version_->text();
   const ContainerRef container = result->container;
   done(std::move(result));
   exits_->watch(container, exited);

@@ -7,6 +7,7 @@
 
 #include "model/labels.hpp"
 #include "runtime/anonymous_file.hpp"
+#include "runtime/call_lock.hpp"
 #include "runtime/cgroup_linux.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/log_route.hpp"
@@ -86,9 +87,14 @@ void PodmanStart::begin() {
   auto arguments = podman_arguments(wanted);
   if (!arguments) return answer(std::move(arguments.error()));
   arguments_ = std::move(*arguments);
+  group_address_ = wanted.group_address;
   const NetworkMode& mode = request_.config->network_mode;
-  if (mode.kind == NetworkMode::Kind::kTask) return launch_beside(mode.name);
-  launch();
+  // The start that an earlier plugin gave up may be removed by a podman that outlived it.
+  await_calls(loop_, files_.directory(), config_.command_timeout,
+              [self = shared_from_this(), mode] {
+                if (mode.kind == NetworkMode::Kind::kTask) return self->launch_beside(mode.name);
+                self->launch();
+              });
 }
 
 void PodmanStart::launch_beside(const std::string& peer) {
@@ -257,8 +263,10 @@ void PodmanStart::replace(const std::string& id) {
   crash_point("podman.start.replacing");
   // With it go the tasks that share its network: that network has ended, and Nomad starts them
   // again into the new one.
-  cli_->run_ok({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id},
-               "remove an earlier attempt's container", id,
+  Command removal =
+      cli_->command({"rm", "--force", "--ignore", "--depend", "--volumes", "--time=0", "--", id});
+  removal.extra_fd = lock_for_call(files_.directory());
+  cli_->run_ok(std::move(removal), "remove an earlier attempt's container", id,
                [self = shared_from_this(), id](Expected<std::string> result) {
                  if (!result) return self->answer(std::move(result.error()));
                  if (std::count(result->begin(), result->end(), '\n') > 1) {
@@ -326,8 +334,9 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
 void PodmanStart::remove_and_answer(const std::string& id, Error error) {
   crash_point("podman.start.removing");
   removed_id_ = id;
-  cli_->run_ok({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id},
-               "remove what was left of container", request_.container_name,
+  Command removal = cli_->command({"rm", "--force", "--ignore", "--volumes", "--time=0", "--", id});
+  removal.extra_fd = lock_for_call(files_.directory());
+  cli_->run_ok(std::move(removal), "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
                  Error told = error;
                  if (!result) told.cause += "; and " + result.error().message();
@@ -351,6 +360,7 @@ void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   out.container.name = request_.container_name;
   out.container.id = id;
   out.container.state["pid"] = std::to_string(pid);
+  if (!group_address_.empty()) out.container.state[kStateAddress] = group_address_;
   if (request_.config->tty) out.container.state["log_path"] = files_.log_file();
   // Nothing to find where it has ended already: then attach() learns the rest.
   auto conmon = Conmon::find(conmon_pid, id);

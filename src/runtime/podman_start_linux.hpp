@@ -54,6 +54,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   PodmanFiles files_;
   PodmanArguments arguments_;
   std::vector<ContainerMount> mounts_;
+  std::string group_address_;
   std::optional<NetworkOwner> network_owner_;  // of network_mode = "task:<name>"
   std::vector<std::string> notes_;
   bool replaced_ = false;

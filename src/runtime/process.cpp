@@ -71,7 +71,7 @@ class RunningCommand : public std::enable_shared_from_this<RunningCommand> {
 Expected<int> RunningCommand::ask_for(const LateFd& late) {
   asked_.push_back(late());
   if (asked_.back()) return asked_.back()->get();
-  return fail({ErrorCode::kInternal,
+  return fail({ErrorCode::kRuntimeUnavailable,
                "run",
                command_name(command_.argv),
                "a descriptor that it is to get is closed",
@@ -103,7 +103,8 @@ Expected<UniqueFd> RunningCommand::connect(const Stdio& stdio, Capture& capture,
       return theirs;
     }
   }
-  return fail({ErrorCode::kInternal,
+  // For want of descriptors: later there may be some.
+  return fail({ErrorCode::kRuntimeUnavailable,
                "run",
                command_name(command_.argv),
                std::string{"pipe: "} + uv_strerror(error),
@@ -248,10 +249,10 @@ void run_command(EventLoop& loop, Command command,
 
 Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes) {
   constexpr std::size_t kMaxInput = 4096;  // what every pipe holds
-  const auto error = [](std::string cause) {
-    return fail(Error{ErrorCode::kInternal, "prepare input", {}, std::move(cause), {}});
+  const auto error = [](std::string cause, ErrorCode code = ErrorCode::kRuntimeUnavailable) {
+    return fail(Error{code, "prepare input", {}, std::move(cause), {}});
   };
-  if (bytes.size() > kMaxInput) return error("it is longer than 4 KiB");
+  if (bytes.size() > kMaxInput) return error("it is longer than 4 KiB", ErrorCode::kInternal);
   uv_file fds[2];
   if (const int failed = uv_pipe(fds, 0, UV_NONBLOCK_PIPE); failed != 0) {
     return error(std::string{"pipe: "} + uv_strerror(failed));

@@ -22,7 +22,7 @@
 namespace ndc::runtime {
 
 // A descriptor that is asked for when the child is spawned, on the loop thread; shared, because
-// others may keep it too. Null: the command fails (kInternal).
+// others may keep it too. Null: the command fails (kRuntimeUnavailable).
 using LateFd = std::function<std::shared_ptr<UniqueFd>()>;
 
 // What one of a child's standard streams is connected to.
@@ -75,7 +75,8 @@ void run_command(EventLoop& loop, Command command,
                  std::function<void(Expected<CommandResult>)> done);
 
 // Something short and secret for a child's stdin: a pipe that holds it already, its other end
-// closed. At most 4 KiB (kInternal beyond).
+// closed. At most 4 KiB (kInternal beyond; kRuntimeUnavailable for want of
+// descriptors).
 Expected<std::shared_ptr<UniqueFd>> input_pipe(const std::string& bytes);
 
 // What a program of an engine inherits of this process's environment: what every program needs

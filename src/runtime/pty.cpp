@@ -17,7 +17,7 @@ namespace ndc::runtime {
 namespace {
 
 tl::unexpected<Error> pty_error(const char* step) {
-  return fail({ErrorCode::kInternal, "open terminal", step, std::strerror(errno), {}});
+  return fail({ErrorCode::kRuntimeUnavailable, "open terminal", step, std::strerror(errno), {}});
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {

@@ -219,8 +219,9 @@ func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, std
 	// A client that comes back to an allocation that is to be stopped ends it without an event.
 	case p.stopAt > 0 && len(w.absences(start)) > 0:
 		return "stopped while its client was away", nil
-	// A client whose plugin dies again while it recovers a task gives the task up.
-	case w.agentsSaid(alloc.ID, "failed to initialize driver after it exited unexpectedly"),
+	// A client whose plugin dies again while it recovers a task, or right after that, gives the task up.
+	case w.agentsSaid(alloc.ID, "wait task failed"),
+		w.agentsSaid(alloc.ID, "failed to initialize driver after it exited unexpectedly"),
 		w.agentsSaid(alloc.ID, "error recovering task", "plugin is shut down"):
 		return "given up by Nomad, the plugin was killed within its recovery", nil
 	}

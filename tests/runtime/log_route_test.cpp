@@ -223,6 +223,26 @@ TEST_CASE("a pumped route copies what is there and what comes, to the end") {
   CHECK(collector.read() == "three\nlast");
 }
 
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("a route that finds no descriptors begins when there are some") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  const LogFile log{collector.directory / "ctr.log"};
+  log.append(full("one"));
+  auto route = runtime::open_pumped_route(loop, collector.paths);
+  REQUIRE(route);
+  collector.open_reader();
+  {
+    const NoDescriptors none;
+    (*route)->follow(log.container(), [](const Error& error) { FAIL(error.message()); });
+    settle(loop);
+  }
+  CHECK(collector.read(4) == "one\n");
+  finish(*route);
+}
+#endif
+
 TEST_CASE("a pumped route waits for a log that does not exist yet") {
   const LeakCheck leaks;
   EventLoop loop;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -94,6 +95,20 @@ inline std::set<std::string> open_descriptors() {
   ::closedir(directory);
   return out;
 }
+
+// No descriptor can be opened for as long as it lives. Not for cases that run with UBSan, which
+// looks with a pipe whether an object can be read: without descriptors all are bad to it.
+struct NoDescriptors {
+  rlimit before{};
+  NoDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit none{0, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before); }
+};
 
 // Declared first in a case, so that it looks when everything else is gone.
 class LeakCheck {

@@ -214,7 +214,7 @@ TEST_CASE("a command whose descriptor is closed by the time of its spawn is not 
   }
   const auto result = run(loop, std::move(command));
   REQUIRE_FALSE(result);
-  CHECK(result.error().code == ErrorCode::kInternal);
+  CHECK(result.error().code == ErrorCode::kRuntimeUnavailable);
 }
 
 TEST_CASE("a stream can go to a descriptor or nowhere") {

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,8 @@ func TestInspectTaskIsCompleteWhileRunningAndAfterTheExit(t *testing.T) {
 	must.True(t, status.StartedAt.After(before))
 	must.True(t, status.CompletedAt.IsZero())
 	must.StrContains(t, fmt.Sprint(status.DriverAttributes), nomadkit.ContainersOf(t, task.AllocID)[0][:12])
+	must.StrHasPrefix(t, "sha256:", status.DriverAttributes["image_digest"])
+	must.RegexMatch(t, regexp.MustCompile(`^\d+\.\d+`), status.DriverAttributes["runtime_version"])
 
 	_, err = p.ExecTask(task.ID, []string{"touch", "/local/go"}, 10*time.Second)
 	must.NoError(t, err)
