@@ -251,12 +251,13 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
   const AppleContainer& container = **found;
   if (started_ && container.started) started(container);
   const bool own = is_the_tasks_own();
-  if (container.running()) {
+  // Whatever is not "stopped" is no end: neither "stopping" nor a word that is new.
+  if (container.state != "stopped") {
     // The state may lag behind for as long as it likes: the CLI has not failed.
     if (runs_ && own) return end(Exited{record_->value});
     if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
-    if (started_) started(container);
-    return degrade(cli_end());
+    if (started_ && container.running()) started(container);
+    if (runs_) return degrade(cli_end());
   }
   if (!runs_) {
     return start_failed(apple_error(kStart, id_, cli_status(), record_->stderr_tail));

@@ -122,6 +122,25 @@ TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
   CHECK(node.remove(started->container));
 }
 
+TEST_CASE("a container that stops, or is in a state that nobody knows, has not ended yet") {
+  for (const char* state : {"stopping", "unknown"}) {
+    Node node;
+    node.fault("start", "die 1000");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("sleep 30", exited);
+    REQUIRE(started);
+    node.fault("state/" + node.id, state);
+    REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
+    const int before = node.calls("list");
+    REQUIRE(eventually([&] { return node.calls("list") >= before + 3; }, kLong));
+    CHECK(!exited.is_set());
+    node.fault("state/" + node.id, "stopped");
+    CHECK(unknown(exited.get(kLong)));
+    node.fault("state/" + node.id, "");
+    CHECK(node.remove(started->container));
+  }
+}
+
 TEST_CASE("after a crash of the daemon an exit is unknown") {
   Node node;
   const Awaited<TaskExit> exited;
