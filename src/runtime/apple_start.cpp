@@ -148,7 +148,7 @@ void AppleStart::find_peer() {
 void AppleStart::create() {
   // A watch of an earlier start of this id may still be there, and its container the task itself.
   if (!watch_) {
-    if (living_monitor(files_.directory()) > 0) {
+    if (living_monitor(files_.directory()) != 0) {
       return namesake({ErrorCode::kAlreadyExists, kStartContainer, id_,
                        "a monitor of this name runs already",
                        "remove the container: container delete --force " + id_});
@@ -260,7 +260,7 @@ void AppleStart::replace(const Error& first_error) {
 
 // The earlier attempt's last output comes before everything of the next one.
 void AppleStart::await_monitor(int tries) {
-  const bool lives = living_monitor(files_.directory()) > 0;
+  const bool lives = living_monitor(files_.directory()) != 0;
   // It waits for a CLI that hangs, and once its files are gone nobody would find it again.
   if (lives && tries == 0) std::make_shared<AppleWatch>(tools_, files_, id_)->dismiss();
   if (!lives || tries == 0) {
@@ -336,7 +336,7 @@ void AppleStart::remove_and_answer(const Error& error) {
 
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
-  const bool others = !watch_ && living_monitor(files_.directory()) > 0;
+  const bool others = !watch_ && living_monitor(files_.directory()) != 0;
   if (watch_) watch_->dismiss();
   if (!others) files_.remove();
   networks_->release(wanted_.private_network,

@@ -67,6 +67,9 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
 
   void connect();
   void line(const std::string& text);
+  // False: whether there is a record cannot be told now.
+  bool look_for_record();
+  void exit_said();
   void link_closed();
   void judge();
   void verify();

@@ -8,9 +8,11 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/apple_node.hpp"
+#include "runtime/apple_files.hpp"
 #include "runtime/ended_already.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
@@ -410,6 +412,63 @@ TEST_CASE("recovery finds the exit that happened meanwhile, also while the engin
   node.fault("all", "");
   CHECK(node.remove(started->container));
   CHECK(node.remove(started->container));  // again: nothing to do
+}
+
+TEST_CASE("recovery without a free descriptor waits for one and finds the exit then") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 42", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{42}});
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attaching = [&] {
+    const NoDescriptors none;
+    auto begun = node.begin_attach(started->container, later);
+    std::this_thread::sleep_for(500ms);  // it looks in vain more than once
+    CHECK(!begun.is_set());
+    return begun;
+  }();
+  const Expected<Attached> answer = attaching.get(kLong);
+  REQUIRE(answer);
+  REQUIRE(std::holds_alternative<TaskExit>(*answer));
+  CHECK(std::get<TaskExit>(*answer).status == ExitStatus{Exited{42}});
+  CHECK(node.remove(started->container));
+}
+
+// As it may be when the monitor wrote it in the moment in which it was looked for in vain.
+TEST_CASE("a record that is seen late counts, though the monitor was given up") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  ::kill(living_monitor(node.files()), SIGKILL);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  REQUIRE(std::holds_alternative<StillRunning>(*attached));
+  REQUIRE(write_exit_record(node.files().c_str(), {ExitRecord::Kind::kExited, 7, 1, ""}));
+  CHECK(node.call([&](Done<void> done) { node.runtime->stop(started->container, done); }));
+  CHECK(later.get(kLong).status == ExitStatus{Exited{7}});
+  CHECK(node.remove(started->container));
+}
+
+// A cleaner of /tmp may take the socket away.
+TEST_CASE("a monitor that is not reached for long is not given up, and its record is read") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 8; exit 7", exited);
+  REQUIRE(started);
+  const AppleFiles files{node.config.state_dir, node.id};
+  REQUIRE(::unlink(files.socket().c_str()) == 0);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  CHECK(std::holds_alternative<StillRunning>(*attached));
+  CHECK(later.get(kLong).status == ExitStatus{Exited{7}});
+  CHECK(node.remove(started->container));
 }
 
 TEST_CASE("a container that was removed behind our back is gone, and not an exit code") {

@@ -463,6 +463,26 @@ TEST_CASE("the monitor ignores babble and a client that reads nothing") {
   CHECK(again.line().starts_with("running "));
 }
 
+TEST_CASE("without a free descriptor neither a record nor a monitor is said to be missing") {
+  Fixture f;
+  f.start("sleep 60");
+  REQUIRE(write_exit_record(f.state.c_str(), {ExitRecord::Kind::kExited, 3, 1, ""}));
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);
+  const auto [look, living] = [&] {
+    const NoDescriptors none;
+    return std::pair{look_for_exit_record(f.state), living_monitor(f.state)};
+  }();
+  CHECK(!look.known);
+  CHECK(!look.record);
+  CHECK(living < 0);
+  CHECK(look_for_exit_record(f.state).record);
+  CHECK(living_monitor(f.state) == monitor);
+  CHECK(look_for_exit_record(f.directory / "none").known);
+  CHECK(look_for_exit_record(f.out + "/none").known);
+  CHECK(living_monitor(f.directory / "none") == 0);
+}
+
 TEST_CASE("an exit record is whole or none") {
   const TemporaryDirectory directory;
   const std::string path = directory / "";
