@@ -504,6 +504,41 @@ TEST_CASE("a leftover of the same allocation is replaced, a stranger's container
   CHECK(contains(started.error().message(), "delete --force"));
 }
 
+TEST_CASE("a create that was killed or broke off leaves no container") {
+  for (const char* fault : {"die-after", "xpc-after"}) {
+    Node node;
+    node.fault("create", fault);
+    const Awaited<TaskExit> never;
+    const auto started = node.start("exit 0", never);
+    REQUIRE(!started);
+    CHECK(started.error().code == ErrorCode::kRuntimeUnavailable);
+    CHECK(node.calls("create") == 1);
+    CHECK(!contains(node.ask("list --all --quiet"), node.id));
+    CHECK(!std::filesystem::exists(node.files()));
+  }
+}
+
+TEST_CASE("a create that failed touches no stranger's container and tells its own reason") {
+  Node node;
+  const std::string cli = node.directory / "container";
+  (void)run(*node.loop, shell(cli + " create --name " + node.id + " -- demo:1"));
+  node.fault("create", "exit 1 internalError: \"it timed out\"");
+  const Awaited<TaskExit> never;
+  auto started = node.start("exit 0", never);
+  REQUIRE(!started);
+  CHECK(started.error().code == ErrorCode::kTimeout);
+  CHECK(contains(started.error().message(), "it timed out"));
+  CHECK(!contains(started.error().message(), "network"));
+  node.fault("list", "exit 1 no answer");
+  node.fault("create", "exit 1 not today");
+  started = node.start("exit 0", never);
+  REQUIRE(!started);
+  CHECK(started.error().recoverable());
+  CHECK(contains(started.error().message(), "not today"));
+  node.fault("list", "");
+  CHECK(contains(node.ask("list --all --quiet"), node.id));
+}
+
 TEST_CASE("the health of a node names the cure") {
   Node node;
   node.fault("daemon-down", "x");
