@@ -13,6 +13,7 @@
 #include "runtime/apple_version.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -147,15 +148,28 @@ void AppleStart::find_peer() {
       });
 }
 
+// An attempt of this name runs, or an earlier call for this very task got as far as running it, and
+// its plugin died before it answered. The task may have ended since, and its monitor with it: what
+// they left is all that tells of the exit, and must not be removed to make place.
+bool AppleStart::ran_before() const {
+  const std::string& directory = files_.directory();
+  if (living_monitor(directory) != 0) return true;
+  if (owner_task(directory) != request_.spec->id) return false;
+  const RecordLook look = look_for_exit_record(directory);
+  return look.record || !look.known || has_spooled(directory);
+}
+
 void AppleStart::create() {
   // A watch of an earlier start of this id may still be there, and its container the task itself.
   if (!watch_) {
-    if (living_monitor(files_.directory()) != 0) {
-      return namesake(
-          {{ErrorCode::kAlreadyExists, kStartContainer, id_, "a monitor of this name runs already",
-            "remove the container: container delete --force " + id_},
-           true});
+    if (ran_before()) {
+      // Told only where the engine cannot be asked: else what it has is judged.
+      return namesake({{ErrorCode::kRuntimeUnavailable, kStartContainer, id_,
+                        "an earlier attempt has run here, and what became of it is not known",
+                        "if it stays so, remove it: container delete --force " + id_},
+                       true});
     }
+    owns_files_ = true;
     if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
       return answer(std::move(made.error()));
   }
@@ -337,6 +351,7 @@ void AppleStart::started(Expected<AppleContainer> result) {
 
 void AppleStart::remove_and_answer(const Error& error) {
   crash_point("apple.start.removing");
+  owns_files_ = true;  // without its container nobody has use for them
   tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
                      "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {
@@ -352,7 +367,7 @@ void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
   const bool others = !watch_ && living_monitor(files_.directory()) != 0;
   if (watch_) watch_->dismiss();
-  if (!others) files_.remove();
+  if (!others && (watch_ || owns_files_)) files_.remove();
   networks_->release(wanted_.private_network,
                      [self = shared_from_this(), error = std::move(error)]() mutable {
                        self->done_(fail(std::move(error)));

@@ -44,6 +44,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
     Error error;
     bool name_taken = false;
   };
+  bool ran_before() const;
   Error create_error(const CommandResult& result) const;
   // A container of this name exists, or may exist; what is it to us?
   void namesake(Obstacle obstacle);
@@ -72,6 +73,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   std::vector<CheckedPath> checked_;
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
+  bool owns_files_ = false;  // what is in them is this start's: they go with its failure
   int network_tries_ = 0;
 };
 

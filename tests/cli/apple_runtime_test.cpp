@@ -324,6 +324,59 @@ TEST_CASE("a start of a container that was found again is the container's") {
   CHECK(exits[2].get(kLong).status == exits[1].get(kLong).status);
 }
 
+TEST_CASE("a start that is asked for again finds the task that ended while no plugin was there") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    node.spec->stdout_path = node.directory / "out";
+    REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+    const StartRequest request = node.request("echo text; exit 42");
+    const Awaited<TaskExit> exits[4];
+    REQUIRE(node.begin_start(request, exits[0]).get(kLong));
+    CHECK(exits[0].get(kLong).status == ExitStatus{Exited{42}});
+    const UniqueFd collector{
+        ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    char text[8] = {};
+    REQUIRE(eventually([&] { return ::read(collector.get(), text, sizeof text) == 5; }));
+    REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+    node.restart();
+    // Nobody may take the record away while it is not known what became of the container.
+    node.fault("list", "exit 1 no answer");
+    const auto refused = node.begin_start(request, exits[1]).get(kLong);
+    REQUIRE(!refused);
+    CHECK(refused.error().recoverable());
+    node.fault("list", "");
+    node.restart();
+    const auto again = node.begin_start(request, exits[2]).get(kLong);
+    REQUIRE(again);
+    CHECK(exits[2].get(kLong).status == ExitStatus{Exited{42}});
+    CHECK(node.calls("create") == 1);
+    CHECK(node.calls("start") == 1);
+    // Another attempt is another task.
+    node.restart();
+    node.spec->id = node.spec->alloc_id + "/main/9abcdef0";
+    const auto next = node.begin_start(node.request("exit 7"), exits[3]).get(kLong);
+    REQUIRE(next);
+    CHECK(exits[3].get(kLong).status == ExitStatus{Exited{7}});
+    CHECK(node.remove(next->container));
+  }
+}
+
+TEST_CASE("a record without its container does not stand in the way of a start") {
+  Node node;
+  const StartRequest request = node.request("exit 42");
+  const Awaited<TaskExit> exits[2];
+  REQUIRE(node.begin_start(request, exits[0]).get(kLong));
+  CHECK(exits[0].get(kLong).status == ExitStatus{Exited{42}});
+  REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+  node.ask("delete --force " + node.id);
+  node.restart();
+  const auto started = node.begin_start(request, exits[1]).get(kLong);
+  REQUIRE(started);
+  CHECK(exits[1].get(kLong).status == ExitStatus{Exited{42}});
+  CHECK(node.calls("create") == 2);
+  CHECK(node.remove(started->container));
+}
+
 TEST_CASE("a signal that reaches nobody is an error, a stop of what has ended is not") {
   Node node;
   const Awaited<TaskExit> exited;
