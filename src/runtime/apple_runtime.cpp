@@ -360,20 +360,20 @@ void AppleRuntime::delete_container(const ContainerRef& container, int tries, Do
   crash_point("apple.remove.spawned");
 }
 
-// The exit of a task that had to be removed arrives from its monitor, if at all.
+// The exit of a task that had to be removed arrives from its monitor, if at all, and may do so before
+// the engine's answer. What the collector has not taken by then is the task's last output, and waits
+// for it as after every other end.
 void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
   crash_point("apple.remove.deleted");
   auto watch = watch_of(container.id);
+  const bool lived = watch && (watch->removal_expected() || !watch->ended());
   if (!watch) {
     watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
                                          container.id);
   }
-  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
   const auto on = container.state.find(kNetworkState);
-  auto finish = [self = shared_from_this(), watch, timer, done, id = container.id,
-                 network = on == container.state.end() ? std::string{} : on->second] {
-    if (!*timer) return;
-    timer->reset();
+  auto clean = [self = shared_from_this(), watch, done, id = container.id,
+                network = on == container.state.end() ? std::string{} : on->second] {
     watch->dismiss();
     crash_point("apple.remove.dismissed");
     watch->files().remove();
@@ -381,12 +381,20 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     self->followed_.erase(id);
     self->networks_->release(network, [done] { done({}); });
   };
-  const bool known = followed_.contains(container.id) && !watch->ended();
-  *timer = loop_->after(known ? std::chrono::nanoseconds{kExitPatience} : 0ns, finish);
-  if (known) {
-    // Not from within the watch's own call.
-    watch->when_ended([loop = loop_, finish](const TaskExit&) { loop->post(finish); });
+  if (!lived) {
+    loop_->post(std::move(clean));
+    return;
   }
+  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+  auto ended = [loop = loop_, watch, timer, clean = std::move(clean)] {
+    if (!*timer) return;
+    timer->reset();
+    watch->give_up_exit();
+    await_delivery(*loop, watch, clean);
+  };
+  *timer = loop_->after(kExitPatience, ended);
+  // Not from within the watch's own call.
+  watch->when_ended([loop = loop_, ended](const TaskExit&) { loop->post(ended); });
 }
 
 // One call for all tasks, whatever their number: without ids it reports every running container,

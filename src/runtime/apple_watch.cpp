@@ -418,12 +418,16 @@ void AppleWatch::deliver_to(const LogPaths& paths) {
   crash_point("apple.deliver.spawned");
 }
 
-void AppleWatch::dismiss() {
+void AppleWatch::give_up_exit() {
   tools_.starting->remove(id_);
   tools_.degraded->remove(id_);
   if (phase_ != Phase::kEnded) {
     end(UnknownExit{"the container was removed before its exit was known"});
   }
+}
+
+void AppleWatch::dismiss() {
+  give_up_exit();
   if (!link_ && living_monitor(files_.directory()) != 0) connect();
   if (link_) {
     link_->send("quit");

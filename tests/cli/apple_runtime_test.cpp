@@ -449,6 +449,53 @@ TEST_CASE(
   CHECK(node.remove(started->container));
 }
 
+TEST_CASE("a task that is removed by force keeps its output until the collector has it") {
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  std::string want;
+  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
+  REQUIRE(eventually([&] {
+    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
+  }));
+  const Awaited<bool> removed;
+  node.runtime->remove(started->container, false, [removed](const Expected<void>& result) {
+    removed.set(result.has_value());
+  });
+  exited.get(kLong);  // told without waiting for the collector
+  std::this_thread::sleep_for(200ms);
+  CHECK(!removed.is_set());
+  const UniqueFd collector{
+      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  std::string text;
+  CHECK(eventually([&] {
+    char buffer[kFifo];
+    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
+    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+    return text.size() >= want.size();
+  }));
+  CHECK((text == want));  // too long to be shown
+  CHECK(removed.get(kLong));
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
+TEST_CASE("a collector that takes nothing does not keep a task that was removed by force") {
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  REQUIRE(eventually([&] { return has_spooled(node.files()); }));
+  CHECK(node.remove(started->container));
+  CHECK(exited.is_set());
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
 TEST_CASE("recovery finds the exit that happened meanwhile, also while the engine hangs") {
   Node node;
   const Awaited<TaskExit> exited;
