@@ -514,6 +514,8 @@ TEST_CASE("recovery finds the exit that happened meanwhile, also while the engin
   CHECK(node.remove(started->container));  // again: nothing to do
 }
 
+// UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("recovery without a free descriptor waits for one and finds the exit then") {
   Node node;
   const Awaited<TaskExit> exited;
@@ -535,6 +537,7 @@ TEST_CASE("recovery without a free descriptor waits for one and finds the exit t
   CHECK(std::get<TaskExit>(*answer).status == ExitStatus{Exited{42}});
   CHECK(node.remove(started->container));
 }
+#endif
 
 // As it may be when the monitor wrote it in the moment in which it was looked for in vain.
 TEST_CASE("a record that is seen late counts, though the monitor was given up") {

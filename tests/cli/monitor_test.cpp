@@ -463,6 +463,8 @@ TEST_CASE("the monitor ignores babble and a client that reads nothing") {
   CHECK(again.line().starts_with("running "));
 }
 
+// UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("without a free descriptor neither a record nor a monitor is said to be missing") {
   Fixture f;
   f.start("sleep 60");
@@ -482,6 +484,7 @@ TEST_CASE("without a free descriptor neither a record nor a monitor is said to b
   CHECK(look_for_exit_record(f.out + "/none").known);
   CHECK(living_monitor(f.directory / "none") == 0);
 }
+#endif
 
 TEST_CASE("an exit record is whole or none") {
   const TemporaryDirectory directory;

@@ -1,4 +1,3 @@
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -11,23 +10,6 @@ using namespace ndc::test;
 using runtime::Conmon;
 using runtime::EventLoop;
 using runtime::ExitWatch;
-
-namespace {
-
-// No descriptor can be opened for as long as it lives.
-struct NoDescriptors {
-  rlimit before{};
-  NoDescriptors() {
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    const rlimit none{0, before.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  }
-  NoDescriptors(const NoDescriptors&) = delete;
-  NoDescriptors& operator=(const NoDescriptors&) = delete;
-  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before); }
-};
-
-}  // namespace
 
 // UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
 #ifndef __SANITIZE_ADDRESS__

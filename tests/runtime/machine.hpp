@@ -126,7 +126,7 @@ inline void settle(runtime::EventLoop& loop) {
   }
 }
 
-// As long as it is there this process gets no more descriptors.
+// No descriptor can be opened for as long as it lives.
 class NoDescriptors {
  public:
   NoDescriptors() {
