@@ -140,6 +140,13 @@ bool says_not_running(std::string_view err) {
 
 bool says_daemon_is_down(std::string_view err) { return contains(err, "xpc connection error"); }
 
+bool says_daemon_timed_out(std::string_view err) {
+  const std::string reason = lower(apple_reason(err));
+  const auto has = [&](const char* part) { return reason.find(part) != std::string::npos; };
+  if (has("url") || has("http") || has("connect")) return false;
+  return has("timed out") || has("timeout");
+}
+
 bool ends_like_cli_error(std::string_view err) {
   const std::string_view line = last_line(err);
   // After the XPC error comes a line with the cure.

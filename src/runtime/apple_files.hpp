@@ -15,7 +15,7 @@ class AppleFiles {
   AppleFiles(const std::string& state_dir, std::string container_name);
 
   // Makes both directories, 0700, for a container with these labels, and removes what an earlier
-  // one of this name left. The error is kInternal.
+  // one of this name left, its exit record too. The error is kInternal.
   Expected<void> make(const std::map<std::string, std::string>& labels) const;
   // Everything of this container; nothing where the name is no container name.
   void remove() const;

@@ -87,7 +87,7 @@ class AppleLogRoute final : public LogRoute {
       auto watch = state->id.empty() ? nullptr : state->watch_of(state->id);
       const auto end = [ends, drained] { ends->finish(drained); };
       if (!watch) return end();
-      std::make_shared<Delivery>(loop, std::move(watch), end)->begin();
+      await_delivery(loop, std::move(watch), end);
     });
   }
 
@@ -104,6 +104,11 @@ class AppleLogRoute final : public LogRoute {
 };
 
 }  // namespace
+
+void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch,
+                    std::function<void()> done) {
+  std::make_shared<Delivery>(loop, std::move(watch), std::move(done))->begin();
+}
 
 Expected<std::shared_ptr<LogRoute>> open_apple_route(EventLoop& loop, const LogPaths& paths,
                                                      WatchOf watch_of) {

@@ -20,4 +20,8 @@ Expected<std::shared_ptr<LogRoute>> open_apple_route(
     EventLoop& loop, const LogPaths& paths,
     std::function<std::shared_ptr<AppleWatch>(const std::string& id)> watch_of);
 
+// `done` once the monitor has delivered everything, or the collector takes nothing for some seconds
+// though there is something for it. Loop thread only; not from within the watch's own call.
+void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done);
+
 }  // namespace ndc::runtime

@@ -17,6 +17,7 @@
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
 #include "runtime/apple_version.hpp"
+#include "runtime/call_lock.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/ended_already.hpp"
 #include "runtime/kept_references.hpp"
@@ -157,8 +158,8 @@ void AppleRuntime::check(std::shared_ptr<const TaskSpec> spec,
       }
       const std::vector<Error> errors = self->refusals(*spec, *config, *version);
       if (!errors.empty()) {
-        return done(fail(combine("check task", spec->name, errors)
-                             .wrap("run with " + apple_name(*version))));
+        return done(fail(
+            combine("check task", spec->name, errors).wrap("run with " + apple_name(*version))));
       }
       done({});
     });
@@ -287,10 +288,18 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
   });
 }
 
+// It knows the container by its name, and goes on when this plugin is killed.
+Command AppleRuntime::ending_call(std::vector<std::string> arguments,
+                                  const ContainerRef& container) const {
+  Command call = cli_->command(std::move(arguments));
+  call.extra_fd = lock_for_call(AppleFiles{config_.state_dir, container.id}.directory());
+  return call;
+}
+
 void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
                            const ContainerRef& container, Done<void> done) {
   if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
-  cli_->run(cli_->command(std::move(arguments)), AppleCli::Kind::kVital,
+  cli_->run(ending_call(std::move(arguments), container), AppleCli::Kind::kVital,
             [what, name = container.name, id = container.id,
              done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
@@ -338,7 +347,7 @@ void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void
 }
 
 void AppleRuntime::delete_container(const ContainerRef& container, int tries, Done<void> done) {
-  cli_->run(cli_->command({"delete", "--force", container.id}), AppleCli::Kind::kVital,
+  cli_->run(ending_call({"delete", "--force", container.id}, container), AppleCli::Kind::kVital,
             [self = shared_from_this(), container, tries,
              done = std::move(done)](Expected<CommandResult> result) mutable {
               const char* what = "remove container";
@@ -360,20 +369,20 @@ void AppleRuntime::delete_container(const ContainerRef& container, int tries, Do
   crash_point("apple.remove.spawned");
 }
 
-// The exit of a task that had to be removed arrives from its monitor, if at all.
+// The exit of a task that had to be removed arrives from its monitor, if at all, and may do so
+// before the engine's answer. What the collector has not taken by then is the task's last output,
+// and waits for it as after every other end.
 void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
   crash_point("apple.remove.deleted");
   auto watch = watch_of(container.id);
+  const bool lived = watch && (watch->removal_expected() || !watch->ended());
   if (!watch) {
     watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
                                          container.id);
   }
-  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
   const auto on = container.state.find(kNetworkState);
-  auto finish = [self = shared_from_this(), watch, timer, done, id = container.id,
-                 network = on == container.state.end() ? std::string{} : on->second] {
-    if (!*timer) return;
-    timer->reset();
+  auto clean = [self = shared_from_this(), watch, done, id = container.id,
+                network = on == container.state.end() ? std::string{} : on->second] {
     watch->dismiss();
     crash_point("apple.remove.dismissed");
     watch->files().remove();
@@ -381,12 +390,20 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
     self->followed_.erase(id);
     self->networks_->release(network, [done] { done({}); });
   };
-  const bool known = followed_.contains(container.id) && !watch->ended();
-  *timer = loop_->after(known ? std::chrono::nanoseconds{kExitPatience} : 0ns, finish);
-  if (known) {
-    // Not from within the watch's own call.
-    watch->when_ended([loop = loop_, finish](const TaskExit&) { loop->post(finish); });
+  if (!lived) {
+    loop_->post(std::move(clean));
+    return;
   }
+  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+  auto ended = [loop = loop_, watch, timer, clean = std::move(clean)] {
+    if (!*timer) return;
+    timer->reset();
+    watch->give_up_exit();
+    await_delivery(*loop, watch, clean);
+  };
+  *timer = loop_->after(kExitPatience, ended);
+  // Not from within the watch's own call.
+  watch->when_ended([loop = loop_, ended](const TaskExit&) { loop->post(ended); });
 }
 
 // One call for all tasks, whatever their number: without ids it reports every running container,

@@ -11,8 +11,10 @@
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_peer.hpp"
 #include "runtime/apple_version.hpp"
+#include "runtime/call_lock.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/mount_policy.hpp"
+#include "runtime/state_leftovers.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -27,6 +29,8 @@ constexpr auto kMonitorPause = 20ms;
 constexpr int kMonitorTries = 150;
 
 constexpr int kNetworkTries = 3;
+
+constexpr int kUsage = 64;  // the CLI has refused its arguments, and asked nothing of the daemon
 
 std::string label(const AppleContainer& container, const char* name) {
   const auto found = container.labels.find(name);
@@ -89,9 +93,22 @@ void AppleStart::prepare(const VersionNumber& version) {
   wanted_.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted_.host_cpus = std::max(1u, std::thread::hardware_concurrency());
   if (auto taken = take_paths(version); !taken) return answer(std::move(taken.error()));
-  if (config.network_mode.kind != NetworkMode::Kind::kTask) return create();
-  if (config.network_mode.name == spec.name) return make_network();
+  // What an earlier plugin began to remove may be removed by a CLI that outlived it.
+  await_calls(tools_.cli->loop(), files_.directory(), config_.command_timeout,
+              [self = shared_from_this()] { self->choose_network(); });
+}
+
+void AppleStart::choose_network() {
+  const NetworkMode& mode = request_.config->network_mode;
+  if (mode.kind != NetworkMode::Kind::kTask) return create();
+  if (mode.name == request_.spec->name) return make_network();
   find_peer();
+}
+
+Command AppleStart::removal() const {
+  Command out = tools_.cli->command({"delete", "--force", id_});
+  out.extra_fd = lock_for_call(files_.directory());
+  return out;
 }
 
 Expected<void> AppleStart::take_paths(const VersionNumber& version) {
@@ -145,14 +162,28 @@ void AppleStart::find_peer() {
       });
 }
 
+// An attempt of this name runs, or an earlier call for this very task got as far as running it, and
+// its plugin died before it answered. The task may have ended since, and its monitor with it: what
+// they left is all that tells of the exit, and must not be removed to make place.
+bool AppleStart::ran_before() const {
+  const std::string& directory = files_.directory();
+  if (living_monitor(directory) != 0) return true;
+  if (owner_task(directory) != request_.spec->id) return false;
+  const RecordLook look = look_for_exit_record(directory);
+  return look.record || !look.known || has_spooled(directory);
+}
+
 void AppleStart::create() {
   // A watch of an earlier start of this id may still be there, and its container the task itself.
   if (!watch_) {
-    if (living_monitor(files_.directory()) > 0) {
-      return namesake({ErrorCode::kAlreadyExists, kStartContainer, id_,
-                       "a monitor of this name runs already",
-                       "remove the container: container delete --force " + id_});
+    if (ran_before()) {
+      // Told only where the engine cannot be asked: else what it has is judged.
+      return namesake({{ErrorCode::kRuntimeUnavailable, kStartContainer, id_,
+                        "an earlier attempt has run here, and what became of it is not known",
+                        "if it stays so, remove it: container delete --force " + id_},
+                       true});
     }
+    owns_files_ = true;
     if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
       return answer(std::move(made.error()));
   }
@@ -185,53 +216,65 @@ void AppleStart::create() {
 }
 
 void AppleStart::created(Expected<CommandResult> result) {
-  if (result && result->status == ExitStatus{Exited{0}}) return launch_monitor();
-  if (!result) {
-    Error error = std::move(result.error()).wrap(kStartContainer, id_);
-    if (error.code != ErrorCode::kTimeout) return answer(std::move(error));
-    return namesake(std::move(error));  // it may have been created nevertheless
-  }
+  if (!result) return namesake({std::move(result.error()).wrap(kStartContainer, id_)});
+  if (result->status == ExitStatus{Exited{0}}) return launch_monitor();
   const std::string& network = wanted_.private_network;
   const bool lost_network = !network.empty() && result->err.find("network " + network +
                                                                  " not found") != std::string::npos;
   // The last container on it went just before ours referred to it.
   if (lost_network && network_tries_ < kNetworkTries) return make_network();
-  Error error = apple_error(kStartContainer, id_, result->status, result->err);
-  if (says_already_exists(result->err) || says_daemon_is_down(result->err)) {
-    return namesake(std::move(error));
-  }
-  answer(std::move(error));
+  Error error = create_error(*result);
+  if (result->status == ExitStatus{Exited{kUsage}}) return answer(std::move(error));
+  // Contract 1, 12: one that was killed, or did not wait for the daemon's answer, may have created
+  // it nevertheless.
+  namesake({std::move(error), says_already_exists(result->err)});
 }
 
-void AppleStart::namesake(Error first_error) {
+Error AppleStart::create_error(const CommandResult& result) const {
+  Error error = apple_error(kStartContainer, id_, result.status, result.err);
+  if (says_daemon_timed_out(result.err)) {
+    error.code = ErrorCode::kTimeout;
+    error.hint = "check the node: container system status";
+  }
+  return error;
+}
+
+void AppleStart::namesake(Obstacle obstacle) {
   crash_point("apple.start.namesake");
-  if (request_.logs) request_.logs->hold();  // as soon as the earlier attempt does not any more
-  tools_.cli->find(id_, [self = shared_from_this(), first_error = std::move(first_error)](
+  if (obstacle.name_taken) hold_logs();
+  tools_.cli->find(id_, [self = shared_from_this(), obstacle = std::move(obstacle)](
                             const Expected<std::optional<AppleContainer>>& found) {
     // The monitor of an earlier attempt may outlive its container for a moment.
-    const bool gone = found && !*found && first_error.code == ErrorCode::kAlreadyExists;
+    const bool gone = found && !*found && obstacle.name_taken;
     if (gone && !std::exchange(self->replaced_, true)) return self->await_monitor(kMonitorTries);
-    if (!found || !*found) return self->answer(first_error);
-    self->judge_namesake(**found, first_error);
+    if (!found || !*found) return self->answer(obstacle.error);
+    self->judge_namesake(**found, obstacle);
   });
 }
 
-void AppleStart::judge_namesake(const AppleContainer& found, const Error& first_error) {
+void AppleStart::judge_namesake(const AppleContainer& found, const Obstacle& obstacle) {
   const TaskSpec& spec = *request_.spec;
   if (label(found, kLabelTaskId) == spec.id) {
     // An earlier call for this very attempt got as far as starting it: this is the task.
     if (found.started) return adopt(found);
-    return replace(first_error);
+    return replace(obstacle);
   }
   const bool of_this_allocation =
       !spec.alloc_id.empty() && label(found, kLabelAllocId) == spec.alloc_id;
-  if (of_this_allocation) return replace(first_error);
+  if (of_this_allocation) return replace(obstacle);
+  if (!obstacle.name_taken) return answer(obstacle.error);  // which had nothing to do with it
   answer({ErrorCode::kAlreadyExists, kStartContainer, id_,
           "a container of this name exists and is not ours",
           "remove it: container delete --force " + id_});
 }
 
+// As soon as an earlier attempt does not any more.
+void AppleStart::hold_logs() {
+  if (request_.logs) request_.logs->hold();
+}
+
 void AppleStart::adopt(const AppleContainer& found) {
+  hold_logs();
   if (watch_) return answer(found);  // it has never been out of sight
   watch_ = std::make_shared<AppleWatch>(tools_, files_, id_);
   watch_->begin_attach([self = shared_from_this(), found](const Expected<Attached>& result) {
@@ -240,15 +283,13 @@ void AppleStart::adopt(const AppleContainer& found) {
   });
 }
 
-void AppleStart::replace(const Error& first_error) {
-  if (replaced_) return remove_and_answer(first_error);
-  replaced_ = true;
-  const bool retry = first_error.code == ErrorCode::kAlreadyExists;
-  if (!retry) return remove_and_answer(first_error);
+void AppleStart::replace(const Obstacle& obstacle) {
+  if (std::exchange(replaced_, true) || !obstacle.name_taken) {
+    return remove_and_answer(obstacle.error);
+  }
   crash_point("apple.start.replacing");
-  tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kNormal,
-                     "remove an earlier attempt's container", id_,
-                     [self = shared_from_this()](const Expected<std::string>& out) {
+  tools_.cli->run_ok(removal(), AppleCli::Kind::kNormal, "remove an earlier attempt's container",
+                     id_, [self = shared_from_this()](const Expected<std::string>& out) {
                        if (!out && out.error().code != ErrorCode::kContainerGone) {
                          return self->answer(out.error());
                        }
@@ -260,7 +301,7 @@ void AppleStart::replace(const Error& first_error) {
 
 // The earlier attempt's last output comes before everything of the next one.
 void AppleStart::await_monitor(int tries) {
-  const bool lives = living_monitor(files_.directory()) > 0;
+  const bool lives = living_monitor(files_.directory()) != 0;
   // It waits for a CLI that hangs, and once its files are gone nobody would find it again.
   if (lives && tries == 0) std::make_shared<AppleWatch>(tools_, files_, id_)->dismiss();
   if (!lives || tries == 0) {
@@ -323,8 +364,8 @@ void AppleStart::started(Expected<AppleContainer> result) {
 
 void AppleStart::remove_and_answer(const Error& error) {
   crash_point("apple.start.removing");
-  tools_.cli->run_ok(tools_.cli->command({"delete", "--force", id_}), AppleCli::Kind::kVital,
-                     "remove what was left of container", id_,
+  owns_files_ = true;  // without its container nobody has use for them
+  tools_.cli->run_ok(removal(), AppleCli::Kind::kVital, "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {
                        Error told = error;
                        if (!out && out.error().code != ErrorCode::kContainerGone) {
@@ -336,9 +377,9 @@ void AppleStart::remove_and_answer(const Error& error) {
 
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
-  const bool others = !watch_ && living_monitor(files_.directory()) > 0;
+  const bool others = !watch_ && living_monitor(files_.directory()) != 0;
   if (watch_) watch_->dismiss();
-  if (!others) files_.remove();
+  if (!others && (watch_ || owns_files_)) files_.remove();
   networks_->release(wanted_.private_network,
                      [self = shared_from_this(), error = std::move(error)]() mutable {
                        self->done_(fail(std::move(error)));

@@ -35,15 +35,25 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void prepare(const VersionNumber& version);
   // Resolves and allows what the job names of the host, and remembers what it was.
   Expected<void> take_paths(const VersionNumber& version);
+  void choose_network();
   void make_network();
+  Command removal() const;
   void find_peer();
   void create();
   void created(Expected<CommandResult> result);
-  // A container of this name exists; what is it to us?
-  void namesake(Error first_error);
-  void judge_namesake(const AppleContainer& found, const Error& first_error);
+  // Why there is no container to go on with. Where its name was taken another try may follow.
+  struct Obstacle {
+    Error error;
+    bool name_taken = false;
+  };
+  bool ran_before() const;
+  Error create_error(const CommandResult& result) const;
+  // A container of this name exists, or may exist; what is it to us?
+  void namesake(Obstacle obstacle);
+  void judge_namesake(const AppleContainer& found, const Obstacle& obstacle);
+  void hold_logs();
   void adopt(const AppleContainer& found);
-  void replace(const Error& first_error);
+  void replace(const Obstacle& obstacle);
   void await_monitor(int tries);
   void launch_monitor();
   void monitor_launched(const Expected<CommandResult>& result);
@@ -65,6 +75,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   std::vector<CheckedPath> checked_;
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
+  bool owns_files_ = false;  // what is in them is this start's: they go with its failure
   int network_tries_ = 0;
 };
 

@@ -28,6 +28,12 @@ constexpr auto kLagPause = 200ms;
 
 constexpr std::chrono::seconds kLongestPause{30};
 
+// A monitor that was just launched listens within milliseconds. One that lives and is not reached
+// for as long as this is tried more slowly: its record is looked for each time, too.
+constexpr auto kReconnect = 100ms;
+constexpr int kQuickReconnects = 50;
+constexpr auto kSlowReconnect = 2s;
+
 // What the attached CLI returns for a virtual machine that vanished, and for a task that says so.
 constexpr int kVanished = 255;
 constexpr const char* kMayHaveVanished =
@@ -71,12 +77,12 @@ void AppleWatch::begin_start(Started done) {
 void AppleWatch::begin_attach(Done<Attached> done) {
   attached_ = std::move(done);
   runs_ = true;
-  record_ = read_exit_record(files_.directory());
+  look_for_record();
   if (!record_) crash_point("apple.attach.connecting");
   if (!record_) return connect();
   crash_point("apple.attach.recorded");
   // The monitor may be delivering what the collector did not take yet.
-  if (living_monitor(files_.directory()) > 0) connect();
+  if (living_monitor(files_.directory()) != 0) connect();
   judge();
 }
 
@@ -100,29 +106,44 @@ void AppleWatch::line(const std::string& text) {
     crash_point("apple.attach.running");
     if (attached_) still_running();
   } else if (text == "exit") {
-    if (phase_ == Phase::kConnecting || phase_ == Phase::kFollowing) {
-      record_ = read_exit_record(files_.directory());
-      crash_point("apple.exit.read");
-      if (record_) judge();
-    }
+    exit_said();
   } else if (text == "delivered") {
     delivered();
   }
 }
 
+bool AppleWatch::look_for_record() {
+  RecordLook look = look_for_exit_record(files_.directory());
+  record_ = std::move(look.record);
+  return look.known;
+}
+
+void AppleWatch::exit_said() {
+  if (phase_ != Phase::kConnecting && phase_ != Phase::kFollowing) return;
+  const bool known = look_for_record();
+  crash_point("apple.exit.read");
+  if (record_) return judge();
+  if (!known) again(kReconnect, &AppleWatch::exit_said);
+}
+
 void AppleWatch::link_closed() {
   link_.reset();
   if (phase_ != Phase::kConnecting && phase_ != Phase::kFollowing) return deliver_rest();
-  record_ = read_exit_record(files_.directory());
+  // In this order: one that ends in between has left its record.
+  const pid_t monitor = living_monitor(files_.directory());
+  const bool known = look_for_record();
   if (record_) {
     deliver_rest();
     return judge();
   }
-  if (living_monitor(files_.directory()) > 0 && ++tries_ < 50) {
-    phase_ = Phase::kConnecting;  // it is just about to listen, or hung up on us
-    return again(100ms, &AppleWatch::connect);
-  }
-  lost();
+  if (monitor == 0 && known) return lost();
+  // It is just about to listen, or hung up on us; or the files cannot be looked at. None of this
+  // says that the task has ended, and recovery need not wait for more.
+  phase_ = Phase::kConnecting;
+  const bool quick = ++tries_ < kQuickReconnects;
+  if (!quick) still_running();
+  if (tries_ == kQuickReconnects) spdlog::warn("container {}: its monitor is not reached", id_);
+  again(quick ? kReconnect : kSlowReconnect, &AppleWatch::connect);
 }
 
 void AppleWatch::again(std::chrono::nanoseconds pause, void (AppleWatch::*step)()) {
@@ -251,12 +272,13 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
   const AppleContainer& container = **found;
   if (started_ && container.started) started(container);
   const bool own = is_the_tasks_own();
-  if (container.running()) {
+  // Whatever is not "stopped" is no end: neither "stopping" nor a word that is new.
+  if (container.state != "stopped") {
     // The state may lag behind for as long as it likes: the CLI has not failed.
     if (runs_ && own) return end(Exited{record_->value});
     if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
-    if (started_) started(container);
-    return degrade(cli_end());
+    if (started_ && container.running()) started(container);
+    if (runs_) return degrade(cli_end());
   }
   if (!runs_) {
     return start_failed(apple_error(kStart, id_, cli_status(), record_->stderr_tail));
@@ -317,6 +339,14 @@ void AppleWatch::degrade(const std::string& why) {
 bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& found) {
   if (phase_ != Phase::kDegraded) return false;
   if (!found || (*found && (*found)->state != "stopped")) return true;
+  if (!record_) {
+    // None was seen when the monitor was lost. Before the exit is given up, that is made sure of.
+    if (!look_for_record()) return true;
+    if (record_) {
+      judge();
+      return false;
+    }
+  }
   if (!*found) {
     end(UnknownExit{"the container was removed before its exit status was read"});
     return false;
@@ -372,7 +402,7 @@ void AppleWatch::when_degraded(std::function<void(Error)> told) {
 
 void AppleWatch::deliver_to(const LogPaths& paths) {
   logs_ = paths;
-  if (living_monitor(files_.directory()) > 0 || !has_spooled(files_.directory())) return;
+  if (living_monitor(files_.directory()) != 0 || !has_spooled(files_.directory())) return;
   Command deliver = monitor_command(tools_.monitor_program, files_, paths, false, {});
   deliver.timeout = tools_.cli->timeout();
   delivered_ = false;
@@ -388,13 +418,17 @@ void AppleWatch::deliver_to(const LogPaths& paths) {
   crash_point("apple.deliver.spawned");
 }
 
-void AppleWatch::dismiss() {
+void AppleWatch::give_up_exit() {
   tools_.starting->remove(id_);
   tools_.degraded->remove(id_);
   if (phase_ != Phase::kEnded) {
     end(UnknownExit{"the container was removed before its exit was known"});
   }
-  if (!link_ && living_monitor(files_.directory()) > 0) connect();
+}
+
+void AppleWatch::dismiss() {
+  give_up_exit();
+  if (!link_ && living_monitor(files_.directory()) != 0) connect();
   if (link_) {
     link_->send("quit");
     link_->close();

@@ -55,7 +55,11 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void deliver_to(const LogPaths& paths);
 
   // The container is about to be removed by force: its end is near, and not the task's own.
-  void expect_removal() { removal_ = true; }
+  // What it wrote last is on its way then, which it is not where it had ended before.
+  void expect_removal() { removal_ = !ended() || removal_; }
+  bool removal_expected() const { return removal_; }
+  // The container was removed, and its exit is not waited for any more; its output still is.
+  void give_up_exit();
   // The container was removed: no monitor, no watch any more.
   void dismiss();
 
@@ -67,6 +71,9 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
 
   void connect();
   void line(const std::string& text);
+  // False: whether there is a record cannot be told now.
+  bool look_for_record();
+  void exit_said();
   void link_closed();
   void judge();
   void verify();

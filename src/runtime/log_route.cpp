@@ -1,7 +1,6 @@
 #include "runtime/log_route.hpp"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/fifo_bytes.hpp"
 #include "runtime/log_pump.hpp"
 
 namespace ndc::runtime {
@@ -60,11 +60,6 @@ constexpr std::chrono::seconds kPatience{5};
 // With one that reads nothing, before the route is said to be at its end all the same.
 constexpr std::chrono::seconds kTellPatience{3};
 
-bool holds_bytes(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
-}
-
 // Keeps ends of FIFOs that the collector has not emptied. When a task ends while its collector is
 // away (it was killed, and Nomad starts another one when it comes back), these are the last ends:
 // the bytes would go with them. For as long as the route is there, and a little longer.
@@ -75,7 +70,7 @@ class UnreadEnds : public std::enable_shared_from_this<UnreadEnds> {
       : loop_{loop}, route_{std::move(route)}, fds_{std::move(fds)}, closed_{std::move(closed)} {}
 
   void look() {
-    std::erase_if(fds_, [](const auto& fd) { return !fd || !holds_bytes(fd->get()); });
+    std::erase_if(fds_, [](const auto& fd) { return !fd || !fifo_holds_bytes(fd->get()); });
     const auto now = std::chrono::steady_clock::now();
     if (!route_.expired()) {
       give_up_ = now + kPatience;

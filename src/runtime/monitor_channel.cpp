@@ -1,7 +1,6 @@
 #include "runtime/monitor_channel.hpp"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <ctime>
 
 #include "runtime/crash_point.hpp"
+#include "runtime/fifo_bytes.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -43,7 +43,7 @@ int Channel::patience(std::int64_t now) const {
   std::int64_t next = -1;
   // Also while a FIFO holds what nobody has read: if another takes its place, the bytes are not to
   // wait for the task's next ones.
-  if (spool_.pending() > 0 || in_sink() > 0) {
+  if (spool_.pending() > 0 || unread()) {
     next = std::max<std::int64_t>(0, checked_ + kSinkCheck - now);
   }
   if (held_ > 0) {
@@ -139,14 +139,10 @@ void Channel::tick(std::int64_t now) {
   if (held_ > 0) place_held();
 }
 
-std::size_t Channel::in_sink() const {
-  int count = 0;
-  if (!sink_ || ::ioctl(sink_.get(), FIONREAD, &count) != 0) return 0;  // /dev/null has no count
-  return count > 0 ? static_cast<std::size_t>(count) : 0;
-}
+bool Channel::unread() const { return sink_ && fifo_holds_bytes(sink_.get()); }
 
 bool Channel::delivered() const {
-  return !source_ && held_ == 0 && spool_.pending() == 0 && in_sink() == 0;
+  return !source_ && held_ == 0 && spool_.pending() == 0 && !unread();
 }
 
 void Channel::finish() {

@@ -70,7 +70,7 @@ class Channel {
   std::size_t write_now(const char* bytes, std::size_t size);
   void place_held();
   void remember(const char* bytes, std::size_t size);
-  std::size_t in_sink() const;
+  bool unread() const;
 
   const char* sink_path_;
   UniqueFd source_;

@@ -31,14 +31,34 @@ bool write_all(int fd, const char* bytes, std::size_t size) {
   return true;
 }
 
-std::string slurp(const std::string& path, std::size_t limit) {
-  std::string out;
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
-  if (!file) return out;
-  out.resize(limit);
-  const ssize_t size = ::read(file.get(), out.data(), limit);
+// The file is not there. Every other failure (no descriptor, no memory) may pass, and tells
+// nothing.
+bool says_absent(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
+
+// What can be read, with one call: the files are small.
+std::string read_some(int fd, std::size_t limit) {
+  std::string out(limit, '\0');
+  const ssize_t size = ::read(fd, out.data(), limit);
   out.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
   return out;
+}
+
+std::optional<ExitRecord> parse_exit_record(const std::string& text) {
+  char kind[32] = {};
+  int value = 0;
+  long long at = 0;
+  std::size_t tail = 0;
+  int head = 0;
+  const int fields = std::sscanf(text.c_str(), "exit-record 1\n%31s %d\nat %lld\nstderr %zu%n",
+                                 kind, &value, &at, &tail, &head);
+  if (fields != 4 || head <= 0) return std::nullopt;
+  const std::size_t begin = static_cast<std::size_t>(head) + 1;  // the line's end
+  if (text.size() < begin || text.size() - begin < tail) return std::nullopt;
+  for (int i = 0; i < 3; ++i) {
+    if (std::strcmp(kind, kKinds[i]) != 0) continue;
+    return ExitRecord{static_cast<ExitRecord::Kind>(i), value, at, text.substr(begin, tail)};
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -72,31 +92,19 @@ bool sync_exit_record(const char* directory) {
   return true;
 }
 
-std::optional<ExitRecord> read_exit_record(const std::string& directory) {
-  const std::string text = slurp(directory + "/" + kMonitorExit, kMaxRecord);
-  char kind[32] = {};
-  int value = 0;
-  long long at = 0;
-  std::size_t tail = 0;
-  int head = 0;
-  const int fields = std::sscanf(text.c_str(), "exit-record 1\n%31s %d\nat %lld\nstderr %zu%n",
-                                 kind, &value, &at, &tail, &head);
-  if (fields != 4 || head <= 0) return std::nullopt;
-  const std::size_t begin = static_cast<std::size_t>(head) + 1;  // the line's end
-  if (text.size() < begin || text.size() - begin < tail) return std::nullopt;
-  for (int i = 0; i < 3; ++i) {
-    if (std::strcmp(kind, kKinds[i]) != 0) continue;
-    return ExitRecord{static_cast<ExitRecord::Kind>(i), value, at, text.substr(begin, tail)};
-  }
-  return std::nullopt;
+RecordLook look_for_exit_record(const std::string& directory) {
+  const std::string path = directory + "/" + kMonitorExit;
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!file) return {std::nullopt, says_absent(errno)};
+  return {parse_exit_record(read_some(file.get(), kMaxRecord)), true};
 }
 
 pid_t living_monitor(const std::string& directory) {
   const std::string path = directory + "/" + kMonitorLock;
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
-  if (!file) return 0;
+  if (!file) return says_absent(errno) ? 0 : -1;
   if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) return 0;
-  const int pid = std::atoi(slurp(path, 32).c_str());
+  const int pid = std::atoi(read_some(file.get(), 32).c_str());
   return pid > 0 ? pid : 0;
 }
 

@@ -41,11 +41,21 @@ bool write_exit_record(const char* directory, const ExitRecord& record);
 // Waits until the record is on the disk. False (errno) if it may not be: it is to be written again.
 bool sync_exit_record(const char* directory);
 
-// nullopt: there is none. A file that is no record, as a host that lost its power may leave one,
-// counts as none.
-std::optional<ExitRecord> read_exit_record(const std::string& directory);
+// What a look for the record tells.
+struct RecordLook {
+  std::optional<ExitRecord> record{};
+  bool known = true;  // false: it could not be looked at, for want of a descriptor say
+};
 
-// The process id of the monitor that holds the directory's lock; 0 if none does.
+// A file that is no record, as a host that lost its power may leave one, counts as none.
+RecordLook look_for_exit_record(const std::string& directory);
+// nullopt: there is none, or that cannot be told now.
+inline std::optional<ExitRecord> read_exit_record(const std::string& directory) {
+  return look_for_exit_record(directory).record;
+}
+
+// The process id of the monitor that holds the directory's lock; 0 if none does, negative if that
+// cannot be told now. Its record is to be looked for after this, not before: it may end in between.
 pid_t living_monitor(const std::string& directory);
 
 // How many bytes the spools hold that the collector has not got.

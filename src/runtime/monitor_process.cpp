@@ -26,6 +26,7 @@ namespace ndc::runtime {
 namespace {
 
 constexpr std::int64_t kLinger = 500;               // ms for output that others keep open
+constexpr int kDrainReads = 256;                    // of up to 32 KiB: far more than a pipe holds
 constexpr std::int64_t kDeliverPatience = 600'000;  // ms without a taker, after the task's end
 constexpr std::int64_t kUnwantedPatience = 2'000;   // the same, once its directory is gone
 constexpr std::int64_t kQuitPatience = 5000;        // ms for the CLI, once its container is gone
@@ -118,7 +119,7 @@ class Monitor final : MonitorClients::Orders {
   bool step();
   int wait_time(std::int64_t now) const;
   void reap();
-  void drain_sources(std::int64_t now);
+  void drain_sources();
   Channel& error_output() { return arguments_.tty ? out_ : err_; }
   void record(ExitRecord::Kind kind, int value);
   void write_record(std::int64_t now);
@@ -156,7 +157,7 @@ void Monitor::reap() {
   int status = 0;
   if (!cli_.reap(status)) return;
   crash_point("monitor.exit.reaped");
-  drain_sources(monotonic_ms());
+  drain_sources();
   crash_point("monitor.exit.drained");
   if (WIFSIGNALED(status)) {
     record(ExitRecord::Kind::kSignalled, WTERMSIG(status));
@@ -165,18 +166,34 @@ void Monitor::reap() {
   }
 }
 
-// What is in the pipes when the CLI has ended is all there will be, unless others hold them.
-void Monitor::drain_sources(std::int64_t now) {
-  const std::int64_t deadline = now + kLinger;
-  for (Channel* channel : {&out_, &err_}) {
-    while (channel->source() >= 0 && now < deadline) {
-      if (!channel->read_source(now) && channel->source() >= 0) {
-        if (channel->holds()) break;
-        pollfd wait{channel->source(), POLLIN, 0};
-        if (::poll(&wait, 1, static_cast<int>(deadline - now)) <= 0) break;
-      }
-      now = monotonic_ms();
+// What the source holds already, without waiting. A pipe is empty after a few reads, unless others
+// go on writing to it.
+void read_waiting(Channel& channel) {
+  for (int reads = 0; reads < kDrainReads && channel.source() >= 0; ++reads) {
+    if (!channel.read_source(monotonic_ms())) return;
+  }
+}
+
+// What is in the pipes when the CLI has ended is all there will be, unless others hold them: only
+// for those is there a deadline. However slow the disk is, what waits in a pipe is not dropped.
+void Monitor::drain_sources() {
+  Channel* const channels[] = {&out_, &err_};
+  for (Channel* channel : channels) read_waiting(*channel);
+  const std::int64_t deadline = monotonic_ms() + kLinger;
+  for (std::int64_t now = deadline - kLinger; now < deadline; now = monotonic_ms()) {
+    pollfd fds[2];
+    for (int i = 0; i < 2; ++i) {
+      fds[i] = {channels[i]->holds() ? -1 : channels[i]->source(), POLLIN, 0};
     }
+    if (fds[0].fd < 0 && fds[1].fd < 0) break;
+    const int ready = ::poll(fds, 2, static_cast<int>(deadline - now));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) break;
+    for (int i = 0; i < 2; ++i) {
+      if (fds[i].revents != 0) read_waiting(*channels[i]);
+    }
+  }
+  for (Channel* channel : channels) {
     if (!channel->holds()) channel->close_source();  // else the rest waits in the pipe
   }
 }

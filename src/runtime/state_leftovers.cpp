@@ -55,6 +55,13 @@ Expected<void> write_owner(const std::string& directory,
   return replace_file(directory + kOwner, text);
 }
 
+std::string owner_task(const std::string& directory) {
+  const auto owner = read_owner(directory);
+  if (!owner) return {};
+  const auto task = owner->labels.find(kLabelTaskId);
+  return task == owner->labels.end() ? std::string{} : task->second;
+}
+
 std::vector<FoundContainer> StateLeftovers::look(const std::set<std::string>& containers) const {
   std::vector<FoundContainer> found;
   std::error_code ignored;  // without a state directory there is nothing in it

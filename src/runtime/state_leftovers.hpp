@@ -18,6 +18,9 @@ namespace ndc::runtime {
 Expected<void> write_owner(const std::string& directory,
                            const std::map<std::string, std::string>& labels);
 
+// The task id that write_owner() left there; empty if none.
+std::string owner_task(const std::string& directory);
+
 // Not thread-safe: loop thread only.
 class StateLeftovers {
  public:

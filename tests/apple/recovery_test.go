@@ -42,6 +42,30 @@ func TestTheLogOfATaskThatIsStartedAnewGoesOn(t *testing.T) {
 	})
 }
 
+func TestAStartWaitsForARemovalThatOutlivedItsPlugin(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		task := nomadkit.Run(t, n.Plugin, "sleep 600")
+		n.Fault(t, "delete", "slow 2500 times 1")
+		go func() { _ = n.DestroyTask(task.ID, true) }()
+		nomadkit.Eventually(t, 15*time.Second, "the removal", func() error {
+			if len(nomadkit.ProcessesWith("delete --force "+container(task))) == 0 {
+				return fmt.Errorf("has not begun")
+			}
+			return nil
+		})
+		n.Kill9(t)
+		n.Plugin = nomadkit.StartPluginIn(t, n.StateDir, n.Config())
+		task.StartAnew(t, n.Plugin, "sleep 3; exit 7")
+		if result := task.WaitOn(t, n.Plugin, 20*time.Second); result.ExitCode != 7 {
+			t.Errorf("got %+v: the removal took the next attempt's container", result)
+		}
+		if err := n.DestroyTask(task.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		n.nothingLeft(t)
+	})
+}
+
 func TestAnExitWithoutAPluginIsFoundLater(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		for _, code := range []int{1, 4} {

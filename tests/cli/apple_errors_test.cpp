@@ -44,6 +44,16 @@ TEST_CASE("errors are recoverable exactly where a retry may help") {
   CHECK(!recoverable("Error: path '/x' does not exist"));
 }
 
+TEST_CASE("a daemon that takes too long is no registry that does not answer") {
+  CHECK(
+      says_daemon_timed_out("Error: internalError: \"XPC timeout for request to "
+                            "com.apple.container.apiserver/containerCreate\"\n"));
+  CHECK(says_daemon_timed_out("Error: timeout: \"create timed out\"\n"));
+  CHECK(!says_daemon_timed_out("Error: NSURLErrorDomain -1001: The request timed out.\n"));
+  CHECK(!says_daemon_timed_out("Error: HTTPClientError.connectTimeout\n"));
+  CHECK(!says_daemon_timed_out("Error: container already exists: timeless\n"));
+}
+
 TEST_CASE("missing containers of both families") {
   CHECK(says_container_not_found("Error: get failed: container X not found", "X"));
   CHECK(says_container_not_found("Error: container not found: a, b", "b"));

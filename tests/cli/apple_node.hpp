@@ -110,12 +110,16 @@ struct Node {
                                    const std::function<void(TaskConfig&)>& change = {}) const {
     return begin_start(request(script, change), exited).get(kLong);
   }
-  Expected<Attached> attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
-    const Awaited<Expected<Attached>> attached;
+  using Attaching = Awaited<Expected<Attached>>;
+  Attaching begin_attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
+    const Attaching attached;
     runtime->attach(
         container, [exited](TaskExit exit) { exited.set(std::move(exit)); },
         [attached](Expected<Attached> result) { attached.set(std::move(result)); });
-    return attached.get(kLong);
+    return attached;
+  }
+  Expected<Attached> attach(const ContainerRef& container, const Awaited<TaskExit>& exited) const {
+    return begin_attach(container, exited).get(kLong);
   }
   Expected<void> call(const std::function<void(Done<void>)>& make) const {
     const Awaited<std::optional<Expected<void>>> result;

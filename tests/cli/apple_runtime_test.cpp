@@ -8,9 +8,11 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/apple_node.hpp"
+#include "runtime/apple_files.hpp"
 #include "runtime/ended_already.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
@@ -120,6 +122,25 @@ TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
   CHECK(unknown(exit));
   CHECK(contains(describe(exit), "SIGKILL"));
   CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a container that stops, or is in a state that nobody knows, has not ended yet") {
+  for (const char* state : {"stopping", "unknown"}) {
+    Node node;
+    node.fault("start", "die 1000");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("sleep 30", exited);
+    REQUIRE(started);
+    node.fault("state/" + node.id, state);
+    REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
+    const int before = node.calls("list");
+    REQUIRE(eventually([&] { return node.calls("list") >= before + 3; }, kLong));
+    CHECK(!exited.is_set());
+    node.fault("state/" + node.id, "stopped");
+    CHECK(unknown(exited.get(kLong)));
+    node.fault("state/" + node.id, "");
+    CHECK(node.remove(started->container));
+  }
 }
 
 TEST_CASE("after a crash of the daemon an exit is unknown") {
@@ -303,6 +324,59 @@ TEST_CASE("a start of a container that was found again is the container's") {
   CHECK(exits[2].get(kLong).status == exits[1].get(kLong).status);
 }
 
+TEST_CASE("a start that is asked for again finds the task that ended while no plugin was there") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    node.spec->stdout_path = node.directory / "out";
+    REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+    const StartRequest request = node.request("echo text; exit 42");
+    const Awaited<TaskExit> exits[4];
+    REQUIRE(node.begin_start(request, exits[0]).get(kLong));
+    CHECK(exits[0].get(kLong).status == ExitStatus{Exited{42}});
+    const UniqueFd collector{
+        ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    char text[8] = {};
+    REQUIRE(eventually([&] { return ::read(collector.get(), text, sizeof text) == 5; }));
+    REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+    node.restart();
+    // Nobody may take the record away while it is not known what became of the container.
+    node.fault("list", "exit 1 no answer");
+    const auto refused = node.begin_start(request, exits[1]).get(kLong);
+    REQUIRE(!refused);
+    CHECK(refused.error().recoverable());
+    node.fault("list", "");
+    node.restart();
+    const auto again = node.begin_start(request, exits[2]).get(kLong);
+    REQUIRE(again);
+    CHECK(exits[2].get(kLong).status == ExitStatus{Exited{42}});
+    CHECK(node.calls("create") == 1);
+    CHECK(node.calls("start") == 1);
+    // Another attempt is another task.
+    node.restart();
+    node.spec->id = node.spec->alloc_id + "/main/9abcdef0";
+    const auto next = node.begin_start(node.request("exit 7"), exits[3]).get(kLong);
+    REQUIRE(next);
+    CHECK(exits[3].get(kLong).status == ExitStatus{Exited{7}});
+    CHECK(node.remove(next->container));
+  }
+}
+
+TEST_CASE("a record without its container does not stand in the way of a start") {
+  Node node;
+  const StartRequest request = node.request("exit 42");
+  const Awaited<TaskExit> exits[2];
+  REQUIRE(node.begin_start(request, exits[0]).get(kLong));
+  CHECK(exits[0].get(kLong).status == ExitStatus{Exited{42}});
+  REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+  node.ask("delete --force " + node.id);
+  node.restart();
+  const auto started = node.begin_start(request, exits[1]).get(kLong);
+  REQUIRE(started);
+  CHECK(exits[1].get(kLong).status == ExitStatus{Exited{42}});
+  CHECK(node.calls("create") == 2);
+  CHECK(node.remove(started->container));
+}
+
 TEST_CASE("a signal that reaches nobody is an error, a stop of what has ended is not") {
   Node node;
   const Awaited<TaskExit> exited;
@@ -375,6 +449,53 @@ TEST_CASE(
   CHECK(node.remove(started->container));
 }
 
+TEST_CASE("a task that is removed by force keeps its output until the collector has it") {
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  std::string want;
+  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
+  REQUIRE(eventually([&] {
+    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
+  }));
+  const Awaited<bool> removed;
+  node.runtime->remove(started->container, false, [removed](const Expected<void>& result) {
+    removed.set(result.has_value());
+  });
+  exited.get(kLong);  // told without waiting for the collector
+  std::this_thread::sleep_for(200ms);
+  CHECK(!removed.is_set());
+  const UniqueFd collector{
+      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  std::string text;
+  CHECK(eventually([&] {
+    char buffer[kFifo];
+    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
+    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+    return text.size() >= want.size();
+  }));
+  CHECK((text == want));  // too long to be shown
+  CHECK(removed.get(kLong));
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
+TEST_CASE("a collector that takes nothing does not keep a task that was removed by force") {
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  REQUIRE(eventually([&] { return has_spooled(node.files()); }));
+  CHECK(node.remove(started->container));
+  CHECK(exited.is_set());
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
 TEST_CASE("recovery finds the exit that happened meanwhile, also while the engine hangs") {
   Node node;
   const Awaited<TaskExit> exited;
@@ -391,6 +512,66 @@ TEST_CASE("recovery finds the exit that happened meanwhile, also while the engin
   node.fault("all", "");
   CHECK(node.remove(started->container));
   CHECK(node.remove(started->container));  // again: nothing to do
+}
+
+// UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("recovery without a free descriptor waits for one and finds the exit then") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 42", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{42}});
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attaching = [&] {
+    const NoDescriptors none;
+    auto begun = node.begin_attach(started->container, later);
+    std::this_thread::sleep_for(500ms);  // it looks in vain more than once
+    CHECK(!begun.is_set());
+    return begun;
+  }();
+  const Expected<Attached> answer = attaching.get(kLong);
+  REQUIRE(answer);
+  REQUIRE(std::holds_alternative<TaskExit>(*answer));
+  CHECK(std::get<TaskExit>(*answer).status == ExitStatus{Exited{42}});
+  CHECK(node.remove(started->container));
+}
+#endif
+
+// As it may be when the monitor wrote it in the moment in which it was looked for in vain.
+TEST_CASE("a record that is seen late counts, though the monitor was given up") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  ::kill(living_monitor(node.files()), SIGKILL);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  REQUIRE(std::holds_alternative<StillRunning>(*attached));
+  REQUIRE(write_exit_record(node.files().c_str(), {ExitRecord::Kind::kExited, 7, 1, ""}));
+  CHECK(node.call([&](Done<void> done) { node.runtime->stop(started->container, done); }));
+  CHECK(later.get(kLong).status == ExitStatus{Exited{7}});
+  CHECK(node.remove(started->container));
+}
+
+// A cleaner of /tmp may take the socket away.
+TEST_CASE("a monitor that is not reached for long is not given up, and its record is read") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 8; exit 7", exited);
+  REQUIRE(started);
+  const AppleFiles files{node.config.state_dir, node.id};
+  REQUIRE(::unlink(files.socket().c_str()) == 0);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  CHECK(std::holds_alternative<StillRunning>(*attached));
+  CHECK(later.get(kLong).status == ExitStatus{Exited{7}});
+  CHECK(node.remove(started->container));
 }
 
 TEST_CASE("a container that was removed behind our back is gone, and not an exit code") {
@@ -424,6 +605,41 @@ TEST_CASE("a leftover of the same allocation is replaced, a stranger's container
   REQUIRE(!started);
   CHECK(started.error().code == ErrorCode::kAlreadyExists);
   CHECK(contains(started.error().message(), "delete --force"));
+}
+
+TEST_CASE("a create that was killed or broke off leaves no container") {
+  for (const char* fault : {"die-after", "xpc-after"}) {
+    Node node;
+    node.fault("create", fault);
+    const Awaited<TaskExit> never;
+    const auto started = node.start("exit 0", never);
+    REQUIRE(!started);
+    CHECK(started.error().code == ErrorCode::kRuntimeUnavailable);
+    CHECK(node.calls("create") == 1);
+    CHECK(!contains(node.ask("list --all --quiet"), node.id));
+    CHECK(!std::filesystem::exists(node.files()));
+  }
+}
+
+TEST_CASE("a create that failed touches no stranger's container and tells its own reason") {
+  Node node;
+  const std::string cli = node.directory / "container";
+  (void)run(*node.loop, shell(cli + " create --name " + node.id + " -- demo:1"));
+  node.fault("create", "exit 1 internalError: \"it timed out\"");
+  const Awaited<TaskExit> never;
+  auto started = node.start("exit 0", never);
+  REQUIRE(!started);
+  CHECK(started.error().code == ErrorCode::kTimeout);
+  CHECK(contains(started.error().message(), "it timed out"));
+  CHECK(!contains(started.error().message(), "network"));
+  node.fault("list", "exit 1 no answer");
+  node.fault("create", "exit 1 not today");
+  started = node.start("exit 0", never);
+  REQUIRE(!started);
+  CHECK(started.error().recoverable());
+  CHECK(contains(started.error().message(), "not today"));
+  node.fault("list", "");
+  CHECK(contains(node.ask("list --all --quiet"), node.id));
 }
 
 TEST_CASE("the health of a node names the cure") {

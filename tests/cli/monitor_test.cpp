@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -319,6 +320,27 @@ TEST_CASE("a monitor without its directory ends with its CLI, whatever that stil
   CHECK(eventually([&] { return ::kill(monitor, 0) != 0; }));
 }
 
+TEST_CASE("what a CLI leaves in one pipe is read while others hold the other one open") {
+  Fixture f;
+  const std::string go = f.directory / "go";
+  const std::string written = f.directory / "written";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  const std::size_t size = 60'000;  // less than a pipe holds, more than the monitor reads at once
+  f.start("sleep 3 2>/dev/null & read x < " + go + "; head -c " + std::to_string(size) +
+          " /dev/zero | tr '\\0' x >&2; : > " + written + "; exit 3");
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);
+  // It finds the whole output in the pipe, and the CLI's end, when it goes on.
+  ::kill(monitor, SIGSTOP);
+  { std::ofstream{go} << "now\n"; }
+  REQUIRE(eventually([&] { return std::filesystem::exists(written); }));
+  std::this_thread::sleep_for(100ms);
+  ::kill(monitor, SIGCONT);
+  CHECK(f.record().value == 3);
+  Collector err{f.err};
+  CHECK(err.read(size) == std::string(size, 'x'));
+}
+
 TEST_CASE("a second monitor of the same task is refused") {
   Fixture f;
   f.start("sleep 60");
@@ -440,6 +462,29 @@ TEST_CASE("the monitor ignores babble and a client that reads nothing") {
   Connection again{f.socket};
   CHECK(again.line().starts_with("running "));
 }
+
+// UBSan looks with a pipe whether an object can be read: without descriptors all are bad to it.
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("without a free descriptor neither a record nor a monitor is said to be missing") {
+  Fixture f;
+  f.start("sleep 60");
+  REQUIRE(write_exit_record(f.state.c_str(), {ExitRecord::Kind::kExited, 3, 1, ""}));
+  const pid_t monitor = living_monitor(f.state);
+  REQUIRE(monitor > 0);
+  const auto [look, living] = [&] {
+    const NoDescriptors none;
+    return std::pair{look_for_exit_record(f.state), living_monitor(f.state)};
+  }();
+  CHECK(!look.known);
+  CHECK(!look.record);
+  CHECK(living < 0);
+  CHECK(look_for_exit_record(f.state).record);
+  CHECK(living_monitor(f.state) == monitor);
+  CHECK(look_for_exit_record(f.directory / "none").known);
+  CHECK(look_for_exit_record(f.out + "/none").known);
+  CHECK(living_monitor(f.directory / "none") == 0);
+}
+#endif
 
 TEST_CASE("an exit record is whole or none") {
   const TemporaryDirectory directory;

@@ -118,6 +118,15 @@ func (task *Task) RestartLogs(t testing.TB) {
 	}
 }
 
+// StartAnew starts the next attempt of a task, with another script, through the same plugin or a next one.
+func (task *Task) StartAnew(t testing.TB, next *Plugin, script string) {
+	t.Helper()
+	task.plugin = next
+	task.ID = task.AllocID + "/main/" + uuid.Short()
+	task.SetConfig(t, shellConfig(script))
+	task.Start(t)
+}
+
 // LogGoesOnAnew starts a task with one plugin and, as an agent does that was killed before it wrote
 // down the handle, anew with `next`. The log collector lives on, and nobody starts another one.
 func LogGoesOnAnew(t testing.TB, p, next *Plugin) {
@@ -126,11 +135,8 @@ func LogGoesOnAnew(t testing.TB, p, next *Plugin) {
 	task.WaitLog(t, "stdout", "first\n")
 	if p != next {
 		p.Kill9(t)
-		task.plugin = next
 	}
-	task.ID = task.AllocID + "/main/" + uuid.Short()
-	task.SetConfig(t, shellConfig("echo second; sleep 600"))
-	task.Start(t)
+	task.StartAnew(t, next, "echo second; sleep 600")
 	task.WaitLog(t, "stdout", "second\n")
 	if err := next.DestroyTask(task.ID, true); err != nil {
 		t.Fatal(err)

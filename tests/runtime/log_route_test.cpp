@@ -5,6 +5,7 @@
 #include <fstream>
 #include <thread>
 
+#include "runtime/fifo_bytes.hpp"
 #include "runtime/k8s_log.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/machine.hpp"
@@ -176,6 +177,19 @@ TEST_CASE("what the collector has not read at the end waits for it") {
     collector.open_reader();
     CHECK(collector.read() == "hello\n");
   }
+}
+
+TEST_CASE("a FIFO that is open for both says whether it holds bytes, /dev/null never does") {
+  const Collector collector;
+  const UniqueFd both{::open(collector.paths.stdout_path.c_str(), O_RDWR | O_CLOEXEC)};
+  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+  CHECK(!runtime::fifo_holds_bytes(both.get()));
+  REQUIRE(::write(both.get(), "x", 1) == 1);
+  CHECK(runtime::fifo_holds_bytes(both.get()));
+  char byte = 0;
+  REQUIRE(::read(both.get(), &byte, 1) == 1);
+  CHECK(!runtime::fifo_holds_bytes(both.get()));
+  CHECK(!runtime::fifo_holds_bytes(null.get()));
 }
 
 TEST_CASE("a direct route hands over a blocking descriptor") {
