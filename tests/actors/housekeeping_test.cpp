@@ -205,8 +205,8 @@ TEST_CASE("the image of a task that could not be started goes after the delay, t
   const auto answer = f.start(Fixture::spec());
   f.pass_checks();
   ScriptedRuntime::answer(f.runtime->starts,
-                          Expected<runtime::StartedContainer>{fail(
-                              {.code = ErrorCode::kStartFailed, .what = "start container"})});
+                          Expected<runtime::StartedContainer>{
+                              fail({.code = ErrorCode::kStartFailed, .what = "start container"})});
   f.kit.run();
   REQUIRE_FALSE(answer.value().has_value());
   CHECK(f.runtime->count("remove image") == 0);
