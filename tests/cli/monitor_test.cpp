@@ -323,13 +323,15 @@ TEST_CASE("a monitor without its directory ends with its CLI, whatever that stil
 TEST_CASE("what a CLI leaves in one pipe is read while others hold the other one open") {
   Fixture f;
   const std::string go = f.directory / "go";
+  const std::string ready = f.directory / "ready";
   const std::string written = f.directory / "written";
   REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
   const std::size_t size = 60'000;  // less than a pipe holds, more than the monitor reads at once
-  f.start("sleep 3 2>/dev/null & read x < " + go + "; head -c " + std::to_string(size) +
-          " /dev/zero | tr '\\0' x >&2; : > " + written + "; exit 3");
+  f.start("sleep 3 2>/dev/null & : > " + ready + "; read x < " + go + "; head -c " +
+          std::to_string(size) + " /dev/zero | tr '\\0' x >&2; : > " + written + "; exit 3");
   const pid_t monitor = living_monitor(f.state);
   REQUIRE(monitor > 0);
+  REQUIRE(eventually([&] { return std::filesystem::exists(ready); }));
   // It finds the whole output in the pipe, and the CLI's end, when it goes on.
   ::kill(monitor, SIGSTOP);
   { std::ofstream{go} << "now\n"; }
