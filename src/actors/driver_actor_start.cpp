@@ -92,13 +92,14 @@ bool DriverActor::waits_for_predecessor(const StartTask& m) {
            other.task_name == spec.name && !task.second.removed;
   });
   if (it == tasks_.end()) return false;
+  // First of all: one that still starts may be ended as soon as it has, as nobody waits for it.
+  if (!m.held_logs) {
+    hold_logs(m);
+    return true;
+  }
   const caf::actor me{self_};
   if (it->second.starting) {
     act::tell_after(me, kPredecessorPause, m);
-    return true;
-  }
-  if (!m.held_logs) {
-    hold_logs(m);
     return true;
   }
   spdlog::warn("task {}: destroying its earlier attempt {} first", spec.id, it->first);

@@ -280,6 +280,19 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
   CHECK(route.expired());
 }
 
+TEST_CASE("the logs are held from the moment on that the next attempt is asked for") {
+  Fixture f;
+  const auto first = f.start(Fixture::spec());
+  f.pass_checks();
+  CHECK(f.runtime->count("hold logs") == 0);
+  TaskSpec next = Fixture::spec();
+  next.id += "2";
+  const auto answer = f.start(next);  // the first one still starts
+  CHECK(f.runtime->count("hold logs") == 1);
+  f.started();
+  CHECK_FALSE(answer.arrived());
+}
+
 // The client was killed right after its DestroyTask, and its successor has not heard of the exit.
 TEST_CASE("a task that is recovered while it is destroyed still tells its exit") {
   Fixture f;
