@@ -36,8 +36,8 @@ namespace ndc::runtime {
 namespace {
 
 constexpr const char* kSendSignal = "send signal to container";
-constexpr const char* kListed =
-    "listed";  // in the state of a container that was found, not started
+// In the state of a container that was found by listing: no task of ours started it.
+constexpr const char* kListed = "listed";
 constexpr const char* kStateDir = "/var/lib/nomad-driver-container";
 constexpr VersionNumber kOldest{4, 3, 0};
 
