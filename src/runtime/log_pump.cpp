@@ -1,6 +1,7 @@
 #include "runtime/log_pump.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@ constexpr std::size_t kChunk = 64 * 1024;
 constexpr std::size_t kLongestRecord = 1024 * 1024;  // conmon's are at most 8 KiB of text
 constexpr int kChunksInOneGo = 16;                   // then others on the loop get their turn
 constexpr std::chrono::seconds kPatience{5};
+// Nothing tells when a lock is free.
+constexpr std::chrono::milliseconds kLockPause{50};
 
 ssize_t retry_read(int fd, char* to, std::size_t size, std::uint64_t offset) {
   ssize_t count = 0;
@@ -45,10 +48,30 @@ void LogPump::follow(std::string log_path, std::shared_ptr<UniqueFd> sink,
   position_ = UniqueFd{
       ::open((log_path_ + ".delivered").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!position_) return give_up("open " + quoted(log_path_ + ".delivered"), std::strerror(errno));
+  copying_ = false;
+  take_position();
+}
+
+// Two pumps at once would both write what comes, and the position of one would undo the other's.
+// The lock goes with the descriptor, also when the plugin is killed. A file system without locks is
+// no reason to deliver nothing.
+void LogPump::take_position() {
+  if (state_ != State::kFollowing && state_ != State::kFinishing) return;
+  if (::flock(position_.get(), LOCK_EX | LOCK_NB) != 0 &&
+      (errno == EWOULDBLOCK || errno == EINTR)) {
+    retry_ = loop_.after(kLockPause, [self = shared_from_this()] { self->take_position(); });
+    return;
+  }
+  copying_ = true;
+  begin();
+}
+
+// The log is opened only now: what its position says is final.
+void LogPump::begin() {
   if (!open_log() && errno != ENOENT) {
     return give_up("open " + quoted(log_path_), std::strerror(errno));
   }
-  watch();
+  if (state_ == State::kFollowing) watch();
   if (!log_ && state_ == State::kFollowing && open_log()) watch();  // made before we watched
   pump();
 }
@@ -241,8 +264,9 @@ void LogPump::finish(std::function<void()> drained) {
   if (!position_) return stop();  // nothing was ever followed
   state_ = State::kFinishing;
   watch_.close();
-  if (!log_) open_log();
   expect_progress();
+  if (!copying_) return;  // take_position() goes on from here, if the position is free in time
+  if (!log_) open_log();
   pump();
 }
 
@@ -261,6 +285,7 @@ void LogPump::stop() {
   watch_.close();
   room_.close();
   patience_.reset();
+  retry_.reset();
   sink_.reset();
   log_.reset();
   position_.reset();

@@ -22,7 +22,9 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
  public:
   explicit LogPump(EventLoop& loop) : loop_{loop} {}
 
-  // Begins, or goes on where "<log_path>.delivered" says. `sink` is non-blocking.
+  // Begins, or goes on where "<log_path>.delivered" says, as soon as no other pump copies this log:
+  // that of a log forwarder that failed does so until the task lets go of its route. `sink` is
+  // non-blocking.
   void follow(std::string log_path, std::shared_ptr<UniqueFd> sink,
               std::function<void(Error)> failed);
   // To the end of the log, then stop(), then `drained`. Gives up when the FIFO takes nothing for
@@ -33,6 +35,8 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
  private:
   enum class State { kIdle, kFollowing, kFinishing, kStopped };
 
+  void take_position();
+  void begin();
   bool open_log();
   void restore_position(std::uint64_t inode, std::uint64_t size);
   void save_position();
@@ -51,7 +55,9 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
   State state_ = State::kIdle;
   std::string log_path_;
   UniqueFd log_;
-  UniqueFd position_;
+  UniqueFd position_;     // locked by the pump that copies
+  bool copying_ = false;  // the position is ours
+  std::shared_ptr<EventLoop::Timer> retry_;
   std::uint64_t inode_ = 0;
   UvHandle<uv_fs_event_t> watch_;
   UvHandle<uv_poll_t> room_;

@@ -325,6 +325,53 @@ TEST_CASE("a successor continues exactly where a pump stopped, also within a rec
   CHECK(got == "first\n" + big + "\nlast\n");
 }
 
+// The route of a log forwarder that failed stays with the task until the successor's is there.
+TEST_CASE("two pumps of one log never copy at the same time, and repeat nothing") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  const LogFile log{collector.directory / "ctr.log"};
+  const std::string big(100000, 'x');  // more than a FIFO holds: the first is in the midst of it
+  log.append(full("first") + full(big));
+  const auto fail_on = [](const Error& error) { FAIL(error.message()); };
+  auto first = runtime::open_pumped_route(loop, collector.paths).value();
+  first->follow(log.container(), fail_on);
+  settle(loop);
+  auto second = runtime::open_pumped_route(loop, collector.paths).value();
+  second->follow(log.container(), fail_on);
+  settle(loop);
+  collector.open_reader();
+  const std::string expected = "first\n" + big + "\n";
+  SECTION("the second goes on when the first stops") {
+    CHECK(collector.read(expected.size()) == expected);
+    log.append(full("while both are there"));
+    CHECK(collector.read(21) == "while both are there\n");
+    settle(loop);
+    char byte = 0;
+    CHECK(::read(collector.reader.get(), &byte, 1) == -1);
+    first.reset();
+    settle(loop);
+    log.append(full("last"));
+    CHECK(collector.read(5) == "last\n");
+    finish(second);
+    CHECK(collector.read().empty());
+  }
+  SECTION("also when the task has ended meanwhile") {
+    const Awaited<bool> drained;
+    second->finish([drained] { drained.set(true); });
+    settle(loop);
+    CHECK_FALSE(drained.is_set());
+    first.reset();
+    CHECK(collector.read() == expected);
+    drained.get();
+  }
+  SECTION("and one that never gets its turn does not hold up the task's end") {
+    const std::string got = collector.read(expected.size());
+    finish(second);
+    CHECK(got == expected);
+  }
+}
+
 TEST_CASE("a log that was replaced by a new one is followed from the new one's start") {
   const LeakCheck leaks;
   EventLoop loop;
