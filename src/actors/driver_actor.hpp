@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/counted_exec.hpp"
 #include "actors/gate.hpp"
 #include "actors/helper_actors.hpp"
 #include "actors/spawn.hpp"
@@ -90,6 +91,13 @@ class DriverActor {
   void watch_usage(const WatchUsage& m);
   void shutdown(const Shutdown& m);
   template <class Command>
+  static void count(Command& m, const Gate& gate) {
+    m.reply = gate.counted(m.reply);
+  }
+  static void count(ExecTaskStreaming& m, const Gate& gate) {
+    m.client = std::make_shared<CountedExec>(std::move(m.client), gate.ticket());
+  }
+  template <class Command>
   void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
     auto it = tasks_.find(m.task_id);
     if (it == tasks_.end() || it->second.removed) {
@@ -101,7 +109,7 @@ class DriverActor {
       m.reply(fail(too_many("command task", m.task_id)));
       return;
     }
-    m.reply = open.counted(m.reply);
+    count(m, open);
     if (!it->second.actor) launch(it->second);
     act::tell(it->second.actor, std::move(m));
   }

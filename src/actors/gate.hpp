@@ -1,5 +1,5 @@
-// A bound on what a peer can have in progress: commands hold a ticket until they are answered, and
-// past the limit there is none. So that no mailbox, and no engine's queue, grows as a caller likes.
+// A bound on what a peer can have in progress: commands hold a ticket until they are answered, a
+// streaming exec until it has ended, and past the limit there is none. So that no mailbox, and no engine's queue, grows as a caller likes.
 #pragma once
 
 #include <cstddef>

@@ -162,6 +162,36 @@ TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
   CHECK(last->error.has_value());
 }
 
+TEST_CASE("a streaming exec counts until its command has ended, not until it has begun") {
+  struct Client final : ExecClient {
+    void output(OutputStream, std::string, std::function<void()> taken) override { taken(); }
+    void finished(Expected<ExitStatus>) override { ended = true; }
+    bool ended = false;
+  };
+  Fixture f;
+  f.run_task();
+  const auto client = std::make_shared<Client>();
+  const auto refused = [&] {
+    Answer<Expected<std::shared_ptr<ExecSession>>> answer;
+    act::tell(f.driver, actors::ExecTaskStreaming{Fixture::spec().id, {}, client, answer.reply()});
+    f.kit.run();
+    if (!f.runtime->execs.empty()) {
+      ScriptedRuntime::answer(f.runtime->execs, Expected<std::shared_ptr<ExecSession>>{nullptr});
+    }
+    REQUIRE(answer.arrived());
+    return !answer.value().has_value();
+  };
+  for (int i = 0; i < 256; ++i) REQUIRE_FALSE(refused());
+  CHECK(refused());
+  CHECK(f.runtime->count("exec") == 256);
+  f.runtime->exec_clients.front()->finished(ExitStatus{Exited{0}});
+  CHECK(client->ended);
+  CHECK_FALSE(refused());
+  CHECK(refused());
+  f.runtime->exec_clients.pop_back();  // its runtime lost it
+  CHECK_FALSE(refused());
+}
+
 TEST_CASE("one task's crash does not touch another") {
   Fixture f;
   f.run_task();

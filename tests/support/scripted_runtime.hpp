@@ -130,11 +130,13 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     samples.push_back(std::move(done));
   }
   void exec(ContainerRef container, ExecRequest, std::shared_ptr<ExecClient> client,
-            runtime::Done<std::shared_ptr<ExecSession>>) override {
+            runtime::Done<std::shared_ptr<ExecSession>> done) override {
     transcript.push_back("exec " + container.name);
-    exec_client = std::move(client);
+    exec_clients.push_back(std::move(client));
+    execs.push_back(std::move(done));
   }
-  std::shared_ptr<ExecClient> exec_client;
+  std::deque<std::shared_ptr<ExecClient>> exec_clients;
+  std::deque<runtime::Done<std::shared_ptr<ExecSession>>> execs;
 
   // Answers the oldest open call of a kind.
   template <class Queue, class Answer>
