@@ -100,8 +100,15 @@ Expected<void> EmbeddedDriver::recover(const TaskHandle& handle, Within within) 
 }
 
 Expected<TaskExit> EmbeddedDriver::wait(const std::string& task_id, Within within) {
-  return answer_of<TaskExit>("wait for task " + quoted(task_id), within,
-                             [&](auto reply) { driver_->wait_task(task_id, reply); });
+  std::function<bool()> abandon;
+  auto exit = answer_of<TaskExit>("wait for task " + quoted(task_id), within, [&](auto reply) {
+    abandon = reply.abandoner();
+    driver_->wait_task(task_id, std::move(reply));
+  });
+  // After a time-out the driver would keep it until the task ends, and take no more at some point.
+  // Commands, which something is done for, are left to be answered.
+  abandon();
+  return exit;
 }
 
 Expected<void> EmbeddedDriver::stop(const std::string& task_id, std::chrono::nanoseconds grace,

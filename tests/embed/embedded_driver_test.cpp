@@ -2,6 +2,7 @@
 // promise to a program that uses them.
 
 #include <atomic>
+#include <future>
 #include <memory>
 
 #include "embed/embedded_driver.hpp"
@@ -40,6 +41,21 @@ TEST_CASE("what is not answered in time is a time-out, never a hang") {
   CHECK(p.driver.wait(p.web.id, 10ms).error().code == ErrorCode::kTimeout);
   CHECK(p.driver.wait_for_event(p.web.id, "no such text", 10ms).error().code ==
         ErrorCode::kTimeout);
+}
+
+TEST_CASE("a wait that timed out leaves nothing behind, however many do") {
+  Program p;
+  const auto handle = p.driver.start(p.web);
+  REQUIRE(handle.has_value());
+  for (int i = 0; i < 1100; ++i) {  // of 1024 that one task may have
+    REQUIRE(p.driver.wait(p.web.id, 0ns).error().code == ErrorCode::kTimeout);
+  }
+  CHECK(p.driver.wait(p.web.id, 500ms).error().code == ErrorCode::kTimeout);  // not refused
+  auto waiting = std::async(std::launch::async, [&] { return p.driver.wait(p.web.id); });
+  CHECK(p.engine->end(handle->container.name, {Exited{3}, false, {}}));
+  const auto exit = waiting.get();
+  REQUIRE(exit.has_value());
+  CHECK(std::get<Exited>(exit->status).code == 3);
 }
 
 TEST_CASE("every kind of runtime fault strikes as often as it was set") {
