@@ -13,6 +13,12 @@ function(ndc_cache_directory out)
   set(${out} ${directory} PARENT_SCOPE)
 endfunction()
 
+# Imported targets are of one directory and those below it: another one makes its own, and where
+# parts of a project look for the package one after the other they are here already.
+if(TARGET ndc::uv)
+  return()
+endif()
+
 find_package(Threads REQUIRED)
 find_package(CafCore REQUIRED)
 
@@ -29,15 +35,13 @@ ndc_header_library(rapidjson rapidjson/document.h)
 # RapidJSON 1.1's iterators compare in a way that C++20 finds ambiguous; clang says so at every use.
 target_compile_options(ndc::rapidjson INTERFACE
   $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-ambiguous-reversed-operator>)
-ndc_header_library(msgpack msgpack.hpp)
-target_compile_definitions(ndc::msgpack INTERFACE MSGPACK_NO_BOOST)
 ndc_header_library(fmt fmt/format.h)
 target_compile_definitions(ndc::fmt INTERFACE FMT_HEADER_ONLY)
 ndc_header_library(spdlog spdlog/spdlog.h)
 target_compile_definitions(ndc::spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
 target_link_libraries(ndc::spdlog INTERFACE ndc::fmt Threads::Threads)
 
-# libuv. Debian calls the archive libuv_a.a.
+# libuv, the last of them: the guard above looks for it. Debian calls the archive libuv_a.a.
 find_path(NDC_UV_INCLUDE_DIR uv.h REQUIRED)
 if(NDC_STATIC)
   find_library(NDC_UV_LIBRARY NAMES libuv_a.a libuv.a uv REQUIRED)
