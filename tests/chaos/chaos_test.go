@@ -77,7 +77,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 	var made atomic.Int64
 	var makers sync.WaitGroup
 	for n, faults := range [][]fault{w.engine.small(), append(w.engine.large(), large...)} {
-		rng := rand.New(rand.NewSource(seed + int64(n)))
+		master := rand.New(rand.NewSource(seed + int64(n)))
 		longest := pause
 		if n > 0 {
 			longest = 3 * time.Second // large faults last for a while themselves
@@ -86,8 +86,9 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 		go func() {
 			defer makers.Done()
 			for time.Now().Before(end) && made.Load() < most {
-				time.Sleep(atMost(rng, longest))
-				if !w.make(pick(faults, rng), rng) {
+				next := nextAttempt(master, faults, longest)
+				time.Sleep(next.pause)
+				if !w.make(next.fault, next.rng) {
 					continue
 				}
 				if sum := made.Add(1); sum%100 == 0 {

@@ -52,6 +52,20 @@ func pick(faults []fault, rng *rand.Rand) fault {
 	panic("unreachable")
 }
 
+// attempt is a fault after a pause. The fault may find nothing to break.
+type attempt struct {
+	pause time.Duration
+	fault fault
+	rng   *rand.Rand // what else the fault draws
+}
+
+// nextAttempt draws once, so that what is tried is the seed's: how often a fault draws depends on
+// what it finds on the machine.
+func nextAttempt(master *rand.Rand, faults []fault, longest time.Duration) attempt {
+	rng := rand.New(rand.NewSource(master.Int63()))
+	return attempt{pause: atMost(rng, longest), fault: pick(faults, rng), rng: rng}
+}
+
 // atMost is a random part of `limit`, for which a fault lasts.
 func atMost(rng *rand.Rand, limit time.Duration) time.Duration {
 	return time.Duration(rng.Int63n(int64(limit)))

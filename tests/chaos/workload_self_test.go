@@ -1,8 +1,12 @@
 package chaos
 
 import (
+	"fmt"
+	"math/rand"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The checker itself must be able to find something.
@@ -35,5 +39,25 @@ func TestReadFindsWhatIsWrong(t *testing.T) {
 	}
 	if !strings.Contains(plan{lines: 3, pause: "0.1"}.script(), "% 100") {
 		t.Error("the script's own percent signs are gone")
+	}
+}
+
+// Whatever a fault draws besides.
+func TestASeedRepeatsTheFaults(t *testing.T) {
+	attempts := func(draws int) []string {
+		master := rand.New(rand.NewSource(12))
+		var out []string
+		for range 50 {
+			next := nextAttempt(master, large, time.Second)
+			out = append(out, fmt.Sprintf("%s after %s, %d", next.fault.name, next.pause, next.rng.Int63()))
+			for range draws {
+				next.rng.Int63()
+			}
+		}
+		return out
+	}
+	few, many := attempts(0), attempts(3)
+	if !slices.Equal(few, many) {
+		t.Errorf("the same seed gave\n%s\nand\n%s", strings.Join(few, "\n"), strings.Join(many, "\n"))
 	}
 }
