@@ -8,56 +8,15 @@
 #include <cstdio>
 #include <system_error>
 
+#include "embed/event_log.hpp"
+
 namespace ndc::embed {
-
-// Keeps every event and wakes up whoever waits for one.
-class EmbeddedDriver::Events final : public StreamSink<TaskEvent> {
- public:
-  void next(TaskEvent event) override {
-    const std::lock_guard lock{mutex_};
-    events_.push_back(std::move(event));
-    changed_.notify_all();
-  }
-  void end(std::optional<Error>) override { closed_ = true; }
-  bool closed() const override { return closed_; }
-
-  std::vector<TaskEvent> all() const {
-    const std::lock_guard lock{mutex_};
-    return events_;
-  }
-
-  Expected<TaskEvent> wait_for(const std::string& task_id, const std::string& text, Within within) {
-    std::unique_lock lock{mutex_};
-    std::size_t seen = 0;
-    const TaskEvent* found = nullptr;
-    const bool came = changed_.wait_for(lock, within, [&] {
-      for (; !found && seen < events_.size(); ++seen) {
-        const TaskEvent& event = events_[seen];
-        if (event.task_id == task_id && event.message.find(text) != std::string::npos) {
-          found = &event;
-        }
-      }
-      return found != nullptr;
-    });
-    if (came) return *found;
-    return fail({.code = ErrorCode::kTimeout,
-                 .what = "wait for an event of",
-                 .on = task_id,
-                 .cause = "none that holds " + quoted(text) + " came in time"});
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<TaskEvent> events_;
-  std::atomic<bool> closed_{false};
-};
 
 EmbeddedDriver::EmbeddedDriver(std::shared_ptr<runtime::ContainerRuntime> runtime,
                                PluginConfig config, actors::DriverOptions options)
     : runtime_{std::make_shared<runtime::FaultyRuntime>(std::move(runtime))},
       messages_{std::make_shared<actors::MessageFaults>()},
-      events_{std::make_shared<Events>()} {
+      events_{std::make_shared<EventLog>(kKeptEvents)} {
   options.make_runtime = [made = runtime_](const PluginConfig&) {
     return std::shared_ptr<runtime::ContainerRuntime>{made};
   };

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,9 +24,12 @@
 
 namespace ndc::embed {
 
+class EventLog;
+
 class EmbeddedDriver {
  public:
   static constexpr std::chrono::seconds kPatience{10};
+  static constexpr std::size_t kKeptEvents = 10'000;
   using Within = std::chrono::nanoseconds;
 
   // `options.make_runtime` and `.message_faults` are set here, the rest is the caller's.
@@ -56,9 +60,10 @@ class EmbeddedDriver {
 
   // --- what happens ---
 
-  // All events since the start, of all tasks.
+  // The last kKeptEvents events of all tasks; who wants every one watches driver().watch_events().
   std::vector<TaskEvent> events() const;
-  // Waits until the task has an event whose message holds `text`; one that came before counts.
+  // Waits until the task has an event whose message holds `text`; one that came before and is
+  // still kept counts.
   Expected<TaskEvent> wait_for_event(const std::string& task_id, const std::string& text,
                                      Within within = kPatience);
   Expected<void> wait_for_state(const std::string& task_id, TaskState state,
@@ -74,11 +79,9 @@ class EmbeddedDriver {
   static Expected<void> kill_process(const TaskHandle& handle, const std::string& key);
 
  private:
-  class Events;
-
   std::shared_ptr<runtime::FaultyRuntime> runtime_;
   std::shared_ptr<actors::MessageFaults> messages_;
-  std::shared_ptr<Events> events_;
+  std::shared_ptr<EventLog> events_;
   std::unique_ptr<actors::Driver> driver_;
 };
 

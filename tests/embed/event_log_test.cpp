@@ -1,0 +1,54 @@
+// What the embedded driver keeps of its events, and waiting for one of them.
+
+#include <chrono>
+#include <future>
+#include <string>
+
+#include "embed/embedded_driver.hpp"
+#include "embed/event_log.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::embed {
+namespace {
+
+using namespace std::chrono_literals;
+
+TaskEvent event(const std::string& task_id, const std::string& message) {
+  TaskEvent out;
+  out.task_id = task_id;
+  out.message = message;
+  return out;
+}
+
+TEST_CASE("of more events than are kept the oldest go") {
+  EventLog log{3};
+  for (int i = 1; i <= 5; ++i) log.next(event("web", "event " + std::to_string(i)));
+  const auto kept = log.all();
+  REQUIRE(kept.size() == 3);
+  CHECK(kept.front().message == "event 3");
+  CHECK(kept.back().message == "event 5");
+  CHECK(log.wait_for("web", "event", 0ns)->message == "event 3");
+  CHECK(log.wait_for("web", "event 2", 0ns).error().code == ErrorCode::kTimeout);
+}
+
+TEST_CASE("the embedded driver keeps ten thousand events, as its header says") {
+  EventLog log{EmbeddedDriver::kKeptEvents};
+  for (int i = 1; i <= 10'001; ++i) log.next(event("web", std::to_string(i)));
+  CHECK(log.all().size() == 10'000);
+}
+
+TEST_CASE("who waits for an event finds it though others push out what was there before") {
+  EventLog log{3};
+  for (int i = 0; i < 3; ++i) log.next(event("web", "old"));
+  auto found = std::async(std::launch::async, [&] { return log.wait_for("web", "new", 10s); });
+  // Whether it waits already or begins only now.
+  for (int i = 0; i < 100; ++i) log.next(event(i % 2 == 0 ? "web" : "db", "old"));
+  log.next(event("db", "new"));
+  log.next(event("web", "new"));
+  const auto got = found.get();
+  REQUIRE(got.has_value());
+  CHECK(got->task_id == "web");
+}
+
+}  // namespace
+}  // namespace ndc::embed
