@@ -1,11 +1,16 @@
 #include "embed/embedded_driver.hpp"
 
+#include <unistd.h>
+
 #include <csignal>
 
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cinttypes>
+#include <cstdint>
 #include <cstdio>
+#include <random>
 #include <system_error>
 
 #include "embed/event_log.hpp"
@@ -30,11 +35,17 @@ EmbeddedDriver::EmbeddedDriver(std::shared_ptr<runtime::ContainerRuntime> runtim
 EmbeddedDriver::~EmbeddedDriver() { driver_.reset(); }
 
 TaskSpec EmbeddedDriver::task(const std::string& name, const std::string& image) {
-  static std::atomic<unsigned> count{0};
+  static const std::uint32_t program = std::random_device{}();
+  static std::atomic<std::uint32_t> count{0};
+  // Ids of Nomad's form. A container's name has only their first part, so it is that which counts:
+  // from a number that no other program is likely to have, before us or beside us, and that a child
+  // of this one has not (the multiplier is odd: no two process ids fall together).
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  const std::uint32_t first = program + pid * 2654435761u + ++count;
   char alloc[40];
-  // Ids of Nomad's form; the process id keeps those of two programs apart.
-  static_cast<void>(std::snprintf(alloc, sizeof alloc, "%08x-%04x-0000-0000-000000000000", ++count,
-                                  static_cast<unsigned>(getpid()) & 0xffff));
+  static_cast<void>(std::snprintf(alloc, sizeof alloc,
+                                  "%08" PRIx32 "-%04" PRIx32 "-0000-0000-000000000000", first,
+                                  pid & 0xffff));
   TaskSpec spec;
   spec.alloc_id = alloc;
   spec.name = name;

@@ -1,12 +1,18 @@
 // The embedded driver in real time over simulated containers: what its commands, waits and faults
 // promise to a program that uses them.
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <future>
 #include <memory>
+#include <string>
 
 #include "embed/embedded_driver.hpp"
 #include "embed/simulated_runtime.hpp"
+#include "model/container_name.hpp"
 #include "support/catch.hpp"
 
 namespace ndc::embed {
@@ -33,6 +39,31 @@ TEST_CASE("a task is started, ended and removed without a wire") {
   CHECK(std::get<Exited>(exit->status).code == 3);
   CHECK(p.driver.destroy(p.web.id));
   CHECK(p.engine->all().empty());
+}
+
+std::string container_of(const TaskSpec& spec) { return container_name(spec.name, spec.alloc_id); }
+
+TEST_CASE("no two tasks share a container's name, nor do those of two programs") {
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  const pid_t child = ::fork();  // as far as the next task is its first, a program like this one
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const std::string name = container_of(EmbeddedDriver::task("web", "demo"));
+    ::_exit(::write(ends[1], name.data(), name.size()) > 0 ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::array<char, 128> theirs{};
+  const ssize_t size = ::read(ends[0], theirs.data(), theirs.size());
+  ::close(ends[0]);
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+  REQUIRE(size > 0);
+  const std::string ours = container_of(EmbeddedDriver::task("web", "demo"));
+  CHECK(ours.starts_with("nomad-web-"));
+  CHECK(ours != std::string(theirs.data(), static_cast<std::size_t>(size)));
+  CHECK(ours != container_of(EmbeddedDriver::task("web", "demo")));
 }
 
 TEST_CASE("what is not answered in time is a time-out, never a hang") {
