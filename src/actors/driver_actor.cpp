@@ -6,11 +6,6 @@
 #include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
-namespace {
-
-constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
-
-}  // namespace
 
 DriverActor::DriverActor(act::Self self, DriverOptions options)
     : self_{self},

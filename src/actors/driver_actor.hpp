@@ -30,10 +30,6 @@ class DriverActor {
   caf::behavior make_behavior();
 
  private:
-  // What callers may have open at a time. Nomad needs a handful of each.
-  static constexpr long kMaxCommands = 256;  // signals, execs, inspections of one task
-  static constexpr long kMaxStops = 64;      // StopTask and DestroyTask of one task
-
   struct Entry {
     TaskSeed seed;
     caf::actor actor;

@@ -1,5 +1,6 @@
 // A bound on what a peer can have in progress: commands hold a ticket until they are answered, a
-// streaming exec until it has ended, and past the limit there is none. So that no mailbox, and no engine's queue, grows as a caller likes.
+// streaming exec until it has ended, and past the limit there is none. So that no mailbox, and no
+// engine's queue, grows as a caller likes.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,12 @@
 
 namespace ndc::actors {
 
-// Of one kind: the usage of one task, events, fingerprints. Nomad needs a handful of each.
-constexpr std::size_t kMaxStreams = 256;
+// What callers may have open at a time; docs/embedding.md says it, too. Nomad needs a handful of
+// each.
+constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
+constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
+constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
+constexpr std::size_t kMaxStreams = 256;   // the usage of one task, events, fingerprints: of each
 
 inline Error too_many(const char* what, const std::string& on = {}) {
   return {.code = ErrorCode::kRuntimeUnavailable,

@@ -1,6 +1,10 @@
 // Actors crash here; tasks, waiters and streams do not notice.
 
+#include <fstream>
+#include <string>
+
 #include "actors/fixture.hpp"
+#include "actors/gate.hpp"
 #include "model/labels.hpp"
 #include "support/catch.hpp"
 
@@ -160,6 +164,21 @@ TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
   }
   f.kit.run();
   CHECK(last->error.has_value());
+}
+
+TEST_CASE("docs/embedding.md tells what callers may hold open") {
+  std::ifstream file{NDC_DOCS "/embedding.md"};
+  std::string text;
+  for (std::string word; file >> word;) text += word + " ";
+  const auto said = [&](auto number, const std::string& what) {
+    INFO(number << what);
+    CHECK(text.find(" " + std::to_string(number) + " " + what) != std::string::npos);
+  };
+  said(actors::kMaxCommands, "signals, execs and inspections together");
+  said(actors::kMaxStops, "stops,");
+  said(actors::kMaxWaiters, "waits and");
+  said(actors::kMaxStreams, "usage streams;");
+  said(actors::kMaxStreams, "streams each of events and of fingerprints.");
 }
 
 TEST_CASE("a streaming exec counts until its command has ended, not until it has begun") {
