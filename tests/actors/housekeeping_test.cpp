@@ -137,6 +137,25 @@ TEST_CASE(
   CHECK(f.runtime->count("remove nomad-" + task + "-2/") == 1);
 }
 
+TEST_CASE("a reaper that failed is followed by one that looks after another period") {
+  Fixture f;
+  configure(f, {});
+  f.run_task(spec_on_node());
+  f.kit.advance(6min, 1s);
+  REQUIRE(f.runtime->lists.size() == 1);
+  REQUIRE(f.messages->crash("reaper_actor") == 1);
+  f.kit.run();
+  list(f, {found("lost")});  // to the one that failed
+  CHECK(f.runtime->count("remove nomad-") == 0);
+  f.kit.advance(4min, 1s);
+  CHECK(f.runtime->lists.empty());
+  f.kit.advance(2min, 1s);
+  list(f, {found("lost"), found("young", kNode, 1min)});
+  CHECK(f.runtime->count("remove nomad-") == 1);
+  CHECK(f.runtime->count("remove nomad-lost") == 1);
+  CHECK(f.metrics->restarts == std::vector<std::string>{"reaper"});
+}
+
 TEST_CASE("before a task has told which node this is nothing is removed") {
   Fixture f;
   configure(f, {});
