@@ -54,6 +54,8 @@ std::uint64_t Spool::pending_in(const char* path) {
 }
 
 bool Spool::restore() {
+  char unfinished[1024];
+  if (replacement(unfinished)) ::unlink(unfinished);
   file_ = UniqueFd{::open(path_, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
   if (!file_) return errno == ENOENT;
   if (!read_state(file_.get(), delivered_, end_)) {
@@ -91,12 +93,22 @@ bool Spool::append(const char* bytes, std::size_t size) {
 }
 
 bool Spool::prepend(const char* bytes, std::size_t size) {
-  if (size == 0) return true;
+  return size == 0 || rewrite(bytes, size);
+}
+
+// Where a file is written that is to take this one's place.
+bool Spool::replacement(char (&path)[1024]) const {
+  const int size = std::snprintf(path, sizeof path, "%s.new", path_);
+  if (size >= 0 && size < static_cast<int>(sizeof path)) return true;
+  errno = ENAMETOOLONG;
+  return false;
+}
+
+// The file anew: `before`, then what is pending. Whoever is killed up to the rename leaves the old
+// file, with all that it tells, and from there on the new one. False (errno): the old one stays.
+bool Spool::rewrite(const char* before, std::size_t size) {
   char path[1024];
-  if (std::snprintf(path, sizeof path, "%s.new", path_) >= static_cast<int>(sizeof path)) {
-    errno = ENAMETOOLONG;
-    return false;
-  }
+  if (!replacement(path)) return false;
   Spool whole{path};
   const auto broken_off = [&path] {
     const int error = errno;
@@ -104,7 +116,7 @@ bool Spool::prepend(const char* bytes, std::size_t size) {
     errno = error;
     return false;
   };
-  if (!whole.append(bytes, size)) return broken_off();
+  if (!whole.append(before, size)) return broken_off();
   std::array<char, 8192> buffer;
   std::uint64_t at = delivered_;
   while (at < end_) {
@@ -120,6 +132,7 @@ bool Spool::prepend(const char* bytes, std::size_t size) {
   file_ = std::move(whole.file_);
   delivered_ = 0;
   end_ = whole.end_;
+  rewrite_at_ = kRewrite;
   return true;
 }
 
@@ -132,8 +145,17 @@ std::size_t Spool::peek(char* bytes, std::size_t size) const {
 
 void Spool::consume(std::size_t size) {
   delivered_ += std::min<std::uint64_t>(size, pending());
-  if (pending() == 0 && ::ftruncate(file_.get(), kBegin) == 0) delivered_ = end_ = 0;
+  if (pending() == 0 && ::ftruncate(file_.get(), kBegin) == 0) {
+    delivered_ = end_ = 0;
+    rewrite_at_ = kRewrite;
+  }
   save_position();
+  // A collector that reads, but lags, may never have it all: without this the file would grow for
+  // as long as the task runs. No more is copied than has been delivered since the last time, so
+  // that it costs the same for each byte. A disk without room for the copy is not asked again
+  // before as much more is delivered.
+  if (delivered_ < rewrite_at_ || delivered_ < pending()) return;
+  if (!rewrite(nullptr, 0)) rewrite_at_ = delivered_ + std::max(pending(), kRewrite);
 }
 
 }  // namespace ndc::runtime

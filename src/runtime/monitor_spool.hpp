@@ -24,7 +24,8 @@ class Spool {
   bool prepend(const char* bytes, std::size_t size);
   // Up to `size` of the first pending bytes; 0 if none, or unreadable.
   std::size_t peek(char* bytes, std::size_t size) const;
-  // The first `size` pending bytes are delivered. The file shrinks when all are.
+  // The first `size` pending bytes are delivered. The file shrinks when all are, and is written
+  // anew once half of it, and 1 MiB at least, has been delivered.
   void consume(std::size_t size);
 
   std::uint64_t pending() const { return end_ - delivered_; }
@@ -33,13 +34,19 @@ class Spool {
   static std::uint64_t pending_in(const char* path);
 
  private:
+  // Fewer delivered bytes are not worth a new file.
+  static constexpr std::uint64_t kRewrite = 1u << 20;
+
   bool open();
   void save_position() const;
+  bool replacement(char (&path)[1024]) const;
+  bool rewrite(const char* before, std::size_t size);
 
   const char* path_;
   UniqueFd file_;
   std::uint64_t delivered_ = 0;
   std::uint64_t end_ = 0;
+  std::uint64_t rewrite_at_ = kRewrite;  // not before so many bytes are delivered
 };
 
 }  // namespace ndc::runtime
