@@ -69,15 +69,26 @@ bool Spool::open() {
   if (file_) return true;
   file_ = UniqueFd{::open(path_, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!file_) return false;
-  save_position();
-  return true;
+  if (save_position()) return true;
+  drop();
+  return false;
 }
 
-void Spool::save_position() const {
+// A file without a whole header is none to a successor: nothing that is put into it would be found.
+// The next append makes it anew.
+void Spool::drop() {
+  const int error = errno;
+  ::unlink(path_);
+  file_.reset();
+  delivered_ = end_ = 0;
+  errno = error;
+}
+
+bool Spool::save_position() const {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.delivered = delivered_;
-  write_at(file_.get(), reinterpret_cast<const char*>(&header), sizeof header, 0);
+  return write_at(file_.get(), reinterpret_cast<const char*>(&header), sizeof header, 0);
 }
 
 bool Spool::append(const char* bytes, std::size_t size) {
@@ -148,8 +159,11 @@ void Spool::consume(std::size_t size) {
   if (pending() == 0 && ::ftruncate(file_.get(), kBegin) == 0) {
     delivered_ = end_ = 0;
     rewrite_at_ = kRewrite;
+    // Behind a position that tells of more than there is, what comes next would count as delivered.
+    if (!save_position()) drop();
+    return;
   }
-  save_position();
+  save_position();  // where it cannot be, a successor repeats what it would skip
   // A collector that reads, but lags, may never have it all: without this the file would grow for
   // as long as the task runs. No more is copied than has been delivered since the last time, so
   // that it costs the same for each byte. A disk without room for the copy is not asked again

@@ -38,7 +38,8 @@ class Spool {
   static constexpr std::uint64_t kRewrite = 1u << 20;
 
   bool open();
-  void save_position() const;
+  bool save_position() const;
+  void drop();
   bool replacement(char (&path)[1024]) const;
   bool rewrite(const char* before, std::size_t size);
 

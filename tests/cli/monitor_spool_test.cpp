@@ -2,6 +2,7 @@
 // leaves.
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <new>
 #include <string>
+#include <tuple>
 
 #include "runtime/machine.hpp"
 #include "runtime/monitor_spool.hpp"
@@ -54,6 +56,26 @@ std::uint64_t size_of(const std::string& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
+
+// Files cannot grow past `size`, as on a full disk.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t size) : signal_{::signal(SIGXFSZ, SIG_IGN)} {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    const rlimit full{size, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &full) == 0);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, signal_);
+  }
+
+ private:
+  void (*signal_)(int);
+  rlimit before_{};
+};
 
 }  // namespace
 
@@ -104,6 +126,33 @@ TEST_CASE("a spool whose file cannot be written anew goes on in the old one") {
   pass(100);
   CHECK(size_of(path) <= 2 * kMiB);
   CHECK(Spool::pending_in(path.c_str()) == kBlock);
+}
+
+TEST_CASE("a spool that was begun on a full disk is whole once there is room") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "spool.out";
+  const rlim_t room = GENERATE(0, 4, 12, 16);  // for nothing, half a header, all of it
+  Spool spool{path.c_str()};
+  const auto [appended, error, left] = [&] {
+    const FullDisk disk{room};  // nothing is reported in here: that may go to a file too
+    const bool done = append(spool, 0);
+    const int because = errno;
+    return std::tuple{done, because, Spool::pending_in(path.c_str())};
+  }();
+  CHECK_FALSE(appended);
+  CHECK(error == EFBIG);
+  CHECK(left == 0);
+  CHECK(spool.pending() == 0);
+  CHECK(std::filesystem::exists(path) == (room == 16));
+  REQUIRE(append(spool, 0));
+  REQUIRE(append(spool, 1));
+  // The writer is killed.
+  Spool next{path.c_str()};
+  REQUIRE(next.restore());
+  REQUIRE(next.pending() == 2 * kBlock);
+  CHECK(begins_with(next, 0));
+  next.consume(kBlock);
+  CHECK(begins_with(next, 1));
 }
 
 TEST_CASE("half a file that was to take the spool's place is no part of it, and goes") {
