@@ -31,6 +31,14 @@ bool write_all(int fd, const char* bytes, std::size_t size) {
   return true;
 }
 
+// macOS's fsync() leaves the bytes in the drive's cache, which a power cut empties.
+bool sync_file(int fd) {
+#ifdef F_FULLFSYNC
+  if (::fcntl(fd, F_FULLFSYNC) == 0) return true;  // not every file system has it
+#endif
+  return ::fsync(fd) == 0;
+}
+
 // The file is not there. Every other failure (no descriptor, no memory) may pass, and tells
 // nothing.
 bool says_absent(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
@@ -87,7 +95,7 @@ bool sync_exit_record(const char* directory) {
   const std::string path = std::string{directory} + "/" + kMonitorExit;
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
   const UniqueFd parent{::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!file || !parent || ::fsync(file.get()) != 0 || ::fsync(parent.get()) != 0) return false;
+  if (!file || !parent || !sync_file(file.get()) || !sync_file(parent.get())) return false;
   crash_point("monitor.exit.synced");
   return true;
 }

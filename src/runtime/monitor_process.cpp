@@ -20,6 +20,7 @@
 #include "runtime/monitor_cli.hpp"
 #include "runtime/monitor_clients.hpp"
 #include "runtime/monitor_files.hpp"
+#include "runtime/monitor_poll.hpp"
 #include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
@@ -186,11 +187,9 @@ void Monitor::drain_sources() {
       fds[i] = {channels[i]->holds() ? -1 : channels[i]->source(), POLLIN, 0};
     }
     if (fds[0].fd < 0 && fds[1].fd < 0) break;
-    const int ready = ::poll(fds, 2, static_cast<int>(deadline - now));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) break;
+    const int ready = poll_or_pause(fds, 2, static_cast<int>(deadline - now));
     for (int i = 0; i < 2; ++i) {
-      if (fds[i].revents != 0) read_waiting(*channels[i]);
+      if (ready < 0 || fds[i].revents != 0) read_waiting(*channels[i]);
     }
   }
   for (Channel* channel : channels) {
@@ -326,7 +325,7 @@ bool Monitor::step() {
   }
   pollfd* const clients = fds + 5;
   clients_.fill(clients);
-  if (::poll(fds, sizeof fds / sizeof *fds, wait_time(before)) < 0 && errno != EINTR) return false;
+  const int ready = poll_or_pause(fds, sizeof fds / sizeof *fds, wait_time(before));
   const std::int64_t now = monotonic_ms();
   for (int i = 0; i < 2; ++i) {
     const pollfd& source = fds[1 + 2 * i];
@@ -341,7 +340,8 @@ bool Monitor::step() {
     }
   }
   if (clients_.serve(clients, *this)) greet();
-  if (fds[0].revents != 0) reap();
+  // A poll that fails does not tell of the CLI's end, and nobody else would.
+  if (ready < 0 || fds[0].revents != 0) reap();
   return true;
 }
 
