@@ -155,6 +155,11 @@ void DriverActor::destroyed(const TaskDestroyed& m) {
 void DriverActor::find_dangling(const FindDangling& m) {
   DanglingFound out;
   for (const runtime::FoundContainer& found : m.containers) {
+    // Where a removal was cut off there may be files left that are nobody's any more.
+    if (found.container.id.empty() && found.labels.empty()) {
+      out.containers.push_back(found);
+      continue;
+    }
     const auto node = found.labels.find(kLabelNodeId);
     const auto task = found.labels.find(kLabelTaskId);
     if (node == found.labels.end() || task == found.labels.end()) continue;

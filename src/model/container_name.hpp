@@ -10,4 +10,7 @@ namespace ndc {
 // task's name has to be changed or shortened, eight hex digits of its hash keep it unique.
 std::string container_name(std::string_view task, std::string_view alloc_id);
 
+// Whether container_name() may have made it.
+bool may_be_container_name(std::string_view name);
+
 }  // namespace ndc

@@ -8,9 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "runtime/monitor_files.hpp"
@@ -74,8 +72,7 @@ Expected<void> AppleFiles::make(const std::map<std::string, std::string>& labels
 
 void AppleFiles::remove() const {
   if (!is_state_name(name_)) return;
-  std::error_code ignored;  // what stays is made anew, or replaced, by the next task of this name
-  std::filesystem::remove_all(directory_, ignored);
+  remove_task_directory(directory_);
   ::unlink(socket_.c_str());
 }
 

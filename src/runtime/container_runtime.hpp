@@ -66,7 +66,8 @@ struct LoadRequest {
 };
 
 // A container that bears the driver's labels (model/labels.hpp). One without an id has gone
-// already, and what a runtime had written for it is left: remove() takes that away.
+// already, and what a runtime had written for it is left: remove() takes that away. One without
+// labels too is the rest of such a removal, and nobody's any more.
 struct FoundContainer {
   ContainerRef container;
   std::map<std::string, std::string> labels;

@@ -6,11 +6,9 @@
 
 #include <cerrno>
 #include <charconv>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "runtime/state_directory.hpp"
@@ -78,8 +76,7 @@ Expected<void> PodmanFiles::keep_id(const std::string& id) const {
 
 void PodmanFiles::remove() const {
   if (!is_state_name(name_)) return;
-  std::error_code ignored;  // what stays is made anew, or replaced, by the next task of this name
-  std::filesystem::remove_all(directory_, ignored);
+  remove_task_directory(directory_);
 }
 
 Expected<std::shared_ptr<UniqueFd>> PodmanFiles::endless_input() const {

@@ -21,6 +21,11 @@ Expected<void> write_owner(const std::string& directory,
 // The task id that write_owner() left there; empty if none.
 std::string owner_task(const std::string& directory);
 
+// Removes a task's directory with what is in it, and last what says whose it is: who is killed
+// meanwhile leaves it as one that StateLeftovers finds. What cannot be removed stays, and is made
+// anew or replaced by the next task of this name.
+void remove_task_directory(const std::string& directory);
+
 // Not thread-safe: loop thread only.
 class StateLeftovers {
  public:
@@ -33,7 +38,9 @@ class StateLeftovers {
   bool claimed(const std::string& name) const { return claimed_.contains(name); }
 
   // Directories that have neither a container, of these names, nor a claim, with the age of the
-  // task's last start. Those that do not say whose they are are not among them.
+  // task's last start. One that does not say whose it is, as a removal that was cut off may leave
+  // it, comes without labels and with the time of its last change: only where it is named as
+  // containers are and private, has nothing but files and none of them is locked.
   std::vector<FoundContainer> look(const std::set<std::string>& containers) const;
 
  private:

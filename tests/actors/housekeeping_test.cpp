@@ -82,6 +82,24 @@ TEST_CASE("files whose container has gone are removed by the same rules, kept co
   CHECK(f.runtime->count("remove nomad-files") == removed);
 }
 
+TEST_CASE("what a removal that was cut off has left is nobody's, and removed after the grace") {
+  PluginConfig config;
+  config.gc.dangling_containers.dry_run = GENERATE(false, true);
+  Fixture f;
+  configure(f, config);
+  f.run_task(spec_on_node());
+  f.kit.advance(6min, 1s);
+  std::vector<runtime::FoundContainer> all{found("rest", kNode, 60min, false),
+                                           found("young", kNode, 1min, false),
+                                           found("unlabelled", kNode, 60min, false)};
+  for (runtime::FoundContainer& one : all) one.labels.clear();
+  for (std::size_t i = 0; i < 2; ++i) all[i].container.id.clear();
+  list(f, all);
+  const int removed = config.gc.dangling_containers.dry_run ? 0 : 1;
+  CHECK(f.runtime->count("remove nomad-") == removed);
+  CHECK(f.runtime->count("remove nomad-rest") == removed);
+}
+
 // A clock that was set back gives containers an age in the future. Else they would stay until it
 // has caught up, which can be years.
 TEST_CASE("a container of unknown age is removed after the grace since it was first seen") {

@@ -42,6 +42,13 @@ TEST_CASE("container names are readable, valid and never shared by two tasks") {
   const std::string alloc = "0a1b2c3d-1111-2222-3333-444455556666";
   CHECK(container_name("web", alloc) == "nomad-web-0a1b2c3d");
   CHECK(container_name("a b", alloc) != container_name("a/b", alloc));
+  for (const std::string& task : {std::string{"web"}, std::string{"a b"}, std::string(99, 'x')}) {
+    CHECK(may_be_container_name(container_name(task, alloc)));
+  }
+  for (const char* other : {"", "nomad", "nomad-", "nomad-web", "nomad--", "web-0a1b2c3d",
+                            "my-nomad-web-0a1b2c3d", "nomad-a b-0a1b2c3d", "nomad-a/b-0a1b2c3d"}) {
+    CHECK_FALSE(may_be_container_name(other));
+  }
   CHECK(container_name(std::string(80, 'x') + "1", alloc) !=
         container_name(std::string(80, 'x') + "2", alloc));
   for (const std::string& task : {std::string(200, 'x'), std::string{"ä ö"}, std::string{}}) {
