@@ -98,6 +98,7 @@ std::size_t Channel::write_now(const char* bytes, std::size_t size) {
 void Channel::write_sink(std::int64_t now) {
   if (now - checked_ >= kSinkCheck) tick(now);
   const std::size_t size = spool_.peek(buffer, sizeof buffer);
+  // Written, then noted: killed in between, a successor repeats it. The other way it would be lost.
   if (size > 0) spool_.consume(write_now(buffer, size));
   crash_point("monitor.log.unspooled");
 }
