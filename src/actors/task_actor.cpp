@@ -237,8 +237,7 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   if (!image_.digest.empty()) handle.container.state[runtime::kStateDigest] = image_.digest;
   handle.image = config_->image;
   handle.image_id = image_.id;
-  const auto signal_text = config_->stop_signal ? config_->stop_signal : image_.stop_signal;
-  handle.stop_signal = signal_text ? signal_number(*signal_text).value_or(kSigTerm) : kSigTerm;
+  handle.stop_signal = stop_signal();
   handle.tty = config_->tty;
   const runtime::LogPaths logs = log_paths();
   handle.stdout_path = logs.stdout_path;
@@ -397,6 +396,17 @@ Error TaskActor::wrong_state(const char* what) const {
           .what = what,
           .on = seed_.identity.task_id,
           .cause = std::string{"the task is "} + to_string(state_)};
+}
+
+// What StopTask sends where Nomad names no signal.
+int TaskActor::stop_signal() {
+  if (config_->stop_signal) return signal_number(*config_->stop_signal).value_or(kSigTerm);
+  if (!image_.stop_signal) return kSigTerm;
+  const auto number = image_signal_number(*image_.stop_signal);
+  if (number) return *number;
+  emit("The image's stop signal " + ndc::quoted(*image_.stop_signal) +
+       " is none of Linux: SIGTERM is sent, or what stop_signal names");
+  return kSigTerm;
 }
 
 void TaskActor::emit(std::string message, std::map<std::string, std::string> annotations) {

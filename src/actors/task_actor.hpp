@@ -112,6 +112,7 @@ class TaskActor {
   bool alive() const { return state_ == State::kRunning || state_ == State::kStopping; }
   const ContainerRef& container() const { return seed_.handle->container; }
   Error wrong_state(const char* what) const;
+  int stop_signal();
   void emit(std::string message, std::map<std::string, std::string> annotations = {});
 
   act::Self self_;

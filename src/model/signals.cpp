@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <optional>
 
 namespace ndc {
 namespace {
@@ -23,6 +25,40 @@ constexpr std::array<Name, 28> kNames{{
     {"SIGIO", 29},   {"SIGPWR", 30},  {"SIGSYS", 31},
 }};
 
+// The guest's C library keeps 32 and 33 for itself.
+constexpr int kRealTimeFirst = 34;
+constexpr int kRealTimeLast = 64;
+
+std::string upper_case(std::string_view text) {
+  std::string upper{text};
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return upper;
+}
+
+std::optional<int> whole_number(std::string_view text) {
+  int number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX-1".
+std::optional<int> real_time_signal(std::string_view upper) {
+  const bool first = upper.starts_with("SIGRTMIN");
+  if (!first && !upper.starts_with("SIGRTMAX")) return std::nullopt;
+  const int from = first ? kRealTimeFirst : kRealTimeLast;
+  upper.remove_prefix(8);
+  if (upper.empty()) return from;
+  const char sign = upper.front();
+  const auto steps = whole_number(upper.substr(1));
+  if (sign != (first ? '+' : '-') || !steps || *steps < 0 ||
+      *steps > kRealTimeLast - kRealTimeFirst) {
+    return std::nullopt;
+  }
+  return first ? from + *steps : from - *steps;
+}
+
 std::string valid_names() {
   std::string list;
   for (const Name& entry : kNames) list += (list.empty() ? "" : ", ") + std::string{entry.name};
@@ -32,9 +68,7 @@ std::string valid_names() {
 }  // namespace
 
 Expected<int> signal_number(std::string_view name) {
-  std::string upper{name};
-  std::transform(upper.begin(), upper.end(), upper.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const std::string upper = upper_case(name);
   const auto* it = std::find_if(kNames.begin(), kNames.end(),
                                 [&](const Name& entry) { return entry.name == upper; });
   if (it != kNames.end()) return it->number;
@@ -43,6 +77,20 @@ Expected<int> signal_number(std::string_view name) {
                .on = std::string{name},
                .cause = "unknown signal",
                .hint = "use one of " + valid_names()});
+}
+
+Expected<int> image_signal_number(std::string_view text) {
+  if (const auto number = whole_number(text)) {
+    const bool sent =
+        *number >= 1 && *number <= kRealTimeLast && (*number < 32 || *number >= kRealTimeFirst);
+    if (sent) return *number;
+  }
+  std::string upper = upper_case(text);
+  if (!upper.starts_with("SIG")) upper.insert(0, "SIG");
+  if (const auto number = real_time_signal(upper)) return *number;
+  auto named = signal_number(upper);
+  if (!named) named.error().on = std::string{text};
+  return named;
 }
 
 std::string signal_name(int number) {

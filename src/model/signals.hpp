@@ -13,6 +13,11 @@ namespace ndc {
 // Unknown names are kInvalidConfig with the list of valid ones.
 Expected<int> signal_number(std::string_view name);
 
+// The same of an image's STOPSIGNAL, which whoever built it wrote: the prefix may be missing, and
+// it may be a number, or count from a real-time signal ("RTMIN+3", 37). kInvalidConfig where it is
+// none.
+Expected<int> image_signal_number(std::string_view text);
+
 // "SIGKILL" for 9; "signal 99" for a number without a name.
 std::string signal_name(int number);
 

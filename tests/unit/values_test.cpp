@@ -38,6 +38,24 @@ TEST_CASE("signals are known by their full names in any case") {
   CHECK(unknown.error().message().find("SIGUSR1") != std::string::npos);
 }
 
+TEST_CASE("an image's stop signal may be written in more ways") {
+  for (const auto& [text, number] : {std::pair{"SIGQUIT", 3},
+                                     {"quit", 3},
+                                     {"3", 3},
+                                     {"64", 64},
+                                     {"SIGRTMIN+3", 37},
+                                     {"RTMIN", 34},
+                                     {"rtmax-1", 63}}) {
+    INFO(text);
+    CHECK(image_signal_number(text).value_or(0) == number);
+  }
+  for (const char* text : {"", "0", "32", "65", "-1", "SIGRTMIN-1", "RTMIN+31", "SIG", "RTMIN+",
+                           "99999999999999999999", "SIGNONSENSE"}) {
+    INFO(text);
+    CHECK_FALSE(image_signal_number(text).has_value());
+  }
+}
+
 TEST_CASE("container names are readable, valid and never shared by two tasks") {
   const std::string alloc = "0a1b2c3d-1111-2222-3333-444455556666";
   CHECK(container_name("web", alloc) == "nomad-web-0a1b2c3d");
