@@ -58,7 +58,7 @@ const SettingsTable<TaskConfig>& task_table() {
   using C = TaskConfig;
   static const SettingsTable<C> table{
       required(setting("image", T::kString, read_image, &C::image)),
-      setting("command", T::kString, read_optional_string, &C::command),
+      setting("command", T::kString, read_command, &C::command),
       setting("args", T::kStringList, read_arguments, &C::args),
       setting("entrypoint", T::kWords, read_entrypoint, &C::entrypoint),
       setting("working_dir", T::kString, read_container_path, &C::working_dir),

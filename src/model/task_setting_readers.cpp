@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/byte_size.hpp"
+#include "model/image_reference.hpp"
 #include "model/linux_caps.hpp"
 #include "model/settings_reader.hpp"
 #include "model/signals.hpp"
@@ -61,8 +62,9 @@ Expected<std::string> read_image(std::string_view key, const Value& value) {
     return fail(invalid_setting(key, quoted(*text) + " is not in a registry",
                                 "name the image, and its archive with load"));
   }
-  if (text->empty() || text->front() == '-' || has_control_character(*text) ||
-      text->find(' ') != std::string::npos) {
+  const std::string_view name = without_transport(*text);
+  if (name.empty() || name.front() == '-' || has_control_character(name) ||
+      name.find(' ') != std::string_view::npos) {
     return fail(invalid_setting(key, quoted(*text) + " is no image reference",
                                 "write for example \"docker.io/library/redis:7\""));
   }
@@ -78,6 +80,12 @@ Expected<std::optional<std::string>> read_optional_string(std::string_view key,
     return fail(invalid_setting(key, "it contains a NUL byte"));
   }
   return std::optional<std::string>{std::move(*text)};
+}
+
+Expected<std::optional<std::string>> read_command(std::string_view key, const Value& value) {
+  auto text = read_optional_string(key, value);
+  if (text && (*text)->empty()) return std::optional<std::string>{};
+  return text;
 }
 
 Expected<std::optional<std::string>> read_optional_name(std::string_view key, const Value& value) {

@@ -18,7 +18,8 @@ namespace ndc {
 
 Expected<std::string> read_image(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_optional_string(std::string_view key, const Value& value);
-// A setting where the empty string means the same as leaving it out.
+// Settings where the empty string means the same as leaving it out.
+Expected<std::optional<std::string>> read_command(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_optional_name(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_container_path(std::string_view key, const Value& value);
 Expected<std::optional<std::string>> read_host_path(std::string_view key, const Value& value);

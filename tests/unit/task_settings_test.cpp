@@ -40,7 +40,8 @@ TEST_CASE("an image is in a registry or on this host, never a file by way of a t
   }
   for (const char* bad :
        {"docker-archive:/etc/x.tar", "oci-archive:x", "dir:/etc", "oci:/x", "docker-daemon:x:1",
-        "containers-storage:x", "tarball:x", "sif:x", "ostree:x", "atomic:x"}) {
+        "containers-storage:x", "tarball:x", "sif:x", "ostree:x", "atomic:x", "docker://",
+        "docker://-x", "https://--all"}) {
     CAPTURE(bad);
     refused("image", text(bad));
   }
@@ -64,6 +65,11 @@ TEST_CASE("no word of a command line is cut short in silence") {
   refused("env", map({{"A", cut}}), "env.A");
   CHECK(task("args", texts({"", "-x", "a\nb"}))->args ==
         std::vector<std::string>{"", "-x", "a\nb"});
+}
+
+TEST_CASE("an empty command is none, as with Nomad's docker driver") {
+  CHECK_FALSE(task("command", text(""))->command.has_value());
+  CHECK(task("command", text("x"))->command == "x");
 }
 
 TEST_CASE("names of variables are checked") {
