@@ -44,10 +44,19 @@ bool take_terminal(const char* name) {
   return ok;
 }
 
-bool take_pipes(int out, int err) {
+bool take_null() {
   const int null = ::open("/dev/null", O_RDONLY);
-  const bool ok = null >= 0 && ::dup2(null, 0) == 0 && ::dup2(out, 1) == 1 && ::dup2(err, 2) == 2;
+  const bool ok = null >= 0 && ::dup2(null, 0) == 0;
   if (null > 2) ::close(null);
+  return ok;
+}
+
+// The CLI has the writing end too: whoever else dies, its stdin does not end.
+bool take_open_stdin() {
+  int ends[2];
+  if (::pipe(ends) != 0) return false;
+  const bool ok = ::dup2(ends[0], 0) == 0;
+  if (ends[0] > 2) ::close(ends[0]);
   return ok;
 }
 
@@ -77,20 +86,26 @@ bool AttachedCli::make_terminal(UniqueFd& slave) {
 }
 
 // In the child.
-void AttachedCli::run(char** command, const UniqueFd (&theirs)[2], int report) const {
+void AttachedCli::run(char** command, MonitorStreams streams, const UniqueFd (&theirs)[2],
+                      int report) const {
   ::signal(SIGCHLD, SIG_DFL);
   ::signal(SIGPIPE, SIG_DFL);  // the CLI's bearing depends on it
   ::setsid();
   bool ok = ::chdir("/") == 0;
-  if (ok)
-    ok = terminal_ ? take_terminal(terminal_name_) : take_pipes(theirs[0].get(), theirs[1].get());
+  if (ok && terminal_) {
+    ok = take_terminal(terminal_name_);
+  } else if (ok) {
+    ok = ::dup2(theirs[0].get(), 1) == 1 && ::dup2(theirs[1].get(), 2) == 2 &&
+         (streams == MonitorStreams::kPipesAndStdin ? take_open_stdin() : take_null());
+  }
   if (ok) ::execve(command[0], command, environ);
   const int error = errno;
   [[maybe_unused]] const ssize_t written = ::write(report, &error, sizeof error);
   ::_exit(127);
 }
 
-bool AttachedCli::start(char** command, bool tty, Channel& out, Channel& err) {
+bool AttachedCli::start(char** command, MonitorStreams streams, Channel& out, Channel& err) {
+  const bool tty = streams == MonitorStreams::kTerminal;
   UniqueFd ours[2];
   UniqueFd theirs[2];
   int report[2];
@@ -99,7 +114,7 @@ bool AttachedCli::start(char** command, bool tty, Channel& out, Channel& err) {
   ::fcntl(report[0], F_SETFD, FD_CLOEXEC);
   ::fcntl(report[1], F_SETFD, FD_CLOEXEC);
   pid_ = ::fork();
-  if (pid_ == 0) run(command, theirs, report[1]);
+  if (pid_ == 0) run(command, streams, theirs, report[1]);
   ::close(report[1]);
   int error = pid_ < 0 ? errno : 0;
   if (pid_ > 0 && ::read(report[0], &error, sizeof error) > 0) {

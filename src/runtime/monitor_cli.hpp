@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "runtime/monitor_channel.hpp"
+#include "runtime/monitor_files.hpp"
 #include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
@@ -13,7 +14,7 @@ class AttachedCli {
  public:
   // Its output goes into the channels; with a terminal all of it into `out`. False (errno) if it
   // did not get as far as running the program.
-  bool start(char** command, bool tty, Channel& out, Channel& err);
+  bool start(char** command, MonitorStreams streams, Channel& out, Channel& err);
 
   // 0 before it runs and after it was reaped.
   pid_t pid() const { return pid_; }
@@ -25,7 +26,8 @@ class AttachedCli {
 
  private:
   bool make_terminal(UniqueFd& slave);
-  [[noreturn]] void run(char** command, const UniqueFd (&theirs)[2], int report) const;
+  [[noreturn]] void run(char** command, MonitorStreams streams, const UniqueFd (&theirs)[2],
+                        int report) const;
 
   pid_t pid_ = 0;
   UniqueFd terminal_;  // for its size; the channel reads a copy

@@ -26,6 +26,11 @@ inline constexpr const char* kMonitorExit = "exit";
 inline constexpr const char* kMonitorSpoolOut = "spool.out";
 inline constexpr const char* kMonitorSpoolErr = "spool.err";
 
+// What the attached CLI's standard streams are. An open stdin has nothing to say and never ends.
+enum class MonitorStreams { kPipes, kPipesAndStdin, kTerminal };
+inline constexpr const char* kMonitorStdin = "--stdin";
+inline constexpr const char* kMonitorTerminal = "--tty";
+
 // How the attached CLI ended: raw, not yet what it says about the task.
 struct ExitRecord {
   enum class Kind { kExited, kSignalled, kNotSpawned };

@@ -42,7 +42,7 @@ struct Arguments {
   const char* out = nullptr;
   const char* err = nullptr;
   std::uint64_t limit = 0;
-  bool tty = false;
+  MonitorStreams streams = MonitorStreams::kPipes;
   bool deliver = false;
   char** command = nullptr;
 };
@@ -69,8 +69,10 @@ bool read_arguments(int argc, char** argv, Arguments& out) {
   out.err = argv[3];
   out.limit = ::strtoull(argv[4], nullptr, 10);
   for (int i = 5; i < argc; ++i) {
-    if (::strcmp(argv[i], "--tty") == 0) {
-      out.tty = true;
+    if (::strcmp(argv[i], kMonitorTerminal) == 0) {
+      out.streams = MonitorStreams::kTerminal;
+    } else if (::strcmp(argv[i], kMonitorStdin) == 0) {
+      out.streams = MonitorStreams::kPipesAndStdin;
     } else if (::strcmp(argv[i], "--deliver") == 0) {
       out.deliver = true;
     } else if (::strcmp(argv[i], "--") == 0) {
@@ -121,7 +123,7 @@ class Monitor final : MonitorClients::Orders {
   int wait_time(std::int64_t now) const;
   void reap();
   void drain_sources();
-  Channel& error_output() { return arguments_.tty ? out_ : err_; }
+  Channel& error_output() { return arguments_.streams == MonitorStreams::kTerminal ? out_ : err_; }
   void record(ExitRecord::Kind kind, int value);
   void write_record(std::int64_t now);
   void sync(std::int64_t now);
@@ -356,7 +358,7 @@ int Monitor::run() {
   err_.tick(progress_at_);
   if (arguments_.deliver) {
     ended_ = exited_ = true;
-  } else if (!cli_.start(arguments_.command, arguments_.tty, out_, err_)) {
+  } else if (!cli_.start(arguments_.command, arguments_.streams, out_, err_)) {
     record(ExitRecord::Kind::kNotSpawned, errno);
   }
   while (step()) {

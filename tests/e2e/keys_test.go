@@ -215,7 +215,7 @@ var proofs = map[string]proof{
 	"labels":       {effect: labelled, bad: bad("labels = { \"a=b\" = \"1\" }", "labels", "a=b")},
 	"init":         {effect: shows(`init = true`, "[ $$ != 1 ] && echo second", "second\n"), bad: bad(`init = "perhaps"`, "init")},
 	"tty":          {effect: by("e2e/logs_test.go", "TestATerminalsOutputIsOneStream"), bad: bad(`tty = "perhaps"`, "tty")},
-	"interactive":  {effect: shows(`interactive = true`, "timeout 1 cat; [ $? != 0 ] && echo waited", "waited\n"), apple: podmanOnly(`interactive = true`, "interactive", "alloc exec"), bad: bad(`interactive = "perhaps"`, "interactive")},
+	"interactive":  {effect: shows(`interactive = true`, "timeout 1 cat; [ $? != 0 ] && echo waited", "waited\n"), bad: bad(`interactive = "perhaps"`, "interactive")},
 	"stop_signal":  {effect: stops(`stop_signal = "SIGUSR2"`, "USR2"), bad: bad(`stop_signal = "SIGNONSENSE"`, "stop_signal", "SIGNONSENSE")},
 	"pull_policy":  {effect: both(pulledAgain(`pull_policy = "always"`), pulledNever), bad: bad(`pull_policy = "sometimes"`, "pull_policy", "sometimes")},
 	"force_pull":   {effect: pulledAgain(`force_pull = true`), bad: bad("force_pull = true\npull_policy = \"never\"", "force_pull", "pull_policy")},
