@@ -53,6 +53,15 @@ bool same_host(const std::string& listed, const std::string& host) {
          (host == "docker.io" && (listed == "registry-1.docker.io" || listed == "index.docker.io"));
 }
 
+// What the CLI says by itself and nobody else has a name for is about the credentials.
+Error login_error(const std::string& host, const CommandResult& result) {
+  Error error = apple_error(kLogIn, host, result.status, result.err);
+  const bool engine = says_daemon_is_down(result.err) || says_daemon_timed_out(result.err) ||
+                      !std::holds_alternative<Exited>(result.status);
+  if (error.code == ErrorCode::kRuntimeUnavailable && !engine) error.code = ErrorCode::kAuthFailed;
+  return error;
+}
+
 // Made by the driver, as far as anybody can tell: an operator may have logged in since.
 bool is_ours(const AppleLogin& login, const LoginMark& mark) {
   return login.user == mark.user && (!login.modified || *login.modified <= mark.until);
@@ -131,6 +140,13 @@ void AppleImages::end_turn(const std::string& host) {
 // --- pull
 // -----------------------------------------------------------------------------------------
 
+// A call that begins too late is killed at once: its error tells of the time-out as any other's
+// does.
+std::chrono::nanoseconds AppleImages::Pull::left() const {
+  return std::max<std::chrono::nanoseconds>(until - std::chrono::steady_clock::now(),
+                                            std::chrono::milliseconds{1});
+}
+
 void AppleImages::pull(PullRequest request, Done<Image> done) {
   const auto reference = parse_image_reference(request.image.reference);
   const std::string host = request.auth && !request.auth->server_address.empty()
@@ -139,20 +155,37 @@ void AppleImages::pull(PullRequest request, Done<Image> done) {
                                        : "";
   settle_all();
   const bool alone = request.auth || marks_.exists(host);
-  take_turn(host, alone,
-            [self = shared_from_this(), request = std::move(request), host,
-             done = std::move(done)]() mutable {
-              Done<Image> end = [self, host, done = std::move(done)](Expected<Image> result) {
-                done(std::move(result));
-                self->end_turn(host);
-              };
-              self->settle(host, [self, request = std::move(request), host,
-                                  end = std::move(end)](const Expected<void>& settled) mutable {
-                if (!settled) return end(fail(settled.error()));
-                if (!request.auth) return self->fetch(request, std::move(end));
-                self->look_for_login(std::move(request), host, std::move(end));
-              });
-            });
+  // Whichever comes first takes the pull away: its turn, or the end of its time.
+  const auto waiting = std::make_shared<std::optional<Pull>>();
+  const auto until = std::chrono::steady_clock::now() + request.timeout;
+  const auto too_late = cli_->loop().after(request.timeout, [waiting] {
+    const std::optional<Pull> pull = std::exchange(*waiting, std::nullopt);
+    if (!pull) return;
+    pull->done(fail({ErrorCode::kTimeout, kPull, pull->request.image.reference,
+                     "it waited all its time for other pulls from " + pull->host +
+                         ", which go one by one where there are credentials",
+                     "see why those take so long, or raise image_pull_timeout"}));
+  });
+  waiting->emplace(Pull{std::move(request), host, until, std::move(done)});
+  take_turn(host, alone, [self = shared_from_this(), host, waiting, too_late] {
+    std::optional<Pull> pull = std::exchange(*waiting, std::nullopt);
+    if (!pull) return self->end_turn(host);
+    pull->done = [self, host, done = std::move(pull->done)](Expected<Image> result) {
+      done(std::move(result));
+      self->end_turn(host);
+    };
+    self->begin(std::move(*pull));
+  });
+}
+
+void AppleImages::begin(Pull pull) {
+  const std::string host = pull.host;
+  settle(host, [self = shared_from_this(),
+                pull = std::move(pull)](const Expected<void>& settled) mutable {
+    if (!settled) return pull.done(fail(settled.error()));
+    if (!pull.request.auth) return self->fetch(std::move(pull));
+    self->look_for_login(std::move(pull));
+  });
 }
 
 // --- logins
@@ -213,84 +246,84 @@ void AppleImages::log_out(const LoginMark& mark, Done<void> done) {
                });
 }
 
-void AppleImages::look_for_login(PullRequest request, std::string host, Done<Image> done) {
-  list_logins(AppleCli::Kind::kNormal, [self = shared_from_this(), request = std::move(request),
-                                        host = std::move(host), done = std::move(done)](
+void AppleImages::look_for_login(Pull pull) {
+  list_logins(AppleCli::Kind::kNormal, [self = shared_from_this(), pull = std::move(pull)](
                                            const Expected<Logins>& logins) mutable {
-    if (!logins) return done(fail(logins.error()));
+    if (!logins) return pull.done(fail(logins.error()));
     for (const auto& [listed, login] : *logins) {
-      if (!same_host(listed, host)) continue;
-      return done(
-          fail({ErrorCode::kInvalidConfig, kLogIn, host,
+      if (!same_host(listed, pull.host)) continue;
+      return pull.done(
+          fail({ErrorCode::kAuthFailed, kLogIn, pull.host,
                 "the operator is logged in there as " + quoted(login.user) +
                     ", and Apple's container keeps one login for each registry: the credentials of "
-                    "the task would replace it for good",
-                "remove the task's auth block to use the operator's login, or log out on the node: "
-                "container registry logout " +
-                    host}));
+                    "the auth block would replace it for good",
+                "to use the operator's login remove the auth block, of the task or of the plugin's "
+                "configuration, or set auth_soft_fail; or log out on the node: container registry "
+                "logout " +
+                    pull.host}));
     }
-    self->log_in(std::move(request), host, std::move(done));
+    self->log_in(std::move(pull));
   });
 }
 
-void AppleImages::log_in(PullRequest request, const std::string& host, Done<Image> done) {
-  if (request.auth->username.empty()) {
-    return done(fail({ErrorCode::kInvalidConfig, kLogIn, host, "the credentials name no user",
-                      "set auth.username"}));
+void AppleImages::log_in(Pull pull) {
+  const RegistryAuth& auth = *pull.request.auth;
+  const std::string host = pull.host;
+  if (auth.username.empty()) {
+    return pull.done(fail({ErrorCode::kInvalidConfig, kLogIn, host, "the credentials name no user",
+                           "set auth.username"}));
   }
-  auto password = input_pipe(request.auth->password);
-  if (!password) return done(fail(std::move(password.error()).wrap(kLogIn, host)));
-  LoginMark mark{host, request.auth->username,
+  auto password = input_pipe(auth.password);
+  if (!password) return pull.done(fail(std::move(password.error()).wrap(kLogIn, host)));
+  LoginMark mark{host, auth.username,
                  std::chrono::system_clock::now() +
-                     std::chrono::duration_cast<WallTime::duration>(request.timeout)};
-  if (auto marked = marks_.write(mark); !marked) return done(fail(std::move(marked.error())));
+                     std::chrono::duration_cast<WallTime::duration>(pull.left())};
+  if (auto marked = marks_.write(mark); !marked) return pull.done(fail(std::move(marked.error())));
   crash_point("apple.pull.marked");
-  std::vector<std::string> arguments{"registry", "login", "--username=" + request.auth->username,
+  std::vector<std::string> arguments{"registry", "login", "--username=" + auth.username,
                                      "--password-stdin"};
   add_scheme(arguments, host);
   arguments.push_back(host);
   Command login = cli_->command(std::move(arguments));
   login.in = std::move(*password);
-  login.timeout = request.timeout;
-  cli_->run_ok(std::move(login), AppleCli::Kind::kLong, kLogIn, host,
-               [self = shared_from_this(), request = std::move(request), mark = std::move(mark),
-                done = std::move(done)](const Expected<std::string>& out) mutable {
-                 // What comes later is not ours. If it cannot be noted, the earlier bound stays.
-                 mark.until = std::chrono::system_clock::now();
-                 (void)self->marks_.write(mark);
-                 // In either case nothing of ours may stay in the keychain.
-                 Done<Image> and_out = [self, host = mark.host,
-                                        done = std::move(done)](Expected<Image> result) {
-                   self->settle(host,
-                                [done, result = std::move(result)](const Expected<void>& settled) {
-                                  if (!settled) spdlog::warn("{}", settled.error().message());
-                                  done(result);
-                                });
-                 };
-                 if (!out) {
-                   Error error = out.error();
-                   if (error.code == ErrorCode::kRuntimeUnavailable)
-                     error.code = ErrorCode::kAuthFailed;
-                   return and_out(fail(std::move(error)));
-                 }
-                 crash_point("apple.pull.logged_in");
-                 self->fetch(request, std::move(and_out));
-               });
+  login.timeout = pull.left();
+  cli_->run(std::move(login), AppleCli::Kind::kLong,
+            [self = shared_from_this(), pull = std::move(pull),
+             mark = std::move(mark)](Expected<CommandResult> result) mutable {
+              // What comes later is not ours. If it cannot be noted, the earlier bound stays.
+              mark.until = std::chrono::system_clock::now();
+              (void)self->marks_.write(mark);
+              // In either case nothing of ours may stay in the keychain.
+              pull.done = [self, host = mark.host,
+                           done = std::move(pull.done)](Expected<Image> end) {
+                self->settle(host, [done, end = std::move(end)](const Expected<void>& settled) {
+                  if (!settled) spdlog::warn("{}", settled.error().message());
+                  done(end);
+                });
+              };
+              if (!result) {
+                return pull.done(fail(std::move(result.error()).wrap(kLogIn, mark.host)));
+              }
+              if (!ok(*result)) return pull.done(fail(login_error(mark.host, *result)));
+              crash_point("apple.pull.logged_in");
+              self->fetch(std::move(pull));
+            });
 }
 
-void AppleImages::fetch(const PullRequest& request, Done<Image> done) {
-  const std::string reference = plain(request.image.reference);
+void AppleImages::fetch(Pull pull) {
+  const ImageQuery& image = pull.request.image;
+  const std::string reference = plain(image.reference);
   std::vector<std::string> arguments{"image", "pull", "--progress", "none",
-                                     "--platform=" + platform_of(request.image)};
+                                     "--platform=" + platform_of(image)};
   if (const auto parsed = parse_image_reference(reference)) {
     add_scheme(arguments, parsed->registry);
   }
   arguments.push_back(reference);
-  Command pull = cli_->command(std::move(arguments));
-  pull.timeout = request.timeout;
-  cli_->run(std::move(pull), AppleCli::Kind::kLong,
-            [self = shared_from_this(), image = request.image,
-             done = std::move(done)](Expected<CommandResult> result) {
+  Command fetch = cli_->command(std::move(arguments));
+  fetch.timeout = pull.left();
+  cli_->run(std::move(fetch), AppleCli::Kind::kLong,
+            [self = shared_from_this(), image,
+             done = std::move(pull.done)](Expected<CommandResult> result) {
               if (!result) {
                 return done(fail(std::move(result.error()).wrap(kPull, image.reference)));
               }

@@ -4,6 +4,7 @@
 // use, and serves no pull. Loop thread only.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -22,6 +23,8 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir);
 
   void find(const ImageQuery& image, Done<std::optional<Image>> done);
+  // The request's time-out is that of the whole, with the wait for other pulls of the same
+  // registry.
   void pull(PullRequest request, Done<Image> done);
   void load(const LoadRequest& request, Done<Image> done);
   void remove(const std::string& reference, Done<void> done);
@@ -37,6 +40,13 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
     int running = 0;
     bool alone = false;
   };
+  struct Pull {
+    PullRequest request;
+    std::string host;
+    std::chrono::steady_clock::time_point until;
+    std::chrono::nanoseconds left() const;
+    Done<Image> done;
+  };
   void take_turn(const std::string& host, bool alone, std::function<void()> go);
   void next_turn(const std::string& host);
   void end_turn(const std::string& host);
@@ -48,9 +58,10 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   // mark. With an error a login of ours may still be there.
   void settle(const std::string& host, Done<void> done);
   void log_out(const LoginMark& mark, Done<void> done);
-  void look_for_login(PullRequest request, std::string host, Done<Image> done);
-  void log_in(PullRequest request, const std::string& host, Done<Image> done);
-  void fetch(const PullRequest& request, Done<Image> done);
+  void begin(Pull pull);
+  void look_for_login(Pull pull);
+  void log_in(Pull pull);
+  void fetch(Pull pull);
   void require(const ImageQuery& image, Error missing, Done<Image> done);
 
   std::shared_ptr<AppleCli> cli_;

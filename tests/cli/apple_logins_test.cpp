@@ -108,6 +108,37 @@ TEST_CASE("a keychain that is locked is told with its cure, and no login is left
   }
 }
 
+TEST_CASE("a service that is down at a login is no refusal of the credentials") {
+  const Mac node;
+  node.fault("registry-login", "xpc");
+  const auto pulled = node.pull(RegistryAuth{"user", "secret", kHost});
+  REQUIRE(!pulled);
+  INFO(pulled.error().message());
+  CHECK(pulled.error().code == ErrorCode::kRuntimeUnavailable);
+  CHECK(pulled.error().recoverable());
+}
+
+TEST_CASE("a pull's time-out counts its wait for other pulls of the same registry") {
+  const Mac node;
+  node.fault("image-pull", "hang");
+  const Awaited<Expected<Image>> first;
+  node.runtime->pull_image(request_of(RegistryAuth{"user", "secret", kHost}),
+                           [first](Expected<Image> got) { first.set(std::move(got)); });
+  REQUIRE(eventually([&] { return node.calls("image pull") == 1; }, kLong));
+  auto request = request_of(RegistryAuth{"user", "secret", kHost}, "private.example/y:1");
+  request.timeout = 100ms;
+  const Awaited<Expected<Image>> second;
+  node.runtime->pull_image(request, [second](Expected<Image> got) { second.set(std::move(got)); });
+  const auto late = second.get(10s);  // long before the first one's end
+  REQUIRE(!late);
+  CHECK(late.error().code == ErrorCode::kTimeout);
+  CHECK(contains(late.error().message(), kHost));
+  CHECK(!first.is_set());
+  CHECK(node.calls("registry login") == 1);
+  REQUIRE(!first.get(kLong));
+  CHECK(node.logins().empty());
+}
+
 TEST_CASE("a login that a dead plugin left serves no task without credentials") {
   for (const std::string version : {"0.11.0", "1.2.2"}) {
     Mac node{version};
