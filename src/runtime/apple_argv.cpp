@@ -8,6 +8,7 @@
 #include <map>
 #include <string_view>
 
+#include "model/byte_size.hpp"
 #include "model/capabilities.hpp"
 #include "runtime/apple_labels.hpp"
 #include "runtime/apple_ports.hpp"
@@ -57,6 +58,18 @@ bool cleared(const std::vector<std::string>& entrypoint) {
   return entrypoint.empty() || entrypoint.front().empty();
 }
 
+// The CLI drops what is no whole MiB, and with it a small size altogether.
+std::string whole_mebibytes(std::int64_t bytes) {
+  return std::to_string(bytes / kMiB + (bytes % kMiB == 0 ? 0 : 1)) + "M";
+}
+
+// The bytes of "size=64m"; nullopt for a share of the memory, which the CLI does not know.
+std::optional<std::int64_t> tmpfs_size(std::string_view option) {
+  if (!option.starts_with("size=")) return std::nullopt;
+  const auto bytes = parse_byte_size(option.substr(5));
+  return bytes ? std::optional{*bytes} : std::nullopt;
+}
+
 // "path", or a mount where it has options.
 Expected<std::string> tmpfs_option(const Tmpfs& tmpfs, const VersionNumber& version) {
   if (tmpfs.options.empty()) return "--tmpfs=" + tmpfs.path;
@@ -75,11 +88,16 @@ Expected<std::string> tmpfs_option(const Tmpfs& tmpfs, const VersionNumber& vers
     const std::string_view option = rest.substr(0, comma);
     rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
     if (option.empty() || option == "rw") continue;
-    if (!option.starts_with("size=") && !option.starts_with("mode=")) {
+    if (option == "ro") {
+      out += ",readonly";
+    } else if (option.starts_with("mode=")) {
+      out += "," + std::string{option};
+    } else if (const auto size = tmpfs_size(option)) {
+      out += ",size=" + whole_mebibytes(*size);
+    } else {
       return refuse(apple_name(version) + " has no option " + quoted(option) + " for a tmpfs",
-                    "use size and mode");
+                    "use ro, mode and size, which is a number of bytes, as in size=64m");
     }
-    out += "," + std::string{option};
   }
   return out;
 }
@@ -164,6 +182,11 @@ void add_resources(const AppleRequest& request, AppleArguments& out) {
   const TaskResources& resources = request.spec->resources;
   out.options.push_back("--cpus=" + std::to_string(apple_cpus(resources, request.host_cpus)));
   std::int64_t memory = std::max(resources.memory_mb, resources.memory_max_mb);
+  if (resources.memory_max_mb < 0) {
+    out.notes.emplace_back(
+        "memory_max = -1: the machine has the " + std::to_string(std::max(memory, kMinMemoryMb)) +
+        " MiB of memory, one without a limit is not possible with Apple's container");
+  }
   if (memory < kMinMemoryMb) {
     out.notes.push_back("Memory raised from " + std::to_string(memory) + " MiB to " +
                         std::to_string(kMinMemoryMb) + " MiB, the least for Apple's container");
@@ -172,8 +195,7 @@ void add_resources(const AppleRequest& request, AppleArguments& out) {
   out.options.push_back("--memory=" + std::to_string(memory) + "M");
   const TaskConfig& config = *request.config;
   if (config.shm_size) {
-    const std::int64_t whole = (*config.shm_size + kMiB - 1) / kMiB;  // it drops what is not
-    out.options.push_back("--shm-size=" + std::to_string(whole) + "M");
+    out.options.push_back("--shm-size=" + whole_mebibytes(*config.shm_size));
   }
   const auto limit = [](std::int64_t value) {
     return value < 0 ? std::string{"unlimited"} : std::to_string(value);
@@ -183,8 +205,13 @@ void add_resources(const AppleRequest& request, AppleArguments& out) {
   }
 }
 
-void add_machine(const AppleRequest& request, std::vector<std::string>& options) {
+void add_machine(const AppleRequest& request, AppleArguments& out) {
   const TaskConfig& config = *request.config;
+  std::vector<std::string>& options = out.options;
+  if (config.ssh_agent && ssh_agent_is_the_daemons(request.version)) {
+    out.notes.push_back("ssh_agent: " + apple_name(request.version) +
+                        " takes the agent of its service's environment, not of the Nomad client's");
+  }
   options.push_back("--platform=" + apple_platform(config));
   if (config.rosetta) options.emplace_back("--rosetta");
   if (config.ssh_agent) options.emplace_back("--ssh");
@@ -264,7 +291,7 @@ void refuse_process(const TaskConfig& config, const VersionNumber& version,
     if (first.empty()) {
       errors.push_back(
           refused("entrypoint",
-                  config.command || !config.args.empty()
+                  !config.args.empty()
                       ? "without the image's ENTRYPOINT the command is empty"
                       : apple_name(version) + " cannot run the image's CMD without its ENTRYPOINT",
                   "write the command too"));
@@ -404,7 +431,7 @@ Expected<AppleArguments> apple_arguments(const AppleRequest& request) {
   out.environment = std::move(*environment);
   auto& options = out.options;
   options.push_back("--name=" + request.id);
-  add_machine(request, options);
+  add_machine(request, out);
   add_resources(request, out);
   if (!out.environment.file.empty()) options.push_back("--env-file=" + request.env_file);
   for (const std::string& name : out.environment.names) options.push_back("--env=" + name);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "runtime/apple_version.hpp"
+#include "runtime/mount_policy.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -87,6 +88,11 @@ Expected<std::vector<AppleMount>> apple_mounts(const std::vector<ContainerMount>
       continue;
     }
     AppleMount made{*kind, mount.source, mount.target, {}};
+    // The machine's shares are told apart by what a path leads to, and a Mac's /var and /tmp are
+    // links themselves: two names of one directory must not pass for two shares.
+    if (*kind != AppleMount::Kind::kVolume) {
+      made.source = real_path(mount.source).value_or(mount.source);
+    }
     if (!made.target.starts_with('/')) {
       errors.push_back(refused(mount.source, quoted(made.target) + " is no absolute path",
                                "write where in the container it should appear"));

@@ -36,7 +36,7 @@ class Ports {
  public:
   explicit Ports(const VersionNumber& version) : version_{version} {}
 
-  void add(const PortMapping& port, int task_port, bool any_address) {
+  void add(const PortMapping& port, int task_port) {
     for (const int number : {port.host_port, task_port}) {
       if (number < 2 || number > 65535) {
         errors_.push_back(refused(
@@ -53,12 +53,8 @@ class Ports {
     }
     const auto [found, is_new] =
         mappings_.emplace(port.host_port, Mapping{port.host_ip, task_port, port.label});
-    Mapping& first = found->second;
+    const Mapping& first = found->second;
     if (is_new || (first.task_port == task_port && first.address == port.host_ip)) return;
-    if (any_address && first.task_port == task_port) {
-      first.address.clear();  // on several addresses: on all
-      return;
-    }
     errors_.push_back(refused(port.label,
                               "port " + std::to_string(port.host_port) +
                                   " of the host is published for " + quoted(first.label) +
@@ -79,8 +75,10 @@ class Ports {
     }
     if (out.size() > kMaxEntries) {
       errors_.push_back(refused(task,
-                                std::to_string(mappings_.size()) + " ports are more than " +
-                                    apple_name(version_) + " can publish: 32",
+                                std::to_string(mappings_.size()) +
+                                    " ports are more than the 32 "
+                                    "that the driver can publish with " +
+                                    apple_name(version_) + ", over TCP and UDP each",
                                 "publish fewer"));
     }
     if (!errors_.empty()) return fail(combine("publish ports of task", task, errors_));
@@ -102,14 +100,14 @@ Expected<std::vector<std::string>> apple_ports(const TaskSpec& spec, const TaskC
   Ports ports{version};
   const bool all = config.network_mode.kind == Kind::kHost;
   if (all) {
-    for (const PortMapping& port : spec.ports) ports.add(port, port.host_port, true);
+    for (const PortMapping& port : spec.ports) ports.add(port, port.host_port);
   }
   for (const std::string& label : config.ports) {
     bool found = false;
     for (const PortMapping& port : spec.ports) {
       if (port.label != label) continue;
       found = true;
-      if (!all) ports.add(port, port.task_port, false);
+      if (!all) ports.add(port, port.task_port);
     }
     if (found) continue;
     ports.refuse(refused(label, "the group's network block has no port of this label",

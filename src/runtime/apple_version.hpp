@@ -24,6 +24,11 @@ constexpr bool shares_parent_directories(const VersionNumber& v) {
 // Up to 0.12 the CLI traps on port 65535 of the host.
 constexpr bool traps_on_last_port(const VersionNumber& v) { return v.major < 1; }
 
+// 0.11 forwards the agent that its daemon's environment names, later ones that of the CLI's.
+constexpr bool ssh_agent_is_the_daemons(const VersionNumber& v) {
+  return !shares_parent_directories(v);
+}
+
 // Where --ssh puts the agent's socket in the container.
 constexpr const char* ssh_agent_path(const VersionNumber& v) {
   return !shares_parent_directories(v) ? "/run/host-services/ssh-auth.sock"

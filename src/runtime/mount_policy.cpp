@@ -172,6 +172,10 @@ Expected<std::string> task_file(const TaskSpec& spec, const std::string& path) {
 
 Expected<std::string> allowed_path(const TaskSpec& spec, const std::string& path,
                                    const PluginConfig::Volumes& policy) {
+  if (path.starts_with('/') && !real_path(path)) {
+    return fail(Error{ErrorCode::kInvalidConfig, "use path", path,
+                      "no such file or directory on this node", "check the path"});
+  }
   auto found = allowed_source(spec, Volume{path, "/", {}}, policy);
   if (!found) found.error().what = "use path";
   return found;

@@ -1,6 +1,7 @@
 // The argv of `create` for each setting and version.
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -10,6 +11,7 @@
 #include "runtime/apple_environment.hpp"
 #include "runtime/apple_labels.hpp"
 #include "runtime/apple_ports.hpp"
+#include "runtime/machine.hpp"
 #include "support/catch.hpp"
 
 using namespace ndc;
@@ -110,7 +112,12 @@ TEST_CASE("less than 200 MiB is raised and said, memory_max is the limit") {
   job.spec.resources.memory_max_mb = 1024;
   CHECK(has(job.options(), "--memory=1024M"));
   job.spec.resources.memory_max_mb = -1;
-  CHECK(has(job.options(), "--memory=200M"));
+  out = job.build();
+  REQUIRE(out);
+  CHECK(has(out->options, "--memory=200M"));
+  REQUIRE(out->notes.size() == 2);
+  CHECK(contains(out->notes[0], "memory_max = -1"));
+  CHECK(contains(out->notes[0], "200 MiB"));
 }
 
 TEST_CASE("values of variables are never arguments") {
@@ -184,7 +191,7 @@ TEST_CASE("an entrypoint of several words keeps them before the command") {
   CHECK(out->tail == std::vector<std::string>{"--", "demo:1"});
   job.config.command.reset();
   CHECK(contains(job.error(), "entrypoint"));
-  job.config.command = "";
+  job.config.args = {""};
   CHECK(contains(job.error(), "the command is empty"));
 }
 
@@ -224,6 +231,8 @@ TEST_CASE("the agent's socket is where the version puts it") {
     REQUIRE(out);
     CHECK(has(out->options, "--ssh"));
     CHECK(contains(out->environment.file, "SSH_AUTH_SOCK=" + path + "\n"));
+    // The Nomad client's own agent is not what 0.11 forwards.
+    CHECK(out->notes.size() == (version == k0_11 ? 1 : 0));
   }
 }
 
@@ -264,16 +273,19 @@ TEST_CASE("ports follow the CLI's rules") {
     job.spec.ports.push_back({"p" + std::to_string(i), 9000 + i, 80 + i, ""});
     job.config.ports.push_back("p" + std::to_string(i));
   }
-  CHECK(contains(job.error(), "33 ports"));
+  CHECK(contains(job.error(), "33 ports are more than the 32"));
 }
 
 TEST_CASE("network_mode host publishes the group's ports one to one and says so") {
   Job job;
   job.config.network_mode.kind = NetworkMode::Kind::kHost;
-  job.spec.ports = {{"http", 8080, 80, "10.0.0.1"}, {"http", 8080, 80, "10.0.0.2"}};
+  // One address must not become all of them.
+  job.spec.ports = {{"http", 8080, 80, "10.0.0.1"}, {"admin", 8080, 80, "127.0.0.1"}};
+  CHECK(contains(job.error(), "does not tell addresses apart"));
+  job.spec.ports = {{"http", 8080, 80, "10.0.0.1"}};
   auto out = job.build();
   REQUIRE(out);
-  CHECK(has(out->options, "--publish=8080:8080/tcp"));
+  CHECK(has(out->options, "--publish=10.0.0.1:8080:8080/tcp"));
   REQUIRE(out->notes.size() == 1);
   CHECK(contains(out->notes[0], "host"));
   job.config.ports = {"http"};
@@ -357,7 +369,12 @@ TEST_CASE("a tmpfs with options becomes a mount") {
   job.config.tmpfs = {{"/a", ""}, {"/b", "size=64m,mode=1777"}};
   const auto options = job.options();
   CHECK(has(options, "--tmpfs=/a"));
-  CHECK(has(options, "--mount=type=tmpfs,destination=/b,size=64m,mode=1777"));
+  CHECK(has(options, "--mount=type=tmpfs,destination=/b,size=64M,mode=1777"));
+  // What is no whole MiB the CLI would cut, and a size of 0 is none.
+  job.config.tmpfs = {{"/b", "size=512k,ro"}};
+  CHECK(has(job.options(), "--mount=type=tmpfs,destination=/b,size=1M,readonly"));
+  job.config.tmpfs = {{"/b", "size=50%"}};
+  CHECK(contains(job.error(), "\"size=50%\""));
   job.config.tmpfs = {{"/b", "noexec"}};
   CHECK(contains(job.error(), "noexec"));
 }
@@ -416,6 +433,20 @@ TEST_CASE("every refusal tells key, value, engine, version and what to do instea
     CHECK(contains(error, "; "));
     for (const std::string& word : refused.said) CHECK(contains(error, word));
   }
+}
+
+TEST_CASE("two names of one directory are one share") {
+  const test::TemporaryDirectory directory;
+  std::filesystem::create_directories(directory / "real/secrets");
+  std::filesystem::create_directory_symlink(directory / "real", directory / "link");
+  const std::string real = directory / "real/secrets";
+  const auto mounts =
+      apple_mounts({{real, "/secrets", {}}, {directory / "link/secrets", "/keys", {"ro"}}}, k1_2);
+  REQUIRE(!mounts);
+  CHECK(contains(mounts.error().message(), "only once"));
+  const auto one = apple_mounts({{directory / "link/secrets", "/keys", {"ro"}}}, k1_2);
+  REQUIRE(one);
+  CHECK(one->at(0).source == real);
 }
 
 TEST_CASE("a mount that is refused is told with its option, engine and version") {

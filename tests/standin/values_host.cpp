@@ -164,7 +164,8 @@ Mount parse_mount(const std::string& text, bool host) {
       mount.destination = value;
     } else if (key == "size" || key == "mode") {
       if (type != "tmpfs") fail("unsupported option " + key + " for mount type " + type);
-      mount.options.push_back(item);
+      mount.options.push_back(key + "=" +
+                              (key == "size" ? std::to_string(parse_memory(value)) : value));
     } else {
       fail("unknown directive " + key + " when parsing mount " + text);
     }

@@ -112,7 +112,7 @@ TEST_CASE("volumes and mounts are told apart", "[values]") {
         R"([{"type":{"tmpfs":{}},"source":"tmpfs","destination":"/t","options":[]}])");
   CHECK(
       config({"--mount", "type=tmpfs,destination=/t,size=64m,mode=700"}, "mounts") ==
-      R"([{"type":{"tmpfs":{}},"source":"tmpfs","destination":"/t","options":["size=64m","mode=700"]}])");
+      R"([{"type":{"tmpfs":{}},"source":"tmpfs","destination":"/t","options":["size=67108864","mode=700"]}])");
   CHECK(config({"--mount", "type=bind,source=/a,target=/b,readonly"}, "mounts") ==
         R"([{"type":{"virtiofs":{}},"source":"/a","destination":"/b","options":["ro"]}])");
   CHECK(fails({"--mount", "type=bind,source=/a=b,target=/c"}, "invalid directive"));
