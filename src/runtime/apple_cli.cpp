@@ -87,7 +87,12 @@ void AppleCli::next(Lane& lane) {
   while (lane.running < kSlots && !lane.waiting.empty()) {
     Waiting call = std::move(lane.waiting.front());
     lane.waiting.pop_front();
-    if (const auto refusal = breaker_.refusal(CircuitBreaker::Clock::now())) {
+    auto refusal = breaker_.refusal(CircuitBreaker::Clock::now());
+    // One create tries whether starts work again. Were each that waits to, the last one of a node
+    // that comes up would be told after hours.
+    const bool tried = call.kind == Kind::kCreate && lane.running > 0;
+    if (!refusal && tried) refusal = hung_starts();
+    if (refusal) {
       // Later, as every answer: callers may hold locks of their own.
       loop_.post(
           [done = std::move(call.done), name = command_name(call.command.argv), reason = *refusal] {

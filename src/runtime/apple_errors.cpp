@@ -43,6 +43,9 @@ const std::vector<Rule>& rules() {
       {"nsurlerror", kRegistryUnreachable, "check the network"},
       {"urlerror", kRegistryUnreachable, "check the network"},
       {"network connection was lost", kRegistryUnreachable, "check the network"},
+      {"network is unreachable", kRegistryUnreachable, "check the network"},
+      {"network is down", kRegistryUnreachable, "check the network"},
+      {"no route to host", kRegistryUnreachable, "check the network"},
       {"appears to be offline", kRegistryUnreachable, "check the network"},
       {"server with the specified hostname", kRegistryUnreachable,
        "check the registry's name and the node's DNS"},
@@ -93,6 +96,14 @@ std::string_view last_line(std::string_view text) {
   text = text.substr(0, end + 1);
   const std::size_t begin = text.rfind('\n');
   return begin == std::string_view::npos ? text : text.substr(begin + 1);
+}
+
+// Where the CLI's own error begins in the last line, if it does: the task's last output may be in
+// front of it, without a line break.
+std::string_view last_error(std::string_view err) {
+  const std::string_view line = last_line(err);
+  const std::size_t begin = line.rfind("Error: ");
+  return begin == std::string_view::npos ? std::string_view{} : line.substr(begin);
 }
 
 }  // namespace
@@ -148,15 +159,13 @@ bool says_daemon_timed_out(std::string_view err) {
 }
 
 bool ends_like_cli_error(std::string_view err) {
-  const std::string_view line = last_line(err);
   // After the XPC error comes a line with the cure.
-  return line.starts_with("Error: ") || contains(line, "container system start");
+  return !last_error(err).empty() || contains(last_line(err), "container system start");
 }
 
 bool ends_with_cli_failure(std::string_view err) {
-  const std::string_view line = last_line(err);
-  if (contains(line, "container system start")) return true;
-  if (!line.starts_with("Error: ")) return false;
+  if (contains(last_line(err), "container system start")) return true;
+  const std::string_view line = last_error(err);
   return contains(line, "xpc connection error") || contains(line, "cancellationerror") ||
          contains(line, "failed to start container") || contains(line, "failed to run container") ||
          contains(line, "failed to bootstrap") || contains(line, "runtime client");

@@ -24,8 +24,12 @@ constexpr std::chrono::seconds kPatience{5};
 // thread only.
 class Delivery : public std::enable_shared_from_this<Delivery> {
  public:
-  Delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done)
-      : loop_{loop}, watch_{std::move(watch)}, done_{std::move(done)} {}
+  Delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done,
+           std::function<void(Error)> gave_up)
+      : loop_{loop},
+        watch_{std::move(watch)},
+        done_{std::move(done)},
+        gave_up_{std::move(gave_up)} {}
 
   void begin() {
     watch_->when_delivered([self = shared_from_this()] { self->end(); });
@@ -40,8 +44,14 @@ class Delivery : public std::enable_shared_from_this<Delivery> {
     left_ = std::min(left, left_);
     if (now - moved_ >= kPatience) {
       if (left > 0) {
-        spdlog::warn("{} bytes of the log in {} wait for a collector that takes nothing", left,
-                     watch_->files().directory());
+        const Error error{ErrorCode::kRuntimeUnavailable, "deliver the log in",
+                          watch_->files().directory(),
+                          std::to_string(left) +
+                              " bytes wait for Nomad's log collector, which takes nothing; they go "
+                              "when the task is removed",
+                          "see what became of the task's logmon process"};
+        spdlog::warn("{}", error.message());
+        if (gave_up_) gave_up_(error);
       }
       return end();
     }
@@ -55,6 +65,7 @@ class Delivery : public std::enable_shared_from_this<Delivery> {
   EventLoop& loop_;
   std::shared_ptr<AppleWatch> watch_;
   std::function<void()> done_;
+  std::function<void(Error)> gave_up_;
   std::uint64_t left_ = std::numeric_limits<std::uint64_t>::max();
   std::chrono::steady_clock::time_point moved_{};
   std::shared_ptr<EventLoop::Timer> timer_;
@@ -65,7 +76,7 @@ class AppleLogRoute final : public LogRoute {
   AppleLogRoute(EventLoop& loop, LogPaths paths, WatchOf watch_of, std::shared_ptr<FifoRoute> ends)
       : loop_{loop},
         post_{loop.poster()},
-        state_{std::make_shared<State>(State{std::move(paths), std::move(watch_of), {}})},
+        state_{std::make_shared<State>(State{std::move(paths), std::move(watch_of), {}, {}})},
         ends_{std::move(ends)} {}
   ~AppleLogRoute() override { ends_->finish({}); }
 
@@ -75,6 +86,7 @@ class AppleLogRoute final : public LogRoute {
     hold();  // the monitor has them open by now, and may be killed
     post_([state = state_, id = container.id, failed = std::move(failed)] {
       state->id = id;
+      state->failed = failed;
       const auto watch = state->watch_of(id);
       if (!watch) return;
       if (failed) watch->when_degraded(failed);
@@ -87,7 +99,7 @@ class AppleLogRoute final : public LogRoute {
       auto watch = state->id.empty() ? nullptr : state->watch_of(state->id);
       const auto end = [ends, drained] { ends->finish(drained); };
       if (!watch) return end();
-      await_delivery(loop, std::move(watch), end);
+      await_delivery(loop, std::move(watch), end, state->failed);
     });
   }
 
@@ -95,7 +107,8 @@ class AppleLogRoute final : public LogRoute {
   struct State {
     LogPaths paths;
     WatchOf watch_of;
-    std::string id;  // loop thread
+    std::string id;  // loop thread, as what follows
+    std::function<void(Error)> failed;
   };
   EventLoop& loop_;
   EventLoop::Poster post_;
@@ -105,9 +118,9 @@ class AppleLogRoute final : public LogRoute {
 
 }  // namespace
 
-void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch,
-                    std::function<void()> done) {
-  std::make_shared<Delivery>(loop, std::move(watch), std::move(done))->begin();
+void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done,
+                    std::function<void(Error)> gave_up) {
+  std::make_shared<Delivery>(loop, std::move(watch), std::move(done), std::move(gave_up))->begin();
 }
 
 Expected<std::shared_ptr<LogRoute>> open_apple_route(EventLoop& loop, const LogPaths& paths,

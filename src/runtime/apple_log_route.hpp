@@ -21,7 +21,9 @@ Expected<std::shared_ptr<LogRoute>> open_apple_route(
     std::function<std::shared_ptr<AppleWatch>(const std::string& id)> watch_of);
 
 // `done` once the monitor has delivered everything, or the collector takes nothing for some seconds
-// though there is something for it. Loop thread only; not from within the watch's own call.
-void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done);
+// though there is something for it, which `gave_up` is told before. Loop thread only; not from
+// within the watch's own call.
+void await_delivery(EventLoop& loop, std::shared_ptr<AppleWatch> watch, std::function<void()> done,
+                    std::function<void(Error)> gave_up = nullptr);
 
 }  // namespace ndc::runtime

@@ -72,6 +72,7 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
              monitor_program.empty() ? own_program() : std::move(monitor_program)},
       state_dir_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir},
       leftovers_{state_dir_} {
+  tools_.return_patience = 2 * config_.command_timeout;
   if (config_.allow_caps) return;
   // What every container has anyway may be given back to one that dropped all.
   config_.allow_caps = default_allowed_caps();
@@ -106,6 +107,7 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
       auto out = self->leftovers_.look(names);
       for (const AppleContainer& container : **all) {
         if (!container.labels.contains(kLabelTaskId)) continue;
+        if (const auto watch = self->watch_of(container.id)) watch->listed(container);
         out.push_back({{container.id, container.id, network_state(container)},
                        container.labels,
                        container.running(),
@@ -133,7 +135,9 @@ std::vector<Error> AppleRuntime::refusals(const TaskSpec& spec, const TaskConfig
     if (!result) errors.push_back(result.error());
   };
   for (Error& error : policy_refusals(config, config_)) errors.push_back(std::move(error));
-  if (auto error = ssh_agent_refusal(config)) errors.push_back(std::move(*error));
+  if (!ssh_agent_is_the_daemons(version)) {
+    if (auto error = ssh_agent_refusal(config)) errors.push_back(std::move(*error));
+  }
   collect(apple_container_id(container_name(spec.name, spec.alloc_id), config));
   const auto mounts = resolve_mounts(spec, config, config_.volumes);
   collect(mounts);

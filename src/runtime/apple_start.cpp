@@ -322,11 +322,18 @@ void AppleStart::launch_monitor() {
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
   std::vector<std::string> cli{*program, "start", "--attach"};
+  const TaskConfig& config = *request_.config;
   // With a terminal the CLI takes the size from its stdin.
-  if (request_.config->tty) cli.emplace_back("--interactive");
+  if (config.tty || config.interactive) cli.emplace_back("--interactive");
   cli.push_back(id_);
-  const LogPaths logs{request_.spec->stdout_path, request_.spec->stderr_path};
-  Command launch = monitor_command(tools_.monitor_program, files_, logs, request_.config->tty, cli);
+  // Nomad makes no FIFOs for logs that nobody collects.
+  const LogPaths logs = config_.disable_log_collection
+                            ? LogPaths{"/dev/null", "/dev/null"}
+                            : LogPaths{request_.spec->stdout_path, request_.spec->stderr_path};
+  MonitorStreams streams = MonitorStreams::kPipes;
+  if (config.interactive) streams = MonitorStreams::kPipesAndStdin;
+  if (config.tty) streams = MonitorStreams::kTerminal;
+  Command launch = monitor_command(tools_.monitor_program, files_, logs, streams, cli);
   launch.timeout = tools_.cli->timeout();
   run_command(tools_.cli->loop(), std::move(launch),
               [self = shared_from_this()](const Expected<CommandResult>& result) {

@@ -46,11 +46,12 @@ constexpr int kRests = 3;
 }  // namespace
 
 Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
-                        bool tty, const std::vector<std::string>& cli) {
+                        MonitorStreams streams, const std::vector<std::string>& cli) {
   Command out;
   out.argv = {program,          "monitor",        files.directory(), files.socket(),
               logs.stdout_path, logs.stderr_path, kSpoolLimit};
-  if (tty) out.argv.emplace_back("--tty");
+  if (streams == MonitorStreams::kPipesAndStdin) out.argv.emplace_back(kMonitorStdin);
+  if (streams == MonitorStreams::kTerminal) out.argv.emplace_back(kMonitorTerminal);
   if (cli.empty()) {
     out.argv.emplace_back("--deliver");
   } else {
@@ -296,6 +297,18 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
   end(Exited{record_->value}, vanished ? kMayHaveVanished : "");
 }
 
+// A service that was restarted calls what runs on "stopped" as well, but has forgotten its start.
+void AppleWatch::listed(const AppleContainer& container) {
+  const bool stopped = container.state == "stopped" && container.started;
+  if (phase_ != Phase::kFollowing || !stopped || record_ || removal_) return stopped_since_.reset();
+  const auto now = std::chrono::steady_clock::now();
+  if (!stopped_since_) stopped_since_ = now;
+  if (now - *stopped_since_ < tools_.return_patience) return;
+  end(UnknownExit{
+      "Apple's container says that it has stopped, but the CLI that is attached to it does not "
+      "return, and with it the exit status was lost"});
+}
+
 // The monitor is gone and left no record.
 void AppleWatch::lost() {
   phase_ = Phase::kJudging;
@@ -315,8 +328,12 @@ void AppleWatch::lost() {
                         "Apple's container has none of this name",
                         {}}));
     }
+    if (found && (!*found || (*found)->state == "stopped")) {  // nothing goes on
+      self->phase_ = Phase::kDegraded;
+      if (!self->logs_.stdout_path.empty()) self->deliver_to(self->logs_);
+      if (!self->degraded_answer(found)) return;
+    }
     self->degrade("the task's monitor was killed");
-    if (found && self->phase_ == Phase::kDegraded) self->degraded_answer(found);
   });
 }
 
@@ -402,8 +419,10 @@ void AppleWatch::when_degraded(std::function<void(Error)> told) {
 
 void AppleWatch::deliver_to(const LogPaths& paths) {
   logs_ = paths;
+  if (delivering_) return;
   if (living_monitor(files_.directory()) != 0 || !has_spooled(files_.directory())) return;
-  Command deliver = monitor_command(tools_.monitor_program, files_, paths, false, {});
+  Command deliver =
+      monitor_command(tools_.monitor_program, files_, paths, MonitorStreams::kPipes, {});
   deliver.timeout = tools_.cli->timeout();
   delivered_ = false;
   delivering_ = true;

@@ -29,6 +29,9 @@ struct AppleWatchTools {
   // Starts are serialised by the daemon, and the first one may fetch a kernel: only a wait without
   // any end is an error.
   std::chrono::nanoseconds start_patience = std::chrono::minutes{10};
+  // How long a CLI may stay attached to a container that has stopped. It gives up reading after 3
+  // s.
+  std::chrono::nanoseconds return_patience = std::chrono::minutes{1};
 };
 
 class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
@@ -58,6 +61,10 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   // What it wrote last is on its way then, which it is not where it had ended before.
   void expect_removal() { removal_ = !ended() || removal_; }
   bool removal_expected() const { return removal_; }
+  // What the engine's list says of the container, whenever it is asked for: where it has stopped
+  // and the CLI that is attached to it does not return, the end is told without an exit status.
+  void listed(const AppleContainer& container);
+
   // The container was removed, and its exit is not waited for any more; its output still is.
   void give_up_exit();
   // The container was removed: no monitor, no watch any more.
@@ -102,6 +109,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool runs_ = false;  // the process is known to have started
   bool removal_ = false;
   int tries_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> stopped_since_;  // by the engine's list
   Started started_;
   Done<Attached> attached_;
   std::optional<TaskExit> exit_;
@@ -119,6 +127,6 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
 
 // The command that launches a monitor; `cli` empty: it only delivers what is spooled.
 Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
-                        bool tty, const std::vector<std::string>& cli);
+                        MonitorStreams streams, const std::vector<std::string>& cli);
 
 }  // namespace ndc::runtime

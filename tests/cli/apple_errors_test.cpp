@@ -29,6 +29,11 @@ TEST_CASE("the CLI's errors become ours") {
                 "(errno: 48)\"\")\"\")\n") == kStartFailed);
   CHECK(code_of("Error: failed to find target executable /x\n") == kStartFailed);
   CHECK(code_of("Error: network backend not found\n") == kInvalidConfig);
+  for (const char* err : {"Error: POSIXErrorCode(rawValue: 51): Network is unreachable\n",
+                          "Error: POSIXErrorCode(rawValue: 50): Network is down\n",
+                          "Error: connect(…): No route to host (errno: 65)\n"}) {
+    CHECK(code_of(err) == kRegistryUnreachable);
+  }
   CHECK(code_of("Error: failed to X (cause: \"notFound: \"container with ID c1 not found\"\")\n") ==
         kContainerGone);
   CHECK(code_of("Error: error querying keychain for h: -25308\n") == kAuthFailed);
@@ -52,6 +57,14 @@ TEST_CASE("a daemon that takes too long is no registry that does not answer") {
   CHECK(!says_daemon_timed_out("Error: NSURLErrorDomain -1001: The request timed out.\n"));
   CHECK(!says_daemon_timed_out("Error: HTTPClientError.connectTimeout\n"));
   CHECK(!says_daemon_timed_out("Error: container already exists: timeless\n"));
+}
+
+TEST_CASE("the CLI's failure is seen behind what the task wrote without a line break") {
+  constexpr const char* kCut = "50%Error: failed to start container: CancellationError()\n";
+  CHECK(ends_with_cli_failure(kCut));
+  CHECK(ends_like_cli_error(kCut));
+  CHECK(!ends_with_cli_failure("Error: failed to start container: CancellationError()\n50%"));
+  CHECK(!ends_with_cli_failure("CancellationError()\n"));
 }
 
 TEST_CASE("missing containers of both families") {

@@ -1,0 +1,218 @@
+// The adapter over the stand-in: how the end of a task is learned, from a CLI and an engine that
+// hang, lie or die.
+#include <signal.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/apple_node.hpp"
+#include "runtime/log_route.hpp"
+#include "support/catch.hpp"
+
+using namespace ndc;
+using namespace ndc::runtime;
+using namespace ndc::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool unknown(const TaskExit& exit) { return std::holds_alternative<UnknownExit>(exit.status); }
+
+}  // namespace
+
+TEST_CASE("exit 1 of the task is its own, exit 1 of the CLI is not") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("echo Error: mine >&2; exit 1", exited);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+    const Awaited<TaskExit> never;
+    const auto failed = node.start("", never, [](TaskConfig& c) { c.command = "/no/such/file"; });
+    REQUIRE(!failed);
+    CHECK(failed.error().code == ErrorCode::kStartFailed);
+    CHECK(!std::filesystem::exists(node.files()));
+  }
+}
+
+// There the CLI's own words come between the task's.
+TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
+  const auto tty = [](TaskConfig& c) { c.tty = true; };
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("echo Error: mine; exit 1", exited, tty);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+    const Awaited<TaskExit> never;
+    const auto failed = node.start("", never, [&](TaskConfig& c) {
+      tty(c);
+      c.command = "/no/such/file";
+    });
+    REQUIRE(!failed);
+    CHECK(failed.error().code == ErrorCode::kStartFailed);
+    CHECK(contains(failed.error().message(), "/no/such/file"));
+    node.fault("start", "xpc-after");
+    const Awaited<TaskExit> lost;
+    const auto cut = node.start("sleep 1", lost, tty);
+    REQUIRE(cut);
+    CHECK(unknown(lost.get(kLong)));
+    CHECK(node.remove(cut->container));
+  }
+}
+
+TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state") {
+  for (const char* words : {"", "echo Error: mine >&2; "}) {
+    Node node;
+    node.fault("state/" + node.id, "running");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start(words + std::string{"exit 1"}, exited);
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("exit 1 of the task is its own, however late the engine sees it") {
+  Node node{"1.2.2", "NDC_STANDIN_STATE_LAG_MS=6000\n"};  // past every patience with it
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 1", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+  REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a CLI that ended before the process ran has failed to start it, whatever its code") {
+  Node node;
+  for (const char* code : {"2", "64", "130", "143"}) {
+    node.fault("start", "exit " + std::string{code} + " Unknown option '--attach'");
+    const Awaited<TaskExit> never;
+    const auto started = node.start("sleep 30", never);
+    REQUIRE(!started);
+    CHECK(contains(started.error().message(), "Unknown option '--attach'"));
+    CHECK(!std::filesystem::exists(node.files()));
+    CHECK(!never.is_set());
+  }
+  node.fault("start", "");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 143", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{143}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a CLI that was killed leaves an unknown exit, not a number") {
+  Node node;
+  node.fault("start", "die 300");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 2; exit 5", exited);
+  REQUIRE(started);
+  const TaskExit exit = exited.get(kLong);
+  CHECK(unknown(exit));
+  CHECK(contains(describe(exit), "SIGKILL"));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a container that stops, or is in a state that nobody knows, has not ended yet") {
+  for (const char* state : {"stopping", "unknown"}) {
+    Node node;
+    node.fault("start", "die 1000");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("sleep 30", exited);
+    REQUIRE(started);
+    node.fault("state/" + node.id, state);
+    REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
+    const int before = node.calls("list");
+    REQUIRE(eventually([&] { return node.calls("list") >= before + 3; }, kLong));
+    CHECK(!exited.is_set());
+    node.fault("state/" + node.id, "stopped");
+    CHECK(unknown(exited.get(kLong)));
+    node.fault("state/" + node.id, "");
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("after a crash of the daemon an exit is unknown") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  node.fault("daemon-crash", "x times 1");
+  (void)run(*node.loop, shell(node.directory / "container" + " list; true"));
+  CHECK(unknown(exited.get(kLong)));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for the answer") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 1; echo Error: mine >&2; exit 1", exited);
+  REQUIRE(started);
+  node.fault("list", "exit 1 something is wrong");
+  REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
+  // Asked in vain, and asked again.
+  const int before = node.calls("list");
+  REQUIRE(eventually([&] { return node.calls("list") >= before + 2; }, kLong));
+  CHECK(!exited.is_set());
+  node.fault("list", "");
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a CLI that stays attached to a container that has stopped does not hide the end") {
+  Node node;
+  node.config.command_timeout = 500ms;  // half of how long it may
+  node.restart();
+  node.fault("start", "hang-after");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 1; exit 3", exited);
+  REQUIRE(started);
+  const auto list = [&] {
+    const Awaited<Expected<std::vector<FoundContainer>>> listed;
+    node.runtime->list_containers(
+        [listed](Expected<std::vector<FoundContainer>> found) { listed.set(std::move(found)); });
+    return listed.get(kLong);
+  };
+  REQUIRE(eventually([&] { return list() && exited.is_set(); }, kLong));
+  CHECK(unknown(exited.get(kLong)));
+  CHECK(contains(describe(exited.get(kLong)), "does not return"));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a task that ended with its monitor, while no plugin was there, is not said to go on") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 30", exited);
+  REQUIRE(started);
+  node.runtime.reset();
+  ::kill(living_monitor(node.files()), SIGKILL);
+  (void)node.ask("stop --time 0 " + node.id);
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  CHECK(std::holds_alternative<TaskExit>(*attached));
+  const auto route = node.runtime->open_logs({"/dev/null", "/dev/null"}, false);
+  REQUIRE(route);
+  const Awaited<std::string> told;
+  (*route)->follow(started->container, [told](const Error& error) { told.set(error.message()); });
+  CHECK(node.remove(started->container));
+  CHECK(!told.is_set());
+}
+
+TEST_CASE("output that nobody collects is not kept either") {
+  Node node;
+  node.config.disable_log_collection = true;
+  node.restart();
+  node.spec->stdout_path = node.spec->stderr_path = node.directory / "no/such/fifo";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("head -c 1000000 /dev/zero; exit 3", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(spooled(node.files()) == 0);
+  CHECK(node.remove(started->container));
+}
