@@ -131,7 +131,7 @@ TEST_CASE("a spool whose file cannot be written anew goes on in the old one") {
 TEST_CASE("a spool that was begun on a full disk is whole once there is room") {
   const TemporaryDirectory directory;
   const std::string path = directory / "spool.out";
-  const rlim_t room = GENERATE(0, 4, 12, 16);  // for nothing, half a header, all of it
+  const rlim_t room = GENERATE(0u, 4u, 12u, 16u);  // for nothing, half a header, all of it
   Spool spool{path.c_str()};
   const auto [appended, error, left] = [&] {
     const FullDisk disk{room};  // nothing is reported in here: that may go to a file too
