@@ -101,7 +101,8 @@ class LogRoute {
 
   // The container has ended: hands over what is still in flight, closes our ends so that the
   // collector sees the end of the stream, then calls `drained`. The task's end is told after that:
-  // Nomad starts a collector again for the next attempt only if it finds it ended.
+  // Nomad starts a collector again for the next attempt only if it finds it ended. Who asks again
+  // waits for the same end.
   virtual void finish(std::function<void()> drained) = 0;
 };
 

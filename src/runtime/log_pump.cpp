@@ -255,12 +255,13 @@ void LogPump::wait_for_room() {
 // --------------------------------------------------------------------------------------
 
 void LogPump::finish(std::function<void()> drained) {
-  if (state_ == State::kStopped || state_ == State::kFinishing) {
+  if (state_ == State::kStopped) {
     if (drained) drained();
     return;
   }
   const auto self = shared_from_this();
-  drained_ = std::move(drained);
+  if (drained) drained_.push_back(std::move(drained));
+  if (state_ == State::kFinishing) return;
   if (!position_) return stop();  // nothing was ever followed
   state_ = State::kFinishing;
   watch_.close();
@@ -290,7 +291,7 @@ void LogPump::stop() {
   log_.reset();
   position_.reset();
   failed_ = nullptr;
-  if (const auto drained = std::exchange(drained_, nullptr)) drained();
+  for (const auto& drained : std::exchange(drained_, {})) drained();
 }
 
 // Copying stops, but our ends of the FIFOs stay until finish(): the collector sees no early end.

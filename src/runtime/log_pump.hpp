@@ -27,8 +27,8 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
   // non-blocking.
   void follow(std::string log_path, std::shared_ptr<UniqueFd> sink,
               std::function<void(Error)> failed);
-  // To the end of the log, then stop(), then `drained`. Gives up when the FIFO takes nothing for
-  // 5 s.
+  // To the end of the log, then stop(), then `drained`, for everybody who asked. Gives up when the
+  // FIFO takes nothing for 5 s.
   void finish(std::function<void()> drained);
   void stop();
 
@@ -70,7 +70,7 @@ class LogPump : public std::enable_shared_from_this<LogPump> {
   bool progressed_ = false;
   std::shared_ptr<EventLoop::Timer> patience_;
   std::function<void(Error)> failed_;
-  std::function<void()> drained_;
+  std::vector<std::function<void()>> drained_;
 };
 
 }  // namespace ndc::runtime

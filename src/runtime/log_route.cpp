@@ -142,7 +142,15 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
     }
   }
 
-  void finish(EventLoop& loop, const std::function<void()>& drained) {
+  // Whoever asks again waits for the same end.
+  void finish(EventLoop& loop, std::function<void()> drained) {
+    const bool is_first = !end_;
+    if (is_first) end_ = std::make_shared<End>();
+    if (drained) end_->drained.push_back(std::move(drained));
+    if (!is_first) {
+      if (end_->open == 0) end_->tell();
+      return;
+    }
     std::vector<std::shared_ptr<UniqueFd>> ends;
     {
       const std::lock_guard lock{mutex_};
@@ -150,14 +158,14 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
       ends.assign(fds_.begin(), fds_.end());
       fds_ = {};
     }
-    auto open = std::make_shared<std::size_t>(2);
-    const auto one_less = [open, drained] {
-      if (--*open == 0 && drained) drained();
+    const auto one_less = [end = end_] {
+      if (--end->open == 0) end->tell();
     };
+    end_->open = 2;
     std::make_shared<UnreadEnds>(loop, weak_from_this(), std::move(ends), one_less)->look();
     for (auto& bridge : bridges_) {
       if (!bridge) continue;
-      ++*open;
+      ++end_->open;
       bridge->finish(one_less);
       bridge.reset();
     }
@@ -170,6 +178,15 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
   }
 
  private:
+  // Outlives the route, which may be dropped while its bytes are still under way.
+  struct End {
+    std::size_t open = 0;  // parts that are not at their end
+    std::vector<std::function<void()>> drained;
+    void tell() {
+      for (const auto& each : std::exchange(drained, {})) each();
+    }
+  };
+
   bool wants_descriptors() {
     const std::lock_guard lock{mutex_};
     return !finished_ && (wanting_[0] || wanting_[1]);
@@ -184,6 +201,7 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
   std::array<bool, 2> wanting_{};                      // there was no descriptor for it
   std::shared_ptr<EventLoop::Timer> retry_;            // loop thread only
   std::array<std::shared_ptr<LogBridge>, 2> bridges_;  // loop thread only
+  std::shared_ptr<End> end_;                           // loop thread only; null before finish()
 };
 
 class DirectRoute final : public FifoRoute {

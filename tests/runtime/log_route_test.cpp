@@ -422,3 +422,47 @@ TEST_CASE("a route that was never followed, or cannot be, still finishes") {
     CHECK(failed.times() == 1);
   }
 }
+
+TEST_CASE("who asks a second time for the end of a route waits for it, too") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  const LogFile log{collector.directory / "ctr.log"};
+  const std::string big(200000, 'x');  // more than a FIFO holds
+  log.append(full(big));
+  auto route = runtime::open_pumped_route(loop, collector.paths);
+  REQUIRE(route);
+  (*route)->follow(log.container(), [](const Error& error) { FAIL(error.message()); });
+  settle(loop);
+  const Awaited<bool> first;
+  const Awaited<bool> second;
+  (*route)->finish([first] { first.set(true); });
+  (*route)->finish([second] { second.set(true); });
+  // Longer than a route waits for its FIFOs alone, less than its pump waits for room in them.
+  std::this_thread::sleep_for(std::chrono::milliseconds{3300});
+  CHECK(second.times() == 0);
+  collector.open_reader();
+  CHECK(collector.read() == big + "\n");
+  first.get();
+  second.get();
+  finish(*route);  // and at its end it is at its end
+}
+
+TEST_CASE("of a direct route as well") {
+  const LeakCheck leaks;
+  EventLoop loop;
+  Collector collector;
+  auto route = runtime::open_direct_route(loop, collector.paths).value();
+  collector.open_reader();
+  auto command = shell("echo hello");
+  command.out = runtime::Stdio::descriptor([&] { return route->stdout_fd(); });
+  REQUIRE(run(loop, std::move(command)));
+  const Awaited<bool> second;
+  route->finish({});
+  route->finish([second] { second.set(true); });
+  settle(loop);
+  CHECK(second.times() == 0);
+  CHECK(collector.read(6) == "hello\n");
+  second.get();
+  finish(route);
+}
