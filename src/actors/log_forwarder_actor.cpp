@@ -32,7 +32,7 @@ class LogForwarderActor {
         [this](const OpenLogs&) { open(); },
         [this](const HoldLogs& m) { hold(m); },
         [this](const FollowLogs& m) { follow(m.container); },
-        [this](const FinishLogs&) { finish(); },
+        [this](const FinishLogs& m) { finish(m.generation); },
         [this](const Stop&) { self_->quit(); },
     };
   }
@@ -62,13 +62,13 @@ class LogForwarderActor {
     crash_point("log.route.followed");
   }
 
-  void finish() {
+  void finish(std::uint64_t generation) {
     if (!route_) {
-      act::tell(task_, LogsDrained{});
+      act::tell(task_, LogsDrained{generation});
       return;
     }
     crash_point("log.route.finishing");
-    route_->finish([task = task_] { act::tell(task, LogsDrained{}); });
+    route_->finish([task = task_, generation] { act::tell(task, LogsDrained{generation}); });
   }
 
   act::Self self_;

@@ -137,7 +137,9 @@ struct ContainerExited {
 };
 struct RecoverTimer {};
 struct Reattach {};
-struct LogsDrained {};
+struct LogsDrained {
+  std::uint64_t generation = 0;  // of the FinishLogs that it answers
+};
 struct StopTimer {
   std::uint64_t generation = 0;
 };
@@ -156,7 +158,9 @@ struct HoldLogs {
 struct FollowLogs {
   ContainerRef container;
 };
-struct FinishLogs {};
+struct FinishLogs {
+  std::uint64_t generation = 0;
+};
 struct LogsBroken {
   Error error;
 };

@@ -29,7 +29,8 @@ TaskActor::TaskActor(act::Self self, TaskSeed seed)
       // Not only from Begin on: a command may be there before it.
       state_{seed_.handle ? State::kRecovering : State::kPreparing},
       meter_{seed_.metrics, to_string(state_)},
-      child_restarts_{seed_.limits.budget()} {}
+      log_restarts_{seed_.limits.budget()},
+      stats_restarts_{seed_.limits.budget()} {}
 
 TaskActor::~TaskActor() {
   act::tell(log_forwarder_, Stop{});
@@ -48,7 +49,9 @@ caf::behavior TaskActor::make_behavior() {
       [this](const RecoverTimer&) { recover_timer(); },
       [this](const Reattach&) { attach(); },
       [this](const ContainerExited& m) { container_exited(m.exit); },
-      [this](const LogsDrained&) { logs_drained(); },
+      [this](const LogsDrained& m) {
+        if (m.generation == drain_) logs_drained();
+      },
       [this](const DrainTimer&) { logs_drained(); },
       [this](const LogsBroken& m) { emit("Task log interrupted: " + m.error.message()); },
       [this](const StopTimer& m) { stop_timer(m.generation); },
@@ -334,62 +337,7 @@ void TaskActor::watch_usage(const WatchUsage& m) {
   act::tell(stats_, m);
 }
 
-// --- children and helpers ------------------------------------------------------------------------
-
-void TaskActor::use_helpers(const UseHelpers& m) {
-  seed_.helpers = m.helpers;
-  act::tell(stats_, m);
-  if (state_ == State::kPreparing && image_lost_ && !image_asked_) request_image();
-}
-
-// Without collectors Nomad still names their FIFOs, but there are none.
-runtime::LogPaths TaskActor::log_paths() const {
-  if (seed_.handle) return {seed_.handle->stdout_path, seed_.handle->stderr_path};
-  if (seed_.config->disable_log_collection) return {"/dev/null", "/dev/null"};
-  return {seed_.spec->stdout_path, seed_.spec->stderr_path};
-}
-
-void TaskActor::start_log_forwarder() {
-  const bool tty = seed_.handle ? seed_.handle->tty : config_->tty;
-  log_forwarder_ = spawn_log_forwarder(self_, seed_.runtime, log_paths(), tty, caf::actor{self_},
-                                       seed_.identity);
-  watch_child(log_forwarder_, "log forwarder", &TaskActor::start_log_forwarder);
-  act::tell(log_forwarder_, OpenLogs{});
-  // At once: the news of an exit may be faster than that of the open route, and what a recovered
-  // task wrote while there was no plugin is yet to be delivered.
-  const bool draining = state_ == State::kExited && !drained_;
-  if (seed_.handle && (!exit_ || draining)) act::tell(log_forwarder_, FollowLogs{container()});
-  if (draining) act::tell(log_forwarder_, FinishLogs{});
-}
-
-void TaskActor::start_stats() {
-  stats_ =
-      spawn_stats(self_, seed_.node, seed_.helpers.sampler,
-                  seed_.config->metrics_address.empty() ? nullptr : seed_.metrics, seed_.identity);
-  watch_child(stats_, "stats", &TaskActor::start_stats);
-  act::tell(stats_, SampleContainer{container()});
-  for (const WatchUsage& watch : seed_.usage) act::tell(stats_, watch);
-}
-
-void TaskActor::watch_child(const caf::actor& child, const char* what,
-                            void (TaskActor::*restart)()) {
-  watch_(child, [this, what, restart](const caf::error& why) {
-    if (!act::failed(why) || exit_) return;
-    seed_.metrics->restarted(what);
-    if (!child_restarts_.spend()) {
-      emit(std::string{"Degraded: the task's "} + what + " failed too often and stays off");
-      if (state_ == State::kPreparing) {  // which waits for the log route
-        start_failed({.code = ErrorCode::kInternal,
-                      .what = "open logs of task",
-                      .on = seed_.identity.task_id,
-                      .cause = std::string{"its "} + what + " failed too often"});
-      }
-      return;
-    }
-    emit(std::string{"Restarted the task's "} + what + " after a failure");
-    (this->*restart)();
-  });
-}
+// --- what all of it uses -------------------------------------------------------------------------
 
 Error TaskActor::wrong_state(const char* what) const {
   return {.code = ErrorCode::kWrongState,

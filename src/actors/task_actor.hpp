@@ -104,10 +104,13 @@ class TaskActor {
 
   // children and helpers
   void use_helpers(const UseHelpers& m);
+  bool may_restart(const std::string& child, RestartBudget& budget);
+  void start_stats();
+  void stats_lost();
   runtime::LogPaths log_paths() const;
   void start_log_forwarder();
-  void start_stats();
-  void watch_child(const caf::actor& child, const char* what, void (TaskActor::*restart)());
+  void log_forwarder_lost();
+  void finish_logs();
 
   bool alive() const { return state_ == State::kRunning || state_ == State::kStopping; }
   const ContainerRef& container() const { return seed_.handle->container; }
@@ -132,13 +135,16 @@ class TaskActor {
   std::vector<DestroyTask> destroys_in_recovery_;
   std::shared_ptr<runtime::LogRoute> logs_;
   std::optional<TaskExit> exit_;
+  std::uint64_t drain_ = 0;  // of the request to finish the logs that counts
   bool drained_ = false;
   Stopping stopping_;
   std::vector<Reply<Expected<void>>> destroying_;
   int removal_tries_ = 0;
+  // Without a handle one is not there yet, or stays off. Each has its own restarts.
   caf::actor log_forwarder_;
+  RestartBudget log_restarts_;
   caf::actor stats_;
-  RestartBudget child_restarts_;
+  RestartBudget stats_restarts_;
 };
 
 }  // namespace ndc::actors

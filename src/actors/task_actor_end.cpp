@@ -35,8 +35,8 @@ void TaskActor::container_exited(const TaskExit& exit) {
   if (!exit.note.empty()) emit(exit.note);
   ++stopping_.generation;
   act::tell(stats_, Stop{});
-  act::tell(log_forwarder_, FinishLogs{});
   act::tell_after(caf::actor{self_}, kDrainPatience, DrainTimer{});
+  finish_logs();
 }
 
 void TaskActor::logs_drained() {
