@@ -98,7 +98,7 @@ Expected<void> DriverActor::serve_metrics(const std::string& address) {
 void DriverActor::helper_restarted(HelperActors::Kind kind, const char* what) {
   using Kind = HelperActors::Kind;
   for (auto& [id, entry] : tasks_) {
-    if (kind == Kind::kImages && entry.seed.handle) {
+    if (kind == Kind::kImages && entry.seed.handle && !entry.removed) {
       act::tell(helpers_.images(), ImageUsed{id, entry.seed.handle->image});
     }
     entry.seed.helpers = helpers_.of_tasks();
@@ -125,13 +125,16 @@ void DriverActor::stop(const StopTask& m) {
 void DriverActor::destroy(const DestroyTask& m) {
   const auto it = tasks_.find(m.task_id);
   if (it != tasks_.end()) {
-    it->second.destroying = true;
-    it->second.recovered = false;
-    if (it->second.removed) {
+    Entry& entry = it->second;
+    entry.destroying = true;
+    entry.recovered = false;
+    if (entry.removed) {
       tasks_.erase(it);
       m.reply(Expected<void>{});
       return;
     }
+    // As the task's actor sees it: not during the start, and only by force before the end.
+    if (!entry.stops.full() && !entry.starting && (m.force || entry.exit)) entry.removing = true;
   }
   pass_on(m, &Entry::stops);
 }
@@ -140,14 +143,20 @@ void DriverActor::destroyed(const TaskDestroyed& m) {
   // The client that asked for this may be gone, and its successor, which has been told that the
   // task is there, is about to ask how it ended.
   const auto it = tasks_.find(m.task_id);
-  if (it != tasks_.end() && it->second.recovered && it->second.exit) {
+  forget(m.task_id, it != tasks_.end() && it->second.recovered);
+}
+
+// There is nothing left of the task but, for whoever is about to ask, how it ended.
+void DriverActor::forget(const std::string& task_id, bool exit_is_wanted) {
+  const auto it = tasks_.find(task_id);
+  if (it != tasks_.end() && exit_is_wanted && it->second.exit) {
     it->second.removed = true;
     it->second.actor = {};
   } else {
-    tasks_.erase(m.task_id);
+    tasks_.erase(task_id);
   }
   crash_point("driver.destroy.forgotten");
-  act::tell(helpers_.images(), ImageReleased{m.task_id});
+  act::tell(helpers_.images(), ImageReleased{task_id});
 }
 
 // Only this client's: another agent on the same host has another node id. Before a task has told

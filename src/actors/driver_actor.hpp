@@ -40,6 +40,7 @@ class DriverActor {
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
     bool destroying = false;  // DestroyTask was called
+    bool removing = false;    // and not refused: it is done, whatever happens to the actor
     bool recovered = false;   // after that, by another client
     bool removed = false;     // destroyed, but that client has not asked for its exit yet
     Gate commands{kMaxCommands};
@@ -80,6 +81,7 @@ class DriverActor {
   void stop(const StopTask& m);
   void destroy(const DestroyTask& m);
   void destroyed(const TaskDestroyed& m);
+  void forget(const std::string& task_id, bool exit_is_wanted);
   void find_dangling(const FindDangling& m);
   bool has_attempt(const std::string& task_id) const;
   void wait(const WaitTask& m);

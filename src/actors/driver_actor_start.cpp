@@ -175,6 +175,10 @@ void DriverActor::launch(Entry& entry) {
   watch_(entry.actor, [this, id = entry.seed.identity.task_id](const caf::error& why) {
     task_actor_down(id, why);
   });
+  // Nomad asks once: it forgets the task even if all that it got was the error of a lost message.
+  if (entry.removing) {
+    act::tell(entry.actor, DestroyTask{entry.seed.identity.task_id, true, {}});
+  }
 }
 
 void DriverActor::task_actor_down(const std::string& id, const caf::error& why) {
@@ -231,8 +235,15 @@ void DriverActor::running(const TaskRunning& m) {
 }
 
 void DriverActor::start_failed(const TaskStartFailed& m) {
-  auto node = tasks_.extract(m.task_id);
-  if (!node) return;
+  const auto it = tasks_.find(m.task_id);
+  if (it == tasks_.end()) return;
+  if (it->second.exit) {
+    // Its actor was restarted after the task's end and finds no container any more. Everybody who
+    // waited has been told; whoever has not asked for the removal is yet to ask how it ended.
+    forget(m.task_id, it->second.recovered || !it->second.destroying);
+    return;
+  }
+  auto node = tasks_.extract(it);
   Entry& entry = node.mapped();
   if (entry.starting) (*entry.starting)(fail(m.error));
   if (entry.recovering) (*entry.recovering)(fail(m.error));

@@ -33,8 +33,13 @@ void TaskActor::container_attached(const Expected<runtime::Attached>& result) {
     still_unattached(result.error());
     return;
   }
-  if (state_ == State::kRecovering) recovered("found again");
-  if (const auto* exit = std::get_if<TaskExit>(&*result)) container_exited(*exit);
+  const auto* exit = std::get_if<TaskExit>(&*result);
+  if (state_ == State::kRecovering) {
+    if (exit) exit_ = *exit;  // known to the commands that have waited: none kills what has ended
+    recovered("found again");
+  } else if (exit) {
+    container_exited(*exit);
+  }
 }
 
 // Nomad waits for nobody else while it restores a task: the answer is that it is there, until
@@ -49,10 +54,7 @@ void TaskActor::recovered(const std::string& why) {
   enter(State::kRunning, why);
   start_stats();
   act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, *seed_.handle});
-  if (exit_) {
-    container_exited(*exit_);
-    return;
-  }
+  if (exit_) container_exited(*exit_);
   for (const StopTask& m : std::exchange(stops_in_recovery_, {})) stop(m);
   for (const DestroyTask& m : std::exchange(destroys_in_recovery_, {})) destroy(m);
 }
