@@ -121,8 +121,9 @@ struct JobChecked {
   Expected<void> result;
 };
 struct ImageReady {
-  std::optional<Expected<runtime::Image>> result;  // none: the image actor was lost
+  std::optional<Expected<runtime::Image>> result;  // none: the request was lost
 };
+struct RequestLostImage {};
 struct LogsOpened {
   Expected<std::shared_ptr<runtime::LogRoute>> result;
 };
@@ -326,6 +327,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::TaskDestroyed)
 ACT_MESSAGE(ndc_actors, ndc::actors::Begin)
 ACT_MESSAGE(ndc_actors, ndc::actors::JobChecked)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageReady)
+ACT_MESSAGE(ndc_actors, ndc::actors::RequestLostImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::LogsOpened)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerStarted)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerAttached)

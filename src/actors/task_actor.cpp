@@ -20,6 +20,10 @@ using namespace std::chrono_literals;
 // How long a recovery waits for the runtime before it is answered without.
 constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
 
+// How soon the same image actor is asked again for an image, after a request to it was lost. As a
+// rule there is another one before that.
+constexpr std::chrono::nanoseconds kImagePause = 1s;
+
 }  // namespace
 
 TaskActor::TaskActor(act::Self self, TaskSeed seed)
@@ -43,6 +47,7 @@ caf::behavior TaskActor::make_behavior() {
       [this](const Begin&) { begin(); },
       [this](const JobChecked& m) { job_checked(m.result); },
       [this](const ImageReady& m) { image_ready(m); },
+      [this](const RequestLostImage&) { request_lost_image(); },
       [this](const LogsOpened& m) { logs_opened(m); },
       [this](const ContainerStarted& m) { container_started(m.result); },
       [this](const ContainerAttached& m) { container_attached(m.result); },
@@ -151,21 +156,15 @@ void TaskActor::request_image() {
   request.task = seed_.identity;
   request.reply = Reply<Expected<runtime::Image>>{
       [me = caf::actor{self_}](auto result) { act::tell(me, ImageReady{std::move(result)}); }};
-  image_asked_ = true;
-  act::tell(seed_.helpers.images, std::move(request));
+  image_request_ = ImageRequest::kOpen;
+  image_actor_ = seed_.helpers.images;
+  act::tell(image_actor_, std::move(request));
 }
 
 void TaskActor::image_ready(const ImageReady& m) {
-  if (state_ != State::kPreparing || !std::exchange(image_asked_, false)) return;
-  if (!m.result) {
-    // Once: if it is this task's image that it fails at, its successor is better off without.
-    if (!std::exchange(image_lost_, true)) return;  // use_helpers() follows
-    start_failed({.code = ErrorCode::kRuntimeUnavailable,
-                  .what = "find image",
-                  .on = config_->image,
-                  .cause = "the driver's image actor failed at it"});
-    return;
-  }
+  if (state_ != State::kPreparing || image_request_ != ImageRequest::kOpen) return;
+  image_request_ = ImageRequest::kNone;
+  if (!m.result) return image_lost();
   if (!*m.result) {
     start_failed(m.result->error());
     return;
@@ -180,6 +179,30 @@ void TaskActor::image_ready(const ImageReady& m) {
   start_log_forwarder();
 }
 
+// With its actor, or on the way to it. The news of a successor comes before this or after it, and
+// not at all if the actor lives.
+void TaskActor::image_lost() {
+  if (image_lost_by_ && image_lost_by_ != image_actor_) {
+    // If it is this task's image that they fail at, a third one is better off without.
+    start_failed({.code = ErrorCode::kRuntimeUnavailable,
+                  .what = "find image",
+                  .on = config_->image,
+                  .cause = "the driver's image actor failed at it"});
+    return;
+  }
+  image_lost_by_ = image_actor_;
+  image_request_ = ImageRequest::kLost;
+  if (seed_.helpers.images != image_actor_) {
+    request_lost_image();
+  } else {
+    act::tell_after(caf::actor{self_}, kImagePause, RequestLostImage{});
+  }
+}
+
+void TaskActor::request_lost_image() {
+  if (state_ == State::kPreparing && image_request_ == ImageRequest::kLost) request_image();
+}
+
 void TaskActor::logs_opened(const LogsOpened& m) {
   if (m.result) {
     logs_ = *m.result;
@@ -192,7 +215,7 @@ void TaskActor::logs_opened(const LogsOpened& m) {
       start_failed(m.result.error());
       return;
     }
-    if (image_asked_) return;  // opened anew, while the image is looked for once more
+    if (image_request_ != ImageRequest::kNone) return;  // opened anew, while it is looked for
     crash_point("task.start.logs_opened");
     create_container();
   }

@@ -17,7 +17,7 @@
 // ExecTask    │ refuse         refuse          refuse         exec          exec           refuse
 // DestroyTask │ refuse         refuse          wait           forced only:  join, then     remove
 //             │                                               → kStopping   destroy
-// UseHelpers  │ ask for the image again, if it was lost; else the new ones are used from here on
+// UseHelpers  │ ask another image actor, if the request was lost; else used from here on
 // Inspect     │ answered in every state
 //
 // "failed" tells the driver actor and ends the actor. Removal ends in kDestroying, then the end.
@@ -59,6 +59,9 @@ class TaskActor {
   // How far a stop has gone. Each step is bounded and is a task event.
   enum class StopStep { kSignalled, kStopped, kKilled, kRemoved };
 
+  // The request for the image. What is lost is asked for again.
+  enum class ImageRequest { kNone, kOpen, kLost };
+
   struct Stopping {
     StopStep step = StopStep::kSignalled;
     std::uint64_t generation = 0;  // of the timer under way
@@ -73,6 +76,8 @@ class TaskActor {
   void job_checked(const Expected<void>& result);
   void request_image();
   void image_ready(const ImageReady& m);
+  void image_lost();
+  void request_lost_image();
   void logs_opened(const LogsOpened& m);
   void create_container();
   void container_started(const Expected<runtime::StartedContainer>& result);
@@ -127,8 +132,9 @@ class TaskActor {
   std::shared_ptr<const TaskConfig> config_;
   runtime::Image image_;
   bool image_retried_ = false;
-  bool image_asked_ = false;  // and not answered yet
-  bool image_lost_ = false;   // with the image actor; asked for once more of its successor
+  ImageRequest image_request_ = ImageRequest::kNone;
+  caf::actor image_actor_;    // who was asked last
+  caf::actor image_lost_by_;  // who was when the request was lost for the first time
   bool attaching_ = false;    // the runtime has not said yet how the container is
   int attach_tries_ = 0;
   std::vector<StopTask> stops_in_recovery_;

@@ -6,7 +6,8 @@ namespace ndc::actors {
 void TaskActor::use_helpers(const UseHelpers& m) {
   seed_.helpers = m.helpers;
   act::tell(stats_, m);
-  if (state_ == State::kPreparing && image_lost_ && !image_asked_) request_image();
+  // One that is away for a while has not come back because another helper has.
+  if (seed_.helpers.images != image_actor_) request_lost_image();
 }
 
 // Counts a failure of a child and tells the user; false if it is one too many.

@@ -1,0 +1,90 @@
+// The image actor crashes, or a request to it is lost: starts go on, and no more is pulled at a
+// time than is allowed.
+
+#include "actors/fixture.hpp"
+#include "support/catch.hpp"
+
+namespace ndc::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+using Started = Answer<Expected<actors::TaskStarted>>;
+
+// A start that has asked for its image.
+Started start_checked(Fixture& f, const TaskSpec& task = Fixture::spec()) {
+  auto started = f.start(task);
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+  f.kit.run();
+  return started;
+}
+
+// Every search that is open, that for a crashed actor too.
+void find_all(Fixture& f, const std::optional<runtime::Image>& image) {
+  while (!f.runtime->finds.empty()) {
+    ScriptedRuntime::answer(f.runtime->finds, Expected<std::optional<runtime::Image>>{image});
+    f.kit.run();
+  }
+}
+
+bool completes(Fixture& f, const Started& started) {
+  find_all(f, runtime::Image{"busybox", "sha256:1", {}});
+  if (f.runtime->starts.size() != 1) return false;
+  f.started();
+  return started.arrived() && started.value().has_value();
+}
+
+void crash(Fixture& f, const char* actor) {
+  CHECK(f.messages->crash(actor) == 1);
+  f.kit.run();
+}
+
+TEST_CASE("the news of a lost request asks the successor that was heard of before it") {
+  Fixture f;
+  f.messages->delay({"task_actor", Fixture::spec().id, "ImageReady"}, 500ms);
+  const auto started = start_checked(f);
+  crash(f, "image_actor");
+  CHECK(f.runtime->count("find busybox") == 1);
+  f.kit.advance(600ms, 100ms);
+  CHECK(f.runtime->count("find busybox") == 2);
+  CHECK(completes(f, started));
+}
+
+TEST_CASE("a request that is lost on its way to a living image actor is made again") {
+  const int times = GENERATE(1, 3);
+  Fixture f;
+  f.messages->drop({"image_actor", "", "EnsureImage"}, times);
+  const auto started = start_checked(f);
+  CHECK(f.runtime->count("find busybox") == 0);
+  f.kit.advance(times * 1100ms, 100ms);
+  CHECK(f.messages->struck() == times);
+  CHECK(f.runtime->count("find busybox") == 1);
+  CHECK(completes(f, started));
+}
+
+TEST_CASE("a start waits for an image actor that pauses, whatever other helpers do meanwhile") {
+  Fixture f;
+  for (int i = 0; i < 4; ++i) crash(f, "image_actor");
+  CHECK(f.messages->crash("image_actor") == 0);
+  const auto started = start_checked(f);
+  crash(f, "stats_sampler_actor");
+  f.kit.advance(5s, 1s);
+  crash(f, "reaper_actor");
+  CHECK_FALSE(started.arrived());
+  f.kit.advance(60s, 1s);
+  CHECK(f.runtime->count("find busybox") == 1);
+  CHECK(completes(f, started));
+}
+
+TEST_CASE("an image that the successor fails at, too, fails the start") {
+  Fixture f;
+  f.faults->raise({runtime::Call::kFindImage, "", runtime::Calls::kAlways});
+  const auto started = start_checked(f);
+  REQUIRE(started.arrived());
+  CHECK(started.value().error().recoverable());
+  CHECK(started.value().error().message().find("image actor failed") != std::string::npos);
+  CHECK(f.faults->struck() == 2);
+}
+
+}  // namespace
+}  // namespace ndc::test
