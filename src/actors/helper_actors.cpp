@@ -64,7 +64,8 @@ void HelperActors::start(Kind kind) {
       for (const auto& stream : event_streams_) act::tell(helpers_.events, WatchEvents{stream});
       break;
     case Kind::kImages:
-      helpers_.images = supervised(spawn_images(self_, helpers_.events, options_.metrics), kind);
+      helpers_.images =
+          supervised(spawn_images(self_, helpers_.events, options_.metrics, pull_slots_), kind);
       told = &helpers_.images;
       break;
     case Kind::kSampler:

@@ -11,6 +11,7 @@
 
 #include "actors/compat.hpp"
 #include "actors/messages.hpp"
+#include "actors/pull_slots.hpp"
 #include "actors/restart_budget.hpp"
 #include "actors/spawn.hpp"
 #include "model/stream.hpp"
@@ -61,6 +62,7 @@ class HelperActors {
   RuntimePtr runtime_;  // null until the plugin is configured
   std::shared_ptr<const PluginConfig> config_;
   Helpers helpers_;
+  std::shared_ptr<PullSlots> pull_slots_ = std::make_shared<PullSlots>();
   caf::actor fingerprint_;
   caf::actor reaper_;
   std::map<Kind, RestartBudget> budgets_;

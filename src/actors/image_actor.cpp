@@ -12,6 +12,7 @@
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
+#include "actors/pull_slots.hpp"
 #include "actors/spawn.hpp"
 #include "model/duration.hpp"
 #include "runtime/crash_point.hpp"
@@ -33,10 +34,18 @@ std::string mebibytes(std::uint64_t bytes) {
 class ImageActor {
  public:
   static constexpr const char* name = "image_actor";
-  ImageActor(act::Self self, caf::actor events, std::shared_ptr<Metrics> metrics)
-      : self_{self}, events_{std::move(events)}, metrics_{std::move(metrics)} {
-    count_pulls();  // none, whatever a crashed predecessor was at
+  ImageActor(act::Self self, caf::actor events, std::shared_ptr<Metrics> metrics,
+             std::shared_ptr<PullSlots> slots)
+      : self_{self},
+        events_{std::move(events)},
+        metrics_{std::move(metrics)},
+        slots_{std::move(slots)},
+        served_{slots_->serve(caf::actor{self})} {
+    count_pulls();  // none is for anybody, whatever a crashed predecessor was at
   }
+  ~ImageActor() { slots_->end(served_); }
+  ImageActor(const ImageActor&) = delete;
+  ImageActor& operator=(const ImageActor&) = delete;
 
   caf::behavior make_behavior() {
     return {
@@ -45,6 +54,10 @@ class ImageActor {
         [this](const EnsureImage& m) { m.load ? ensure_loaded(m) : ensure(m); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
+        [this](const PullSlotFree&) {
+          pull_next();
+          count_pulls();
+        },
         [this](const PullProgressed& m) { progressed(m); },
         [this](const PullTick& m) { progress(m); },
         [this](const PullWaitOver& m) { wait_over(m); },
@@ -183,7 +196,7 @@ class ImageActor {
   }
 
   void pull_next() {
-    while (pulling_ < config_->max_concurrent_pulls && !queue_.empty()) {
+    while (!queue_.empty() && slots_->taken() < config_->max_concurrent_pulls) {
       const ImageKey key = std::move(queue_.front());
       queue_.pop_front();
       Job& job = jobs_.at(key);
@@ -194,7 +207,6 @@ class ImageActor {
       job.pulling = true;
       job.begun = act::now(self_);
       job.generation = ++last_generation_;
-      ++pulling_;
       auto timeout = std::chrono::nanoseconds{0};
       for (const Waiting& each : job.waiting) timeout = std::max(timeout, each.request.timeout);
       job.until = job.begun + timeout;
@@ -206,9 +218,14 @@ class ImageActor {
   void fetch(const ImageKey& key, const Job& job, std::chrono::nanoseconds timeout) {
     const auto me = caf::actor{self_};
     const auto generation = job.generation;
-    auto done = [me, key, generation](Expected<runtime::Image> result) {
-      act::tell(me, ImagePulled{key, generation, std::move(result)});
-    };
+    // The slot is taken for as long as the engine is at it, whatever becomes of this actor.
+    slots_->take();
+    const Reply<Expected<runtime::Image>> reply{
+        [me, key, generation, slots = slots_](std::optional<Expected<runtime::Image>> result) {
+          if (result) act::tell(me, ImagePulled{key, generation, std::move(*result)});
+          slots->give_back();
+        }};
+    auto done = [reply](Expected<runtime::Image> result) { reply(std::move(result)); };
     const EnsureImage& first = job.waiting.front().request;
     if (first.load) {
       tell_all(job, "Loading image " + key.reference + " from " + *first.load);
@@ -234,7 +251,6 @@ class ImageActor {
     auto it = jobs_.find(m.image);
     if (it == jobs_.end() || it->second.generation != m.generation) return;
     Job& job = it->second;
-    --pulling_;
     if (!m.image.archive) {
       metrics_->pull_done(m.result.has_value(), act::now(self_) - job.begun);
     }
@@ -390,6 +406,8 @@ class ImageActor {
   act::Self self_;
   caf::actor events_;
   std::shared_ptr<Metrics> metrics_;
+  std::shared_ptr<PullSlots> slots_;
+  std::uint64_t served_;  // slots_ tell this actor, not a successor
   RuntimePtr runtime_;
   std::shared_ptr<const PluginConfig> config_;
   std::map<ImageKey, std::vector<EnsureImage>> looking_;  // without credentials
@@ -400,15 +418,16 @@ class ImageActor {
   // References that gc.image is to remove one day, as the runtime keeps them for the next plugin.
   std::set<std::string> kept_;
   bool kept_known_ = false;  // those of earlier plugins are in it
-  std::int64_t pulling_ = 0;
   std::uint64_t last_generation_ = 0;
   std::uint64_t last_number_ = 0;
 };
 
 }  // namespace
 
-caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics) {
-  return parent->spawn<act::Host<ImageActor>>(std::move(events), std::move(metrics));
+caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics,
+                        std::shared_ptr<PullSlots> slots) {
+  return parent->spawn<act::Host<ImageActor>>(std::move(events), std::move(metrics),
+                                              std::move(slots));
 }
 
 }  // namespace ndc::actors

@@ -221,6 +221,7 @@ struct ImagePulled {
   std::uint64_t generation = 0;
   Expected<runtime::Image> result;
 };
+struct PullSlotFree {};  // whoever had it
 struct PullProgressed {
   ImageKey image;
   std::uint64_t generation = 0;
@@ -351,6 +352,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::SamplesTaken)
 ACT_MESSAGE(ndc_actors, ndc::actors::EnsureImage)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImagePulled)
+ACT_MESSAGE(ndc_actors, ndc::actors::PullSlotFree)
 ACT_MESSAGE(ndc_actors, ndc::actors::PullProgressed)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageUsed)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageReleased)

@@ -15,6 +15,8 @@
 
 namespace ndc::actors {
 
+class PullSlots;
+
 struct SupervisionLimits {
   int max_restarts = 3;
   std::chrono::seconds window{60};
@@ -44,7 +46,8 @@ caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::Lo
 caf::actor spawn_stats(act::Self parent, NodeCompute node, caf::actor sampler,
                        std::shared_ptr<Metrics> metrics, TaskIdentity task);
 caf::actor spawn_stats_sampler(act::Self parent);
-caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics);
+caf::actor spawn_images(act::Self parent, caf::actor events, std::shared_ptr<Metrics> metrics,
+                        std::shared_ptr<PullSlots> slots);
 caf::actor spawn_fingerprint(act::Self parent, std::chrono::nanoseconds interval);
 caf::actor spawn_events(act::Self parent);
 caf::actor spawn_reaper(act::Self parent, caf::actor driver);

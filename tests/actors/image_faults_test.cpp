@@ -86,5 +86,31 @@ TEST_CASE("an image that the successor fails at, too, fails the start") {
   CHECK(f.faults->struck() == 2);
 }
 
+TEST_CASE("a pull that goes on without its image actor counts among those allowed at a time") {
+  Fixture f;
+  PluginConfig config;
+  config.max_concurrent_pulls = 1;
+  Answer<Expected<void>> configured;
+  act::tell(f.driver, actors::SetConfig{config, {}, configured.reply()});
+  f.kit.run();
+  const auto started = start_checked(f);
+  find_all(f, std::nullopt);
+  CHECK(f.runtime->count("pull busybox") == 1);
+  crash(f, "image_actor");
+  find_all(f, std::nullopt);
+  CHECK(f.runtime->count("find busybox") == 2);
+  CHECK(f.runtime->count("pull busybox") == 1);
+  const auto pulled = [&] {
+    REQUIRE_FALSE(f.runtime->pulls.empty());
+    ScriptedRuntime::answer(f.runtime->pulls,
+                            Expected<runtime::Image>{runtime::Image{"busybox", "sha256:1", {}}});
+    f.kit.run();
+  };
+  pulled();
+  CHECK(f.runtime->count("pull busybox") == 2);
+  pulled();
+  CHECK(completes(f, started));
+}
+
 }  // namespace
 }  // namespace ndc::test
