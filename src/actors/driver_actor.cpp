@@ -101,6 +101,8 @@ void DriverActor::helper_restarted(HelperActors::Kind kind, const char* what) {
     if (kind == Kind::kImages && entry.seed.handle && !entry.removed) {
       act::tell(helpers_.images(), ImageUsed{id, entry.seed.handle->image});
     }
+    // Again, as it is not known how far the one that failed has come.
+    if (kind == Kind::kReaper && entry.abandoned) act::tell(helpers_.reaper(), TaskAbandoned{id});
     entry.seed.helpers = helpers_.of_tasks();
     act::tell(entry.actor, UseHelpers{entry.seed.helpers});
     // The other two are of no concern to a task.

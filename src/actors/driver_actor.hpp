@@ -42,6 +42,7 @@ class DriverActor {
     bool destroying = false;  // DestroyTask was called
     bool removing = false;    // and not refused: it is done, whatever happens to the actor
     bool recovered = false;   // after that, by another client
+    bool abandoned = false;   // its actors failed too often: the reaper ends the container
     bool removed = false;     // destroyed, but that client has not asked for its exit yet
     Gate commands{kMaxCommands};
     Gate stops{kMaxStops};

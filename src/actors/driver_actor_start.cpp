@@ -201,6 +201,7 @@ void DriverActor::task_actor_down(const std::string& id, const caf::error& why) 
         {id, {.code = ErrorCode::kInternal, .what = "run task", .on = id, .cause = reason}});
     return;
   }
+  entry.abandoned = true;
   ended({id, TaskExit{UnknownExit{reason}, false, std::chrono::system_clock::now()}});
   // A later call, DestroyTask first of all, gets a fresh actor.
   entry.actor = nullptr;

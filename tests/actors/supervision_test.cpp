@@ -68,6 +68,36 @@ TEST_CASE("past the restart limit the task ends as unknown, never with an invent
   CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
 }
 
+TEST_CASE("an abandoned task's container is ended though the reaper crashes over it, or is away") {
+  const bool away = GENERATE(false, true);
+  Fixture f;
+  f.run_task();
+  const auto crash = [&](const char* actor, int times) {
+    for (int i = 0; i < times; ++i) {
+      CHECK(f.messages->crash(actor) == 1);
+      f.kit.run();
+    }
+  };
+  if (away) crash("reaper_actor", 4);
+  crash("task_actor", 4);
+  CHECK(f.runtime->count("list containers") == (away ? 0 : 1));
+  f.runtime->lists.clear();
+  if (away) {
+    f.kit.advance(61s, 1s);
+  } else {
+    crash("reaper_actor", 1);
+  }
+  REQUIRE(f.runtime->lists.size() == 1);
+  runtime::FoundContainer found;
+  found.container = {"nomad-web-0a1b2c3d", "c0ffee", {}};
+  found.labels = {{kLabelTaskId, Fixture::spec().id}};
+  found.running = true;
+  ScriptedRuntime::answer(f.runtime->lists,
+                          Expected<std::vector<runtime::FoundContainer>>{{found}});
+  f.kit.run();
+  CHECK(f.runtime->count("remove nomad-web-0a1b2c3d") == 1);
+}
+
 TEST_CASE("a start whose actor crashes each time is given up with the reason") {
   Fixture f;
   f.faults->raise({runtime::Call::kCheck, "", runtime::Calls::kAlways});
