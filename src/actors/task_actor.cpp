@@ -106,9 +106,10 @@ void TaskActor::begin() {
   const auto me = caf::actor{self_};
   if (seed_.handle) {
     enter(State::kRecovering, "handle of container " + seed_.handle->container.name);
-    start_log_forwarder();
     act::tell_after(me, kRecoverPatience, RecoverTimer{});
+    // Before the log forwarder follows the container: the runtime knows it by then.
     attach();
+    start_log_forwarder();
     return;
   }
   TaskConfig config = read_task_config(seed_.spec->config, config_errors_);

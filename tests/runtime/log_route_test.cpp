@@ -7,6 +7,7 @@
 
 #include "runtime/fifo_bytes.hpp"
 #include "runtime/k8s_log.hpp"
+#include "runtime/log_pump.hpp"
 #include "runtime/log_route.hpp"
 #include "runtime/machine.hpp"
 
@@ -423,29 +424,30 @@ TEST_CASE("a route that was never followed, or cannot be, still finishes") {
   }
 }
 
-TEST_CASE("who asks a second time for the end of a route waits for it, too") {
+TEST_CASE("who asks a second time for the end of a pumped log waits for it, too") {
   const LeakCheck leaks;
   EventLoop loop;
   Collector collector;
   const LogFile log{collector.directory / "ctr.log"};
   const std::string big(200000, 'x');  // more than a FIFO holds
   log.append(full(big));
-  auto route = runtime::open_pumped_route(loop, collector.paths);
-  REQUIRE(route);
-  (*route)->follow(log.container(), [](const Error& error) { FAIL(error.message()); });
-  settle(loop);
+  collector.open_reader();
+  auto sink = std::make_shared<UniqueFd>(
+      ::open(collector.paths.stdout_path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  REQUIRE(*sink);
+  const auto pump = std::make_shared<runtime::LogPump>(loop);
   const Awaited<bool> first;
   const Awaited<bool> second;
-  (*route)->finish([first] { first.set(true); });
-  (*route)->finish([second] { second.set(true); });
-  // Longer than a route waits for its FIFOs alone, less than its pump waits for room in them.
-  std::this_thread::sleep_for(std::chrono::milliseconds{3300});
+  loop.post([pump, path = log.path, sink = std::move(sink), first, second]() mutable {
+    pump->follow(path, std::move(sink), [](const Error& error) { FAIL(error.message()); });
+    pump->finish([first] { first.set(true); });
+    pump->finish([second] { second.set(true); });
+  });
+  settle(loop);
   CHECK(second.times() == 0);
-  collector.open_reader();
   CHECK(collector.read() == big + "\n");
-  first.get();
-  second.get();
-  finish(*route);  // and at its end it is at its end
+  CHECK(first.get());
+  CHECK(second.get());
 }
 
 TEST_CASE("of a direct route as well") {
