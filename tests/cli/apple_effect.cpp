@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/byte_size.hpp"
 #include "runtime/apple_labels.hpp"
 #include "standin/json.hpp"
 #include "standin/values.hpp"
@@ -142,7 +143,8 @@ class Comparison {
     for (const Tmpfs& tmpfs : task_.tmpfs) {
       Words options;
       for (const std::string& option : split(tmpfs.options)) {
-        if (option != "rw") options.push_back(option);
+        if (option == "rw" || option.empty()) continue;
+        options.push_back(option.starts_with("size=") ? whole_size(option.substr(5)) : option);
       }
       want.insert(line("tmpfs", "tmpfs", tmpfs.path, options));
     }
@@ -156,6 +158,12 @@ class Comparison {
                       get_string(mount, "destination"), get_strings(mount, "options")));
     }
     same("mounts", want, got);
+  }
+
+  // No less than was asked for, in whole MiB.
+  static std::string whole_size(const std::string& text) {
+    constexpr std::int64_t kMiB = 1 << 20;
+    return "size=" + std::to_string((*parse_byte_size(text) + kMiB - 1) / kMiB * kMiB);
   }
 
   static Words split(const std::string& text) {

@@ -167,9 +167,9 @@ struct RandomTask {
       if (mount_words(mount, request.version)) request.mounts.push_back(std::move(mount));
     }
     for (int i = g.number(0, 2); i > 0; --i) {
-      config.tmpfs.push_back(
-          {"/t" + std::to_string(i) + g.text(3),
-           g.pick<std::string>({"", "", "size=64m", "mode=1777,size=1g", "rw"})});
+      config.tmpfs.push_back({"/t" + std::to_string(i) + g.text(3),
+                              g.pick<std::string>({"", "size=64m", "mode=1777,size=1g", "rw",
+                                                   "size=512k", "ro,size=1500000"})});
     }
   }
 
