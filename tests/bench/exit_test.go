@@ -24,7 +24,7 @@ const (
 // and compares three moments: the kernel says that the process ended, conmon has written the exit
 // file, WaitTask answers.
 func TestExitLatency(t *testing.T) {
-	p := nomadkit.StartPlugin(t, "")
+	p := startPlugin(t, "")
 	var whole, conmon, ours []float64
 	for len(whole) < exits {
 		var tasks []*nomadkit.Task

@@ -41,7 +41,7 @@ func TestHandshake(t *testing.T) {
 
 func TestStartLatency(t *testing.T) {
 	bare := Record(t, shell(sleeper))
-	p := nomadkit.StartPlugin(t, "")
+	p := startPlugin(t, "")
 
 	driver := func() time.Duration {
 		task := nomadkit.NewTask(t, p, shell(sleeper))
@@ -75,7 +75,7 @@ func TestStartLatency(t *testing.T) {
 }
 
 func TestExecLatency(t *testing.T) {
-	p := nomadkit.StartPlugin(t, "")
+	p := startPlugin(t, "")
 	task := nomadkit.NewTask(t, p, shell(sleeper)).Start(t)
 	id := nomadkit.ContainersOf(t, task.AllocID)[0]
 	driver := func() time.Duration {

@@ -26,7 +26,7 @@ func TestLogThroughput(t *testing.T) {
 	const mib = 256
 	script := fmt.Sprintf("exec dd if=/dev/zero bs=64k count=%d", mib*16)
 	bare := Record(t, shell(script))
-	p := nomadkit.StartPlugin(t, "")
+	p := startPlugin(t, "")
 	// From the first byte in the collector's files to the last.
 	speed := func(task *nomadkit.Task) time.Duration {
 		var first time.Time

@@ -1,11 +1,14 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"nomad-driver-container/tests/nomadkit"
 )
@@ -31,6 +34,23 @@ func TestMain(m *testing.M) {
 		}
 		return status
 	})
+}
+
+// startPlugin starts a plugin and asks for its fingerprint, as Nomad's client does before it gives it a
+// task: a plugin that has not looked at its engine knows less.
+func startPlugin(t testing.TB, config string) *nomadkit.Plugin {
+	t.Helper()
+	p := nomadkit.StartPlugin(t, config)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	fingerprints, err := p.Fingerprint(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := <-fingerprints; first == nil || first.Health != drivers.HealthStateHealthy {
+		t.Fatalf("fingerprint %+v, want a healthy one", first)
+	}
+	return p
 }
 
 // shell is a config block that runs a script in the test image.
