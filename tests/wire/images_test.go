@@ -283,9 +283,11 @@ func TestAPulledImageIsTheOneOfItsPlatformWhateverItsNameMeansByNow(t *testing.T
 	t.Parallel()
 	r := nomadkit.StartRegistry(t)
 	name := nomadkit.Unique("ndc/moved") + ":1"
+	// None of another test: images of the same content are one in podman's storage, and it goes with
+	// the first of the tests.
 	r.PushForPlatforms(t, name,
-		nomadkit.Content{Architecture: "amd64", Files: map[string]string{"which": "amd64\n"}},
-		nomadkit.Content{Architecture: "arm64", Files: map[string]string{"which": "arm64\n"}})
+		nomadkit.Content{Architecture: "amd64", Files: map[string]string{"which": "amd64\n", "moved": ""}},
+		nomadkit.Content{Architecture: "arm64", Files: map[string]string{"which": "arm64\n", "moved": ""}})
 	others := fakePodman(t, `podman "$@"; code=$?
 case "$*" in *"pull --quiet --platform=linux/arm64"*) podman pull --quiet --platform=linux/amd64 `+r.Reference(name)+` >/dev/null ;; esac
 exit $code`)
