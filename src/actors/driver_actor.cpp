@@ -43,7 +43,7 @@ caf::behavior DriverActor::make_behavior() {
       [this](const InspectTask& m) { pass_on(m); },
       [this](const SignalTask& m) { pass_on(m); },
       [this](const ExecTask& m) { pass_on(m); },
-      [this](const ExecTaskStreaming& m) { pass_on(m); },
+      [this](const ExecTaskStreaming& m) { pass_on(m, &Entry::sessions); },
       [this](const WatchUsage& m) { watch_usage(m); },
       [this](const TaskRunning& m) { running(m); },
       [this](const TaskStartFailed& m) { start_failed(m); },

@@ -45,6 +45,7 @@ class DriverActor {
     bool abandoned = false;   // its actors failed too often: the reaper ends the container
     bool removed = false;     // destroyed, but that client has not asked for its exit yet
     Gate commands{kMaxCommands};
+    Gate sessions{kMaxSessions};
     Gate stops{kMaxStops};
   };
 

@@ -130,7 +130,10 @@ void DriverActor::hold_logs(const StartTask& m) {
 
 void DriverActor::recover(const RecoverTask& m) {
   if (const auto known = tasks_.find(m.task_id); known != tasks_.end()) {
-    known->second.recovered = known->second.destroying;  // re-attached to a living plugin
+    Entry& entry = known->second;
+    entry.recovered = entry.destroying;  // re-attached to a living plugin
+    // It outlived its removal, and whoever asked for that is gone.
+    if (!entry.exit) entry.removing = false;
     m.reply(Expected<void>{});
     return;
   }

@@ -19,6 +19,7 @@ namespace ndc::actors {
 // What callers may have open at a time; docs/embedding.md says it, too. Nomad needs a handful of
 // each.
 constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
+constexpr long kMaxSessions = 256;         // streaming execs of one task
 constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task
 constexpr std::size_t kMaxWaiters = 1024;  // WaitTask of one task
 constexpr std::size_t kMaxStreams = 256;   // the usage of one task, events, fingerprints: of each

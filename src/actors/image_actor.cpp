@@ -264,7 +264,7 @@ class ImageActor {
         if (!waiting.request.auth_soft_fail) waiting.request.reply(m.result);
         return !waiting.request.auth_soft_fail;
       });
-      tell_all(job, "The registry refused the credentials: trying without");
+      tell_all(job, m.result.error().message() + "; trying without these credentials");
       queue(m.image);
       return;
     } else if (keep_those_with_time(m, job)) {

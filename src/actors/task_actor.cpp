@@ -166,6 +166,7 @@ void TaskActor::image_ready(const ImageReady& m) {
   if (state_ != State::kPreparing || image_request_ != ImageRequest::kOpen) return;
   image_request_ = ImageRequest::kNone;
   if (!m.result) return image_lost();
+  image_lost_by_ = {};
   if (!*m.result) {
     start_failed(m.result->error());
     return;

@@ -77,10 +77,11 @@ Command AppleCli::command(std::vector<std::string> arguments) const {
 void AppleCli::run(Command command, Kind kind, Result done) {
   if (kind == Kind::kNormal || kind == Kind::kCreate) {
     Lane& lane = kind == Kind::kNormal ? quick_ : creates_;
-    lane.waiting.push_back({std::move(command), kind, std::move(done)});
+    const bool queued = lane.running >= kSlots;
+    lane.waiting.push_back({std::move(command), kind, std::move(done), queued});
     return next(lane);
   }
-  launch({std::move(command), kind, std::move(done)});
+  launch({std::move(command), kind, std::move(done), false});
 }
 
 void AppleCli::next(Lane& lane) {
@@ -88,10 +89,10 @@ void AppleCli::next(Lane& lane) {
     Waiting call = std::move(lane.waiting.front());
     lane.waiting.pop_front();
     auto refusal = breaker_.refusal(CircuitBreaker::Clock::now());
-    // One create tries whether starts work again. Were each that waits to, the last one of a node
-    // that comes up would be told after hours.
-    const bool tried = call.kind == Kind::kCreate && lane.running > 0;
-    if (!refusal && tried) refusal = hung_starts();
+    // Others are trying whether creates work again. Were each that waits for them to try as well,
+    // the last one of a node that comes up would be told after hours.
+    const bool late = call.kind == Kind::kCreate && call.queued && lane.running > 0;
+    if (!refusal && late) refusal = hung_starts();
     if (refusal) {
       // Later, as every answer: callers may hold locks of their own.
       loop_.post(

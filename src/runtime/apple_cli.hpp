@@ -94,6 +94,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
     Command command;
     Kind kind = Kind::kNormal;
     Result done;
+    bool queued = false;  // no slot was free
   };
   // Calls of one kind that wait for each other.
   struct Lane {

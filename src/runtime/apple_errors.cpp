@@ -98,12 +98,18 @@ std::string_view last_line(std::string_view text) {
   return begin == std::string_view::npos ? text : text.substr(begin + 1);
 }
 
-// Where the CLI's own error begins in the last line, if it does: the task's last output may be in
-// front of it, without a line break.
-std::string_view last_error(std::string_view err) {
+// The CLI's own error in the last line, if there is one: the task's last output may be in front of
+// it, without a line break. "internalError: " within it, or a "TypeError: ", is none.
+std::string_view own_error(std::string_view err) {
+  constexpr std::string_view kWord = "Error: ";
   const std::string_view line = last_line(err);
-  const std::size_t begin = line.rfind("Error: ");
-  return begin == std::string_view::npos ? std::string_view{} : line.substr(begin);
+  for (std::size_t at = line.find(kWord); at != std::string_view::npos;
+       at = line.find(kWord, at + 1)) {
+    if (at == 0 || std::isalpha(static_cast<unsigned char>(line[at - 1])) == 0) {
+      return line.substr(at);
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -160,12 +166,12 @@ bool says_daemon_timed_out(std::string_view err) {
 
 bool ends_like_cli_error(std::string_view err) {
   // After the XPC error comes a line with the cure.
-  return !last_error(err).empty() || contains(last_line(err), "container system start");
+  return !own_error(err).empty() || contains(last_line(err), "container system start");
 }
 
 bool ends_with_cli_failure(std::string_view err) {
   if (contains(last_line(err), "container system start")) return true;
-  const std::string_view line = last_error(err);
+  const std::string_view line = own_error(err);
   return contains(line, "xpc connection error") || contains(line, "cancellationerror") ||
          contains(line, "failed to start container") || contains(line, "failed to run container") ||
          contains(line, "failed to bootstrap") || contains(line, "runtime client");

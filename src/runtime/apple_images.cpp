@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/duration.hpp"
 #include "model/image_reference.hpp"
 #include "runtime/apple_argv.hpp"
 #include "runtime/apple_errors.hpp"
@@ -140,11 +141,22 @@ void AppleImages::end_turn(const std::string& host) {
 // --- pull
 // -----------------------------------------------------------------------------------------
 
-// A call that begins too late is killed at once: its error tells of the time-out as any other's
-// does.
+// A call that begins too late is killed at once.
 std::chrono::nanoseconds AppleImages::Pull::left() const {
   return std::max<std::chrono::nanoseconds>(until - std::chrono::steady_clock::now(),
                                             std::chrono::milliseconds{1});
+}
+
+Error AppleImages::Pull::explained(Error error) const {
+  if (error.code != ErrorCode::kTimeout) return error;
+  error.cause = "it was not done within " + format_duration(request.timeout);
+  const auto whole = std::chrono::floor<std::chrono::seconds>(waited);
+  if (whole.count() > 0) {
+    error.cause +=
+        ", of which it waited " + format_duration(whole) + " for other pulls from " + host;
+  }
+  error.hint = "check the registry and the network, or raise image_pull_timeout";
+  return error;
 }
 
 void AppleImages::pull(PullRequest request, Done<Image> done) {
@@ -166,10 +178,11 @@ void AppleImages::pull(PullRequest request, Done<Image> done) {
                          ", which go one by one where there are credentials",
                      "see why those take so long, or raise image_pull_timeout"}));
   });
-  waiting->emplace(Pull{std::move(request), host, until, std::move(done)});
+  waiting->emplace(Pull{std::move(request), host, until, {}, std::move(done)});
   take_turn(host, alone, [self = shared_from_this(), host, waiting, too_late] {
     std::optional<Pull> pull = std::exchange(*waiting, std::nullopt);
     if (!pull) return self->end_turn(host);
+    pull->waited = pull->request.timeout - (pull->until - std::chrono::steady_clock::now());
     pull->done = [self, host, done = std::move(pull->done)](Expected<Image> result) {
       done(std::move(result));
       self->end_turn(host);
@@ -302,7 +315,7 @@ void AppleImages::log_in(Pull pull) {
                 });
               };
               if (!result) {
-                return pull.done(fail(std::move(result.error()).wrap(kLogIn, mark.host)));
+                return pull.done(fail(pull.explained(result.error()).wrap(kLogIn, mark.host)));
               }
               if (!ok(*result)) return pull.done(fail(login_error(mark.host, *result)));
               crash_point("apple.pull.logged_in");
@@ -322,10 +335,10 @@ void AppleImages::fetch(Pull pull) {
   Command fetch = cli_->command(std::move(arguments));
   fetch.timeout = pull.left();
   cli_->run(std::move(fetch), AppleCli::Kind::kLong,
-            [self = shared_from_this(), image,
-             done = std::move(pull.done)](Expected<CommandResult> result) {
+            [self = shared_from_this(), image, pull](const Expected<CommandResult>& result) {
+              const Done<Image>& done = pull.done;
               if (!result) {
-                return done(fail(std::move(result.error()).wrap(kPull, image.reference)));
+                return done(fail(pull.explained(result.error()).wrap(kPull, image.reference)));
               }
               if (!ok(*result)) {
                 return done(fail(apple_error(kPull, image.reference, result->status, result->err)));

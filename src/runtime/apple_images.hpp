@@ -44,7 +44,10 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
     PullRequest request;
     std::string host;
     std::chrono::steady_clock::time_point until;
+    std::chrono::nanoseconds waited{};  // for other pulls
     std::chrono::nanoseconds left() const;
+    // The error of a call that was ended, whose own time-out is only what was left.
+    Error explained(Error error) const;
     Done<Image> done;
   };
   void take_turn(const std::string& host, bool alone, std::function<void()> go);

@@ -1,6 +1,10 @@
 #include "runtime/apple_watch.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -103,6 +107,7 @@ void AppleWatch::connect() {
 void AppleWatch::line(const std::string& text) {
   if (text.starts_with("running ") && phase_ == Phase::kConnecting) {
     phase_ = Phase::kFollowing;
+    cli_ = static_cast<pid_t>(std::strtol(text.c_str() + std::strlen("running "), nullptr, 10));
     tries_ = 0;
     crash_point("apple.attach.running");
     if (attached_) still_running();
@@ -300,7 +305,11 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
 // A service that was restarted calls what runs on "stopped" as well, but has forgotten its start.
 void AppleWatch::listed(const AppleContainer& container) {
   const bool stopped = container.state == "stopped" && container.started;
-  if (phase_ != Phase::kFollowing || !stopped || record_ || removal_) return stopped_since_.reset();
+  // One that has returned has told its monitor, which has no room to write that down yet.
+  const bool attached = cli_ > 0 && (::kill(cli_, 0) == 0 || errno != ESRCH);
+  if (phase_ != Phase::kFollowing || !stopped || !attached || record_ || removal_) {
+    return stopped_since_.reset();
+  }
   const auto now = std::chrono::steady_clock::now();
   if (!stopped_since_) stopped_since_ = now;
   if (now - *stopped_since_ < tools_.return_patience) return;

@@ -109,6 +109,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool runs_ = false;  // the process is known to have started
   bool removal_ = false;
   int tries_ = 0;
+  pid_t cli_ = 0;  // attached, as its monitor says
   std::optional<std::chrono::steady_clock::time_point> stopped_since_;  // by the engine's list
   Started started_;
   Done<Attached> attached_;

@@ -189,6 +189,7 @@ TEST_CASE("docs/embedding.md tells what callers may hold open") {
     CHECK(text.find(" " + std::to_string(number) + " " + what) != std::string::npos);
   };
   said(actors::kMaxCommands, "signals, execs and inspections together");
+  said(actors::kMaxSessions, "streaming execs until");
   said(actors::kMaxStops, "stops,");
   said(actors::kMaxWaiters, "waits and");
   said(actors::kMaxStreams, "usage streams;");

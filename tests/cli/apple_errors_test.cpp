@@ -65,6 +65,9 @@ TEST_CASE("the CLI's failure is seen behind what the task wrote without a line b
   CHECK(ends_like_cli_error(kCut));
   CHECK(!ends_with_cli_failure("Error: failed to start container: CancellationError()\n50%"));
   CHECK(!ends_with_cli_failure("CancellationError()\n"));
+  CHECK(ends_with_cli_failure(
+      "50%Error: failed to start container (cause: \"internalError: \"no such thing\"\")\n"));
+  CHECK(!ends_like_cli_error("TypeError: failed to start container\n"));
 }
 
 TEST_CASE("missing containers of both families") {

@@ -19,8 +19,11 @@ type Standin struct {
 	version string
 }
 
-// StandinBinary is the stand-in of the build that the plugin under test comes from.
+// StandinBinary is $NDC_STANDIN, else the stand-in of the build that the plugin under test comes from.
 func StandinBinary() string {
+	if path := os.Getenv("NDC_STANDIN"); path != "" {
+		return path
+	}
 	return filepath.Join(filepath.Dir(filepath.Dir(Binary())), "standin", "container")
 }
 
