@@ -1,9 +1,8 @@
 #include "runtime/apple_watch.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <utility>

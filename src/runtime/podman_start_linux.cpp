@@ -220,13 +220,17 @@ void PodmanStart::diagnose(Error first_error) {
       [self = shared_from_this(),
        first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
         const std::string& name = self->request_.container_name;
-        if (!result) return self->answer(std::move(first_error));
+        if (!result) {
+          self->may_be_stored_ = true;
+          return self->answer(std::move(first_error));
+        }
         if (result->status == ExitStatus{Exited{0}}) {
           auto found = parse_container(result->out);
           if (found) return self->namesake(*found, std::move(first_error));
           return self->answer(std::move(found.error()).wrap(kStartContainer, name));
         }
         if (!says_no_such_container(result->err)) {
+          self->may_be_stored_ = true;
           return self->answer(podman_error(kStartContainer, name, result->status, result->err));
         }
         if (first_error.code == ErrorCode::kTimeout) {
@@ -306,6 +310,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
               const std::string& name = self->request_.container_name;
               Error error = first_error;
               std::string leftover = existing_id;
+              self->may_be_stored_ = !result || !std::holds_alternative<Exited>(result->status);
               if (!result) {
                 error = std::move(result.error()).wrap(kStartContainer, name);
               } else if (const auto holder = holder_of_name(result->err);
@@ -339,6 +344,7 @@ void PodmanStart::remove_and_answer(const std::string& id, Error error) {
   cli_->run_ok(std::move(removal), "remove what was left of container", request_.container_name,
                [self = shared_from_this(), error](Expected<std::string> result) {
                  Error told = error;
+                 self->may_be_stored_ = !result;
                  if (!result) told.cause += "; and " + result.error().message();
                  self->answer(std::move(told));
                });
@@ -351,7 +357,7 @@ void PodmanStart::answer(Error error) {
   }
   crash_point("podman.start.failed");
   end_abandoned(files_, removed_id_);
-  files_.remove();
+  if (!may_be_stored_) files_.remove();
   done_(fail(std::move(error)));
 }
 

@@ -58,8 +58,9 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   std::optional<NetworkOwner> network_owner_;  // of network_mode = "task:<name>"
   std::vector<std::string> notes_;
   bool replaced_ = false;
-  std::string earlier_id_;  // of the attempt before, where that left its id
-  std::string removed_id_;  // of a container that this start has removed, or tried to
+  std::string earlier_id_;      // of the attempt before, where that left its id
+  std::string removed_id_;      // of a container that this start has removed, or tried to
+  bool may_be_stored_ = false;  // by a podman that was killed: the reaper is to look
   bool disk_was_full_ = false;
   bool broke_off_ =
       false;  // podman was killed or did not do all: its container is not to be trusted

@@ -38,10 +38,9 @@ TEST_CASE("an image is in a registry or on this host, never a file by way of a t
     CAPTURE(good);
     CHECK(task("image", text(good)).has_value());
   }
-  for (const char* bad :
-       {"docker-archive:/etc/x.tar", "oci-archive:x", "dir:/etc", "oci:/x", "docker-daemon:x:1",
-        "containers-storage:x", "tarball:x", "sif:x", "ostree:x", "atomic:x", "docker://",
-        "docker://-x", "https://--all"}) {
+  for (const char* bad : {"docker-archive:/etc/x.tar", "oci-archive:x", "dir:/etc", "oci:/x",
+                          "docker-daemon:x:1", "containers-storage:x", "tarball:x", "sif:x",
+                          "ostree:x", "atomic:x", "docker://", "docker://-x", "https://--all"}) {
     CAPTURE(bad);
     refused("image", text(bad));
   }
