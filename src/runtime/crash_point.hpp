@@ -56,6 +56,7 @@ inline constexpr const char* kCrashPoints[] = {
     "podman.start.replaced",
     "podman.start.second_look",
     "podman.start.removing",
+    "podman.start.clearing",
     "podman.start.failed",
     "podman.attach.found",
     "podman.attach.inspecting",

@@ -16,6 +16,7 @@
 #include "runtime/netns_linux.hpp"
 #include "runtime/podman_abandoned_linux.hpp"
 #include "runtime/podman_errors.hpp"
+#include "runtime/podman_remove_linux.hpp"
 #include "runtime/port_owner_linux.hpp"
 #include "runtime/proc_linux.hpp"
 #include "runtime/state_directory.hpp"
@@ -215,29 +216,28 @@ void PodmanStart::started() {
 
 void PodmanStart::diagnose(Error first_error) {
   crash_point("podman.start.diagnosing");
-  cli_->run(
-      cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
-      [self = shared_from_this(),
-       first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
-        const std::string& name = self->request_.container_name;
-        if (!result) {
-          self->may_be_stored_ = true;
-          return self->answer(std::move(first_error));
-        }
-        if (result->status == ExitStatus{Exited{0}}) {
-          auto found = parse_container(result->out);
-          if (found) return self->namesake(*found, std::move(first_error));
-          return self->answer(std::move(found.error()).wrap(kStartContainer, name));
-        }
-        if (!says_no_such_container(result->err)) {
-          self->may_be_stored_ = true;
-          return self->answer(podman_error(kStartContainer, name, result->status, result->err));
-        }
-        if (first_error.code == ErrorCode::kTimeout) {
-          return self->remove_and_answer(name, std::move(first_error));  // it may be stored
-        }
-        self->second_look({}, std::move(first_error));
-      });
+  cli_->run(cli_->command({"container", "inspect", "--format=json", "--", request_.container_name}),
+            [self = shared_from_this(),
+             first_error = std::move(first_error)](Expected<CommandResult> result) mutable {
+              const std::string& name = self->request_.container_name;
+              if (!result) {
+                self->may_be_stored_ = true;
+                return self->answer(std::move(first_error));
+              }
+              if (result->status == ExitStatus{Exited{0}}) {
+                auto found = parse_container(result->out);
+                if (found) return self->namesake(*found, std::move(first_error));
+                return self->answer(std::move(found.error()).wrap(kStartContainer, name));
+              }
+              if (!says_no_such_container(result->err)) {
+                return self->clear_storage_and_answer(
+                    podman_error(kStartContainer, name, result->status, result->err));
+              }
+              if (first_error.code == ErrorCode::kTimeout) {
+                return self->remove_and_answer(name, std::move(first_error));  // it may be stored
+              }
+              self->second_look({}, std::move(first_error));
+            });
 }
 
 void PodmanStart::namesake(const PodmanContainer& found, Error first_error) {
@@ -310,8 +310,8 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
               const std::string& name = self->request_.container_name;
               Error error = first_error;
               std::string leftover = existing_id;
-              self->may_be_stored_ = !result || !std::holds_alternative<Exited>(result->status);
               if (!result) {
+                self->may_be_stored_ = true;
                 error = std::move(result.error()).wrap(kStartContainer, name);
               } else if (const auto holder = holder_of_name(result->err);
                          !holder.empty() && !self->replaced_) {
@@ -331,8 +331,9 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
                   if (is_container_id(id)) leftover = id;
                 }
               }
-              if (leftover.empty()) return self->answer(std::move(error));
-              self->remove_and_answer(leftover, std::move(error));
+              if (!leftover.empty()) return self->remove_and_answer(leftover, std::move(error));
+              if (!result) return self->answer(std::move(error));
+              self->clear_storage_and_answer(std::move(error));
             });
 }
 
@@ -348,6 +349,17 @@ void PodmanStart::remove_and_answer(const std::string& id, Error error) {
                  if (!result) told.cause += "; and " + result.error().message();
                  self->answer(std::move(told));
                });
+}
+
+void PodmanStart::clear_storage_and_answer(Error error) {
+  crash_point("podman.start.clearing");
+  end_abandoned(files_, {});
+  remove_stored(cli_, request_.container_name,
+                [self = shared_from_this(), error = std::move(error)](Expected<void> cleared) {
+                  self->may_be_stored_ = !cleared;
+                  if (!cleared) spdlog::warn("{}", cleared.error().message());
+                  self->answer(error);
+                });
 }
 
 void PodmanStart::answer(Error error) {

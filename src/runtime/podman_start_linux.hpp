@@ -40,6 +40,8 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   // podman told the task's log why it failed. The same again, telling us.
   void second_look(const std::string& existing_id, Error first_error);
   void remove_and_answer(const std::string& id, Error error);
+  // Where podman was killed, its container may be in its storage, without labels, and nowhere else.
+  void clear_storage_and_answer(Error error);
   void answer(Error error);
   void answer(const std::string& id, pid_t pid, pid_t conmon_pid);
 
@@ -60,7 +62,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   bool replaced_ = false;
   std::string earlier_id_;      // of the attempt before, where that left its id
   std::string removed_id_;      // of a container that this start has removed, or tried to
-  bool may_be_stored_ = false;  // by a podman that was killed: the reaper is to look
+  bool may_be_stored_ = false;  // and podman does not answer: the reaper is to look
   bool disk_was_full_ = false;
   bool broke_off_ =
       false;  // podman was killed or did not do all: its container is not to be trusted

@@ -219,9 +219,9 @@ class PodmanNode {
     REQUIRE(got.has_value());
     return *got;
   }
-  // A container that the storage has and podman does not know, as one that is killed while it makes
-  // a container leaves it: a podman with a database of its own makes it.
-  void store_only(const PodmanTask& task) {
+  // A containers.conf for a podman that has a database of its own: what it makes is in the storage,
+  // and podman does not know it. So one leaves it that is killed while it makes a container.
+  std::string private_configuration() {
     std::string config = "[engine]\n";
     if (const char* own = std::getenv("CONTAINERS_CONF")) {
       std::ifstream file{own};
@@ -235,8 +235,12 @@ class PodmanNode {
                   "static_dir = \"" + database + "\"\nvolume_path = \"" + database + "\"\n");
     const std::string path = directory_ / "containers.conf";
     std::ofstream{path} << config;
-    const auto made = run({"env", "CONTAINERS_CONF=" + path, "podman", "create", "--pull=never",
-                           "--name=" + task.name(), variable("NDC_TEST_IMAGE"), "true"});
+    return path;
+  }
+  void store_only(const PodmanTask& task) {
+    const auto made =
+        run({"env", "CONTAINERS_CONF=" + private_configuration(), "podman", "create",
+             "--pull=never", "--name=" + task.name(), variable("NDC_TEST_IMAGE"), "true"});
     INFO(made.err);
     REQUIRE(made.status == ExitStatus{Exited{0}});
     REQUIRE(is_stored(task));

@@ -106,6 +106,26 @@ TEST_CASE("what a podman that was killed left in its storage goes with the files
   CHECK_FALSE(node.has_files(task));
 }
 
+TEST_CASE("a start whose podman is killed twice leaves nothing in its storage") {
+  const LeakCheck leaks;
+  const TemporaryDirectory directory;
+  const std::string path = directory / "podman";
+  PodmanNode node{path};
+  const auto task = node.task("exit 3");
+  std::ofstream{path} << "#!/bin/sh\ncase \" $* \" in\n*' run '*) kill -9 $$ ;;\n*' create '*)\n"
+                         "  CONTAINERS_CONF="
+                      << node.private_configuration()
+                      << " podman create --pull=never --name=" << task.name() << " "
+                      << variable("NDC_TEST_IMAGE")
+                      << " true\n  kill -9 $$ ;;\nesac\nexec podman \"$@\"\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  const auto started = node.try_start(task);
+  REQUIRE_FALSE(started.has_value());
+  CHECK(started.error().recoverable());
+  CHECK_FALSE(node.is_stored(task));
+  CHECK_FALSE(node.has_files(task));
+}
+
 TEST_CASE("a container that is not ours is left alone, and the start says whose turn it is") {
   const LeakCheck leaks;
   PodmanNode node;
