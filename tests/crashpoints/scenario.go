@@ -35,7 +35,9 @@ var scenarios = []*scenario{
 	{name: "kill", run: isDeaf},
 	{name: "pull", run: runsToItsEnd, pulls: true, task: map[string]string{
 		"apple": "auth {\n username = \"user\"\n password = \"secret\"\n}\n"}},
-	{name: "fail", run: cannotStart, command: "/no/such/program"},
+	{name: "fail", run: cannotStart, command: "/no-such-program"},
+	{name: "refused", engines: "podman", run: cannotStart, task: map[string]string{
+		"podman": "network_mode = \"no-such-network\"\n"}}, // podman makes no container at all
 	{name: "recover", run: isRecovered, armedLater: true, killsPlugin: true},
 	{name: "missed", run: endsUnseen, armedLater: true, killsPlugin: true},
 	{name: "gone", run: isGone, armedLater: true, killsPlugin: true},
@@ -128,11 +130,11 @@ func cannotStart(w *world) {
 	for try := 1; try <= startTries; try++ {
 		_, _, err := w.plugin.StartTask(w.task.TaskConfig)
 		if err == nil {
-			w.t.Fatal("a task without a program was started")
+			w.t.Fatal("a task without what it needs was started")
 		}
 		if w.dead(err) {
 			w.relaunch()
-		} else if try > 1 || w.victim == nobody || strings.Contains(err.Error(), "/no/such/program") {
+		} else if try > 1 || w.victim == nobody || strings.Contains(err.Error(), "no-such-") {
 			return
 		}
 	}

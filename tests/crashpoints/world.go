@@ -134,7 +134,7 @@ func (w *world) taskConfig() string {
 		command = fmt.Sprintf("command = %q\n", w.scenario.command)
 	}
 	config := fmt.Sprintf("image = %q\n%s%s\n", w.image, command, w.scenario.task[w.engine.name])
-	if w.engine == podmanEngine {
+	if w.engine == podmanEngine && !strings.Contains(config, "network_mode") {
 		config += "network_mode = \"none\"\n" // a killed podman would leave a network of the host behind
 	}
 	return config
