@@ -107,7 +107,9 @@ std::vector<Error> own_directories(const TaskSpec& spec, const PluginConfig::Vol
                         "it was replaced by a link to " + ndc::quoted(*real),
                         "remove the link; a task that mounts its whole directory can make one"});
     }
-    mounts.push_back({path, own.target, {}, restricts(policy)});
+    // The real one: Nomad's data_dir may be reached by a link, as everything below /var is on a
+    // Mac, and a path that is guarded must not be.
+    mounts.push_back({real.value_or(path), own.target, {}, restricts(policy)});
   }
   return errors;
 }

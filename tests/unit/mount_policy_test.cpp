@@ -55,6 +55,19 @@ TEST_CASE("Nomad's own directories are mounted where its variables say") {
                                                {node.root + "/alloc/web/secrets", "/secrets", {}}});
 }
 
+// As everything below /var is on a Mac.
+TEST_CASE("Nomad's own directories are mounted by their real path where a link leads to them all") {
+  Node node;
+  fs::create_symlink(node.root, node.root + "/link");
+  node.spec.alloc_dir = node.root + "/link/alloc";
+  node.policy.enabled = false;
+  const auto mounts = resolve_mounts(node.spec, node.config, node.policy);
+  REQUIRE(mounts.has_value());
+  REQUIRE(mounts->size() == 3);
+  CHECK(mounts->front().source == node.root + "/alloc/alloc");
+  CHECK(mounts->back().source == node.root + "/alloc/web/secrets");
+}
+
 // With its whole directory mounted, a task can do this for its next attempt.
 TEST_CASE("a link in the place of one of Nomad's own directories is refused") {
   for (const char* name : {"web/local", "web/secrets", "alloc"}) {
