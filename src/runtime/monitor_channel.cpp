@@ -49,8 +49,10 @@ int Channel::patience(std::int64_t now) const {
   if (held_ > 0) {
     const std::int64_t look = std::max<std::int64_t>(0, checked_ + kFullDisk - now);
     next = next < 0 ? look : std::min(next, look);
-  } else if (source_ && spool_.pending() >= limit_ && spool_.pending() < 2 * limit_) {
-    const std::int64_t read = std::max<std::int64_t>(0, slow_read_ + kSlowRead - now);
+  } else if (source_ && spool_.pending() >= limit_ && spool_.pending() < 2 * limit_ &&
+             now - slow_read_ < kSlowRead) {
+    // Then the source itself is waited for again.
+    const std::int64_t read = slow_read_ + kSlowRead - now;
     next = next < 0 ? read : std::min(next, read);
   }
   return static_cast<int>(next);
