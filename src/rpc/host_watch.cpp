@@ -10,16 +10,13 @@
 namespace ndc::rpc {
 namespace {
 
-// A dying process closes its files before its children get a new parent.
-constexpr int kLooks = 50;
-constexpr std::chrono::milliseconds kBetweenLooks{100};
+// On macOS poll() tells nobody that a pipe's reader has gone who asks for nothing else, so the
+// parent is looked at, too.
+constexpr int kLookInterval = 1000;  // ms
 
-// The client holds the other end of stderr for as long as it lives.
-void wait_for_reader_to_go() {
-  pollfd err{STDERR_FILENO, 0, 0};
-  while (::poll(&err, 1, -1) < 0) {
-  }
-}
+// A dying process closes its files before its children get a new parent; and one that has closed
+// only the pipe may live on.
+constexpr std::chrono::milliseconds kAfterReader{100};
 
 }  // namespace
 
@@ -27,14 +24,11 @@ void stop_when_abandoned(std::shared_ptr<const HostWatch> watch,
                          std::shared_ptr<Stopping> stopping) {
   const pid_t parent = ::getppid();
   std::thread{[watch = std::move(watch), stopping = std::move(stopping), parent] {
-    wait_for_reader_to_go();
-    // It may also have closed only the pipe.
-    for (int look = 0; look < kLooks && !watch->in_use(); ++look) {
-      if (::getppid() != parent) {
-        if (!watch->in_use()) stopping->ask();
-        return;
-      }
-      std::this_thread::sleep_for(kBetweenLooks);
+    while (!watch->in_use()) {
+      if (::getppid() != parent) return stopping->ask();
+      // The client holds the other end of stderr for as long as it lives.
+      pollfd err{STDERR_FILENO, 0, 0};
+      if (::poll(&err, 1, kLookInterval) > 0) std::this_thread::sleep_for(kAfterReader);
     }
   }}.detach();
 }

@@ -20,8 +20,8 @@ class HostWatch {
   std::atomic<bool> in_use_{false};
 };
 
-// Asks the plugin to stop when its parent dies before it was taken into use. Costs one sleeping
-// thread; nothing is polled while the parent lives.
+// Asks the plugin to stop when its parent dies before it was taken into use. Costs one thread that
+// sleeps until then, and a look a second.
 void stop_when_abandoned(std::shared_ptr<const HostWatch> watch,
                          std::shared_ptr<Stopping> stopping);
 
