@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include <prometheus/counter.h>
@@ -95,16 +96,20 @@ PrometheusMetrics::PrometheusMetrics() : families_{std::make_unique<Families>()}
 PrometheusMetrics::~PrometheusMetrics() = default;
 
 Expected<void> PrometheusMetrics::serve(const std::string& address) {
-  const std::lock_guard lock{families_->mutex};
-  if (address == families_->address) return {};
   std::unique_ptr<Listener> listener;
-  if (!address.empty()) {
-    auto opened = Listener::open(address, {families_->registry, families_->task_series});
-    if (!opened) return fail(std::move(opened.error()));
-    listener = std::move(*opened);
+  {
+    const std::lock_guard lock{families_->mutex};
+    if (address == families_->address) return {};
+    if (!address.empty()) {
+      auto opened = Listener::open(address, {families_->registry, families_->task_series});
+      if (!opened) return fail(std::move(opened.error()));
+      listener = std::move(*opened);
+    }
+    families_->listener.swap(listener);
+    families_->address = address;
   }
-  families_->listener = std::move(listener);
-  families_->address = address;
+  // The end of the earlier one waits for requests under way, and the caller must not.
+  if (listener) std::thread{[earlier = std::move(listener)] {}}.detach();
   return {};
 }
 
