@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
-#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -115,16 +114,23 @@ EventLoop::EventLoop() : impl_{std::make_unique<Impl>()} {
 }
 
 EventLoop::~EventLoop() {
-  if (on_loop_thread()) std::abort();  // would wait for itself
   {
     const std::lock_guard lock{impl_->queue->mutex};
     impl_->stopping = true;
     impl_->queue->wake = nullptr;
     uv_async_send(&impl_->wake);
   }
-  impl_->thread.join();
-  [[maybe_unused]] const int error = uv_loop_close(&impl_->loop);
-  assert(error == 0);
+  const bool own_thread = on_loop_thread();
+  const auto end = [impl = std::shared_ptr<Impl>{std::move(impl_)}] {
+    impl->thread.join();
+    [[maybe_unused]] const int error = uv_loop_close(&impl->loop);
+    assert(error == 0);
+  };
+  if (own_thread) {
+    std::thread{end}.detach();  // this one would wait for itself
+  } else {
+    end();
+  }
 }
 
 bool EventLoop::post(std::function<void()> task) { return impl_->queue->push(std::move(task)); }

@@ -16,7 +16,8 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   // Stops the thread. Running child processes are left alone, unless they were started to end with
-  // the loop; callbacks that did not run yet are dropped. Must not be called on the loop thread.
+  // the loop; callbacks that did not run yet are dropped. Does not wait for the thread's end where
+  // it is called on that: by a callback that was the last to have the loop.
   ~EventLoop();
 
   // Runs `task` on the loop thread, after everything posted before. Any thread. False (and the task

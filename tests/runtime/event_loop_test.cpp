@@ -75,6 +75,17 @@ TEST_CASE("a loop that ends drops timers and late tasks without running them") {
   CHECK(held.use_count() == 1);
 }
 
+TEST_CASE("a loop whose last owner is one of its own callbacks ends, too") {
+  const LeakCheck leaks;
+  auto loop = std::make_shared<EventLoop>();
+  const EventLoop::Poster post = loop->poster();
+  const Awaited<bool> ran;
+  loop->post([loop, ran] { ran.set(true); });
+  loop.reset();
+  ran.get();
+  CHECK(eventually([&] { return !post([] {}); }));
+}
+
 TEST_CASE("a loop that ends leaves a running child alone") {
   const LeakCheck leaks;
   auto loop = std::make_unique<EventLoop>();
