@@ -146,6 +146,14 @@ void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
   if (!ok(*result) && says_daemon_is_down(result->err)) {
     return failed("Apple's container does not reach its service (XPC connection error)");
   }
+  // The CLI gives up by itself, and before our deadline, on a service that hangs. Not so a stop:
+  // that says so of a slow machine, and works.
+  if (!ok(*result) && says_daemon_timed_out(result->err)) {
+    const char* reason = "the service of Apple's container does not answer its CLI in time";
+    if (kind == Kind::kCreate) return start_hung(reason);
+    if (kind == Kind::kNormal) return failed(reason);
+    if (kind == Kind::kLong) return;
+  }
   if (kind != Kind::kPing) breaker_.succeeded();
 }
 

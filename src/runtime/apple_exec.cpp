@@ -48,7 +48,8 @@ Expected<ExitStatus> interpret(const std::string& container, const ExitStatus& s
   if (!failed || !own_words) return status;
   Error error = apple_error(kWhat, container, status, err_tail);
   // What the CLI did not say itself is the command's: many programs begin errors that way.
-  const bool of_cli = says_daemon_is_down(err_tail) || says_not_running(reason) ||
+  const bool of_cli = says_daemon_is_down(err_tail) ||
+                      reason.find(container + " is not running") != std::string::npos ||
                       says_container_not_found(reason, container) ||
                       reason.find("failed to find target executable") != std::string::npos ||
                       reason.find("failed to exec") != std::string::npos;
@@ -76,6 +77,8 @@ Expected<std::shared_ptr<ExecSession>> apple_exec(const std::shared_ptr<AppleCli
   command.timeout = {};  // the request's own, if any
 
   ExecProcessOptions options;
+  // The CLI makes it raw by itself, but what is typed before that must not be read as lines.
+  options.terminal = TerminalMode::kRaw;
   options.terminate_inside = [cli, id = container.id, marker] { kill_inside(cli, id, marker); };
   options.interpret = [name = container.id](const ExitStatus& status, const std::string& err) {
     return interpret(name, status, err);

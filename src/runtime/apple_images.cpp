@@ -412,7 +412,8 @@ void AppleImages::remove(const std::string& reference, Done<void> done) {
                         "the container " + quoted(container.id) + " uses it",
                         {}}));
     }
-    self->cli_->run(self->cli_->command({"image", "delete", plain(reference)}),
+    // With --force one that is gone already is no error.
+    self->cli_->run(self->cli_->command({"image", "delete", "--force", plain(reference)}),
                     AppleCli::Kind::kNormal, [reference, done](Expected<CommandResult> result) {
                       if (!result) {
                         return done(fail(std::move(result.error()).wrap(kRemove, reference)));

@@ -71,3 +71,34 @@ TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
   REQUIRE(start());
   CHECK(probe(node, cli).health == Health::kHealthy);
 }
+
+TEST_CASE("a service that hangs behind a CLI that gives up by itself makes the node unhealthy") {
+  Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("list", "exit 1 internalError: \"XPC timeout for request to com.apple.container\"");
+  for (int tries = 0; tries < 10; ++tries) {
+    const Awaited<bool> answered;
+    node.loop->post([&] {
+      cli->run({"list"}, [answered](const Expected<CommandResult>&) { answered.set(true); });
+    });
+    answered.get(kLong);
+  }
+  const auto fingerprint = probe(node, cli);
+  CHECK(fingerprint.health == Health::kUnhealthy);
+  CHECK(contains(fingerprint.description, "does not answer its CLI in time"));
+}
+
+TEST_CASE("a stop that says it timed out is no sign of a bad service") {
+  Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("stop", "exit 1 internalError: \"timed out\"");
+  for (int tries = 0; tries < 10; ++tries) {
+    const Awaited<bool> answered;
+    node.loop->post([&] {
+      cli->run(cli->command({"stop", "x"}), AppleCli::Kind::kVital,
+               [answered](const Expected<CommandResult>&) { answered.set(true); });
+    });
+    answered.get(kLong);
+  }
+  CHECK(probe(node, cli).health == Health::kHealthy);
+}

@@ -112,6 +112,9 @@ TEST_CASE("the words of a failing command are its own, those of the CLI are an e
   exec(node, started->container, script("echo Error: mine >&2; exit 1"), client);
   CHECK(client->end() == ExitStatus{Exited{1}});
   client = std::make_shared<RecordingClient>();
+  exec(node, started->container, script("echo Error: redis is not running >&2; exit 1"), client);
+  CHECK(client->end() == ExitStatus{Exited{1}});
+  client = std::make_shared<RecordingClient>();
   ExecRequest missing;
   missing.command = {"/no/such/program"};
   exec(node, started->container, missing, client);
