@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/container_name.hpp"
 #include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
@@ -198,6 +199,9 @@ void DriverActor::task_actor_down(const std::string& id, const caf::error& why) 
   spdlog::error("task {}: its actor failed too often", id);
   const std::string reason = "the driver's actor for the task failed too often";
   // Whatever Nomad does about the failed task, the container must not run on beside it.
+  entry.seed.runtime->disown(entry.seed.handle ? entry.seed.handle->container.name
+                                               : container_name(entry.seed.identity.task_name,
+                                                                entry.seed.identity.alloc_id));
   act::tell(helpers_.reaper(), TaskAbandoned{id});
   if (entry.starting || entry.recovering) {
     start_failed(

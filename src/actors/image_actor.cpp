@@ -51,7 +51,7 @@ class ImageActor {
     return {
         [this](const UseRuntime& m) { use(m); },
         [this](const UseHelpers& m) { events_ = m.helpers.events; },
-        [this](const EnsureImage& m) { m.load ? ensure_loaded(m) : ensure(m); },
+        [this](const EnsureImage& m) { request(m); },
         [this](const ImageFound& m) { found(m); },
         [this](const ImagePulled& m) { pulled(m); },
         [this](const PullSlotFree&) {
@@ -105,6 +105,14 @@ class ImageActor {
   static ImageKey local(ImageKey key) {
     key.auth.reset();
     return key;
+  }
+
+  void request(const EnsureImage& m) {
+    if (runtime_) return m.load ? ensure_loaded(m) : ensure(m);
+    m.reply(fail({.code = ErrorCode::kRuntimeUnavailable,
+                  .what = "find image",
+                  .on = m.image.reference,
+                  .cause = "the driver's image actor has not been told of the runtime"}));
   }
 
   // What a task brings along it wants to run, whatever else has this name by now.

@@ -2,6 +2,7 @@
 // pumped one and drains it at the end. Killing it loses no byte: the kernel's pipe, or the engine's
 // log file, is the queue, and its successor continues from there.
 
+#include <optional>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -39,10 +40,12 @@ class LogForwarderActor {
 
  private:
   void open() {
+    if (route_) return;
     auto opened = runtime_->open_logs(paths_, tty_);
     if (opened) route_ = *opened;
     crash_point("log.route.opened");
     act::tell(task_, LogsOpened{std::move(opened)});
+    if (route_ && container_) follow(*container_);
   }
 
   void hold(const HoldLogs& m) {
@@ -56,6 +59,7 @@ class LogForwarderActor {
   }
 
   void follow(const ContainerRef& container) {
+    container_ = container;
     if (!route_) return;
     route_->follow(container,
                    [task = task_](Error error) { act::tell(task, LogsBroken{std::move(error)}); });
@@ -63,10 +67,8 @@ class LogForwarderActor {
   }
 
   void finish(std::uint64_t generation) {
-    if (!route_) {
-      act::tell(task_, LogsDrained{generation});
-      return;
-    }
+    open();
+    if (!route_) return;  // the task was told so, and decides
     crash_point("log.route.finishing");
     route_->finish([task = task_, generation] { act::tell(task, LogsDrained{generation}); });
   }
@@ -77,6 +79,7 @@ class LogForwarderActor {
   bool tty_;
   caf::actor task_;
   std::shared_ptr<runtime::LogRoute> route_;
+  std::optional<ContainerRef> container_;  // that is to be followed
 };
 
 }  // namespace

@@ -124,6 +124,7 @@ struct ImageReady {
   std::optional<Expected<runtime::Image>> result;  // none: the request was lost
 };
 struct RequestLostImage {};
+struct ReopenLogs {};
 struct LogsOpened {
   Expected<std::shared_ptr<runtime::LogRoute>> result;
 };
@@ -178,6 +179,7 @@ struct Subscribe {  // to the sampler
 };
 struct Unsubscribe {
   std::string container_name;
+  caf::actor_id subscriber = 0;  // its successor may have subscribed before this arrives
 };
 struct UsageSampled {
   Expected<UsageSample> sample;
@@ -257,12 +259,17 @@ struct PullWaitOver {  // of one of the tasks that wait for a pull
 
 struct ContainersListed {  // by the runtime, to the reaper
   Expected<std::vector<runtime::FoundContainer>> result;
+  std::uint64_t look = 0;  // that asked for it
 };
 struct FindDangling {  // to the driver actor: which of these does no task own?
   std::vector<runtime::FoundContainer> containers;
 };
 struct TaskAbandoned {  // to the reaper: its container goes, whatever its age
   std::string task_id;
+};
+struct AbandonedEnded {  // by the runtime, to the reaper
+  std::string task_id;
+  Expected<void> result;
 };
 struct LookAgain {};
 struct DanglingFound {  // its answer
@@ -329,6 +336,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::Begin)
 ACT_MESSAGE(ndc_actors, ndc::actors::JobChecked)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageReady)
 ACT_MESSAGE(ndc_actors, ndc::actors::RequestLostImage)
+ACT_MESSAGE(ndc_actors, ndc::actors::ReopenLogs)
 ACT_MESSAGE(ndc_actors, ndc::actors::LogsOpened)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerStarted)
 ACT_MESSAGE(ndc_actors, ndc::actors::ContainerAttached)
@@ -365,6 +373,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::ContainersListed)
 ACT_MESSAGE(ndc_actors, ndc::actors::FindDangling)
 ACT_MESSAGE(ndc_actors, ndc::actors::DanglingFound)
 ACT_MESSAGE(ndc_actors, ndc::actors::TaskAbandoned)
+ACT_MESSAGE(ndc_actors, ndc::actors::AbandonedEnded)
 ACT_MESSAGE(ndc_actors, ndc::actors::LookAgain)
 ACT_MESSAGE(ndc_actors, ndc::actors::UseRuntime)
 ACT_MESSAGE(ndc_actors, ndc::actors::Doubt)

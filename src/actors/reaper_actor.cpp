@@ -5,9 +5,9 @@
 
 #include <chrono>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
@@ -31,11 +31,12 @@ class ReaperActor {
     return {
         [this](const UseRuntime& m) { use(m); },
         [this](const Tick& m) { tick(m.generation); },
-        [this](const ContainersListed& m) { listed(m.result); },
+        [this](const ContainersListed& m) { listed(m); },
         [this](const TaskAbandoned& m) {
-          abandoned_.insert(m.task_id);
+          abandoned_[m.task_id].since = looks_ + 1;
           look();
         },
+        [this](const AbandonedEnded& m) { abandoned_ended(m); },
         [this](const LookAgain&) {
           if (!abandoned_.empty()) look();
         },
@@ -65,19 +66,22 @@ class ReaperActor {
   }
 
   void look() {
-    runtime_->list_containers([me = caf::actor{self_}](auto result) {
-      act::tell(me, ContainersListed{std::move(result)});
+    if (!runtime_) return look_again();
+    runtime_->list_containers([me = caf::actor{self_}, look = ++looks_](auto result) {
+      act::tell(me, ContainersListed{std::move(result), look});
     });
   }
 
-  void listed(const Expected<std::vector<runtime::FoundContainer>>& result) {
+  void look_again() { act::tell_after(caf::actor{self_}, kLookAgain, LookAgain{}); }
+
+  void listed(const ContainersListed& m) {
+    const auto& result = m.result;
     if (!result) {
       spdlog::warn("look for dangling containers: {}", result.error().message());
-      if (!abandoned_.empty()) act::tell_after(caf::actor{self_}, kLookAgain, LookAgain{});
+      if (!abandoned_.empty()) look_again();
       return;
     }
-    for (const runtime::FoundContainer& found : *result) end_abandoned(found);
-    abandoned_.clear();
+    end_abandoned(*result, m.look);
     if (!settings().enabled || !config_->enabled) return;
     const auto now = std::chrono::system_clock::now();
     std::map<std::string, std::chrono::system_clock::time_point> first_seen;
@@ -101,20 +105,44 @@ class ReaperActor {
     if (!candidates.empty()) act::tell(driver_, FindDangling{std::move(candidates)});
   }
 
+  void end_abandoned(const std::vector<runtime::FoundContainer>& all, std::uint64_t look) {
+    for (const runtime::FoundContainer& found : all) {
+      const auto label = found.labels.find(kLabelTaskId);
+      if (label == found.labels.end()) continue;
+      const auto task = abandoned_.find(label->second);
+      if (task == abandoned_.end() || std::exchange(task->second.ending, true)) continue;
+      end_abandoned(task->first, found);
+    }
+    // Of a list that was asked for before the task was given up, nothing follows from a container's
+    // absence.
+    std::erase_if(abandoned_, [look](const auto& task) {
+      return !task.second.ending && task.second.since <= look;
+    });
+  }
+
   // With gc.container off it stays to be looked at, but it does not run.
-  void end_abandoned(const runtime::FoundContainer& found) {
-    const auto task = found.labels.find(kLabelTaskId);
-    if (task == found.labels.end() || !abandoned_.contains(task->second)) return;
-    spdlog::warn("task {} was given up: ending its container {}", task->second,
-                 found.container.name);
-    const auto report = [](const Expected<void>& done) {
-      if (!done) spdlog::warn("{}", done.error().message());
+  void end_abandoned(const std::string& task_id, const runtime::FoundContainer& found) {
+    spdlog::warn("task {} was given up: ending its container {}", task_id, found.container.name);
+    const auto ended = [me = caf::actor{self_}, task_id](Expected<void> result) {
+      act::tell(me, AbandonedEnded{task_id, std::move(result)});
     };
     if (config_->gc.container || found.container.id.empty()) {
-      runtime_->remove(found.container, false, report);
+      runtime_->remove(found.container, false, ended);
     } else {
-      runtime_->stop(found.container, report);
+      runtime_->stop(found.container, ended);
     }
+  }
+
+  void abandoned_ended(const AbandonedEnded& m) {
+    const auto task = abandoned_.find(m.task_id);
+    if (task == abandoned_.end()) return;
+    if (m.result) {
+      abandoned_.erase(task);
+      return;
+    }
+    spdlog::warn("{}", m.result.error().message());
+    task->second.ending = false;
+    look_again();
   }
 
   static std::string describe(const runtime::FoundContainer& found) {
@@ -148,7 +176,12 @@ class ReaperActor {
   // Of containers whose age is not known: Apple's CLI before 1.0 does not tell it of one that was
   // never started.
   std::map<std::string, std::chrono::system_clock::time_point> first_seen_;
-  std::set<std::string> abandoned_;  // task ids whose containers are looked for
+  struct Abandoned {
+    std::uint64_t since = 0;  // the first look that can tell where its container is
+    bool ending = false;
+  };
+  std::map<std::string, Abandoned> abandoned_;  // by task id
+  std::uint64_t looks_ = 0;
 };
 
 }  // namespace

@@ -32,13 +32,14 @@ class StatsActor {
   StatsActor(act::Self self, NodeCompute node, caf::actor sampler, std::shared_ptr<Metrics> metrics,
              TaskIdentity task)
       : self_{self},
+        number_{self->id()},
         node_{node},
         sampler_{std::move(sampler)},
         metrics_{std::move(metrics)},
         task_{std::move(task)} {}
   ~StatsActor() {
     if (metrics_) metrics_->usage_ends(task_.task_id);
-    if (container_) act::tell(sampler_, Unsubscribe{container_->name});
+    unsubscribe();
   }
   StatsActor(const StatsActor&) = delete;
   StatsActor& operator=(const StatsActor&) = delete;
@@ -81,11 +82,15 @@ class StatsActor {
     act::tell(sampler_, Subscribe{*container_, shortest, caf::actor{self_}});
   }
 
+  void unsubscribe() {
+    if (container_) act::tell(sampler_, Unsubscribe{container_->name, number_});
+  }
+
   void sampled(const Expected<UsageSample>& sample) {
     const auto left =
         std::erase_if(readers_, [](const Reader& reader) { return reader.stream->closed(); });
     if (readers_.empty() && !metrics_) {
-      if (container_) act::tell(sampler_, Unsubscribe{container_->name});
+      unsubscribe();
       return;
     }
     if (left > 0) subscribe();  // at the pace of those that are still there
@@ -105,6 +110,7 @@ class StatsActor {
   }
 
   act::Self self_;
+  caf::actor_id number_;
   NodeCompute node_;
   caf::actor sampler_;
   std::shared_ptr<Metrics> metrics_;  // null: not wanted

@@ -18,7 +18,7 @@ class StatsSamplerActor {
     return {
         [this](const UseRuntime& m) { runtime_ = m.runtime; },
         [this](const Subscribe& m) { subscribe(m); },
-        [this](const Unsubscribe& m) { unsubscribe(m.container_name); },
+        [this](const Unsubscribe& m) { unsubscribe(m); },
         [this](const Tick& m) { tick(m.generation); },
         [this](const SamplesTaken& m) { hand_out(m.readings); },
         [this](const Stop&) { self_->quit(); },
@@ -31,8 +31,10 @@ class StatsSamplerActor {
     restart_timer(std::chrono::nanoseconds{0});  // the first sample is the base of the rates
   }
 
-  void unsubscribe(const std::string& container_name) {
-    subscribers_.erase(container_name);
+  void unsubscribe(const Unsubscribe& m) {
+    const auto known = subscribers_.find(m.container_name);
+    if (known == subscribers_.end() || known->second.stats.id() != m.subscriber) return;
+    subscribers_.erase(known);
     if (subscribers_.empty()) ++generation_;  // a pending tick finds itself stale
   }
 

@@ -49,6 +49,7 @@ caf::behavior TaskActor::make_behavior() {
       [this](const ImageReady& m) { image_ready(m); },
       [this](const RequestLostImage&) { request_lost_image(); },
       [this](const LogsOpened& m) { logs_opened(m); },
+      [this](const ReopenLogs&) { reopen_logs(); },
       [this](const ContainerStarted& m) { container_started(m.result); },
       [this](const ContainerAttached& m) { container_attached(m.result); },
       [this](const RecoverTimer&) { recover_timer(); },
@@ -206,21 +207,13 @@ void TaskActor::request_lost_image() {
 }
 
 void TaskActor::logs_opened(const LogsOpened& m) {
-  if (m.result) {
-    logs_ = *m.result;
-  } else if (state_ != State::kPreparing) {
-    // The workload holds the FIFOs itself: it does not need this route to go on writing.
-    spdlog::warn("task {}: {}", seed_.identity.task_id, m.result.error().message());
-  }
-  if (state_ == State::kPreparing) {
-    if (!m.result) {
-      start_failed(m.result.error());
-      return;
-    }
-    if (image_request_ != ImageRequest::kNone) return;  // opened anew, while it is looked for
-    crash_point("task.start.logs_opened");
-    create_container();
-  }
+  if (!m.result) return logs_unopened(m.result.error());
+  logs_ = *m.result;
+  open_tries_ = 0;
+  if (state_ != State::kPreparing) return;
+  if (image_request_ != ImageRequest::kNone) return;  // opened anew, while it is looked for
+  crash_point("task.start.logs_opened");
+  create_container();
 }
 
 void TaskActor::create_container() {

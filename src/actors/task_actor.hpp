@@ -97,6 +97,7 @@ class TaskActor {
   void begin_stop(StopStep step, int signal, std::chrono::nanoseconds patience);
   void stop_timer(std::uint64_t generation);
   void destroy(const DestroyTask& m);
+  void destroy_later();
   void remove_container();
   void container_removed(const Expected<void>& result);
 
@@ -115,7 +116,10 @@ class TaskActor {
   runtime::LogPaths log_paths() const;
   void start_log_forwarder();
   void log_forwarder_lost();
+  void logs_unopened(const Error& error);
+  void reopen_logs();
   void finish_logs();
+  void finish_route();
 
   bool alive() const { return state_ == State::kRunning || state_ == State::kStopping; }
   const ContainerRef& container() const { return seed_.handle->container; }
@@ -140,6 +144,7 @@ class TaskActor {
   std::vector<StopTask> stops_in_recovery_;
   std::vector<DestroyTask> destroys_in_recovery_;
   std::shared_ptr<runtime::LogRoute> logs_;
+  int open_tries_ = 0;  // that failed since one was opened
   std::optional<TaskExit> exit_;
   std::uint64_t drain_ = 0;  // of the request to finish the logs that counts
   bool drained_ = false;

@@ -1,7 +1,23 @@
 // The two children of a task's actor, each restarted alone, and what happens where one stays off.
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
 #include "actors/task_actor.hpp"
 
 namespace ndc::actors {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Between two tries to open a log that cannot be opened.
+constexpr std::chrono::seconds kLongestOpenPause = 30s;
+
+// With the pauses between them half a minute: by then there are descriptors again, or never.
+constexpr int kOpenTriesAtEnd = 5;
+
+}  // namespace
 
 void TaskActor::use_helpers(const UseHelpers& m) {
   seed_.helpers = m.helpers;
@@ -76,11 +92,37 @@ void TaskActor::log_forwarder_lost() {
   if (state_ == State::kExited) finish_logs();
 }
 
+// A task that runs holds the FIFOs itself, or its log waits elsewhere: nothing is lost yet, and
+// they are opened again until its end has waited for them long enough.
+void TaskActor::logs_unopened(const Error& error) {
+  if (drained_) return;
+  if (state_ == State::kPreparing) return start_failed(error);
+  spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
+  if (open_tries_ == 0)
+    emit("Degraded: the task's log cannot be delivered yet: " + error.message());
+  if (state_ == State::kExited && logs_) return finish_route();
+  if (state_ == State::kExited && open_tries_ >= kOpenTriesAtEnd) return logs_drained();
+  const auto pause = std::min(kLongestOpenPause, 1s * (1 << std::min(open_tries_++, 5)));
+  act::tell_after(caf::actor{self_}, pause, ReopenLogs{});
+}
+
+void TaskActor::reopen_logs() {
+  if (drained_ || !log_forwarder_) return;
+  if (state_ == State::kExited) return finish_logs();
+  act::tell(log_forwarder_, OpenLogs{});
+}
+
 void TaskActor::finish_logs() {
   // A route that gives way to a successor's is at its end before everything is delivered: only the
   // answer to the last request counts.
   ++drain_;
   if (log_forwarder_) return act::tell(log_forwarder_, FinishLogs{drain_});
+  finish_route();
+}
+
+// The one that was opened last, by a forwarder that has none any more or is gone.
+void TaskActor::finish_route() {
+  ++drain_;
   if (!logs_) return logs_drained();  // there never was a route
   logs_->finish(
       [me = caf::actor{self_}, generation = drain_] { act::tell(me, LogsDrained{generation}); });

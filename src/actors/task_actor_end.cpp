@@ -129,7 +129,15 @@ void TaskActor::stop_timer(std::uint64_t generation) {
                     .hint = "look at it on the node; the stop will be tried again"};
   enter(State::kRunning, "the stop failed");
   for (const auto& reply : std::exchange(stopping_.replies, {})) reply(fail(error));
-  for (const auto& reply : std::exchange(destroying_, {})) reply(fail(error));
+  const auto destroying = std::exchange(destroying_, {});
+  for (const auto& reply : destroying) reply(fail(error));
+  if (!destroying.empty()) destroy_later();
+}
+
+// Nomad asks once and forgets the task; the container must not stay for that.
+void TaskActor::destroy_later() {
+  const auto pause = std::min(kLongestRemovalPause, 1s * (1 << std::min(removal_tries_++, 5)));
+  act::tell_after(caf::actor{self_}, pause, DestroyTask{seed_.identity.task_id, true, {}});
 }
 
 void TaskActor::destroy(const DestroyTask& m) {
@@ -148,7 +156,8 @@ void TaskActor::destroy(const DestroyTask& m) {
         return;
       }
       destroying_.push_back(m.reply);
-      if (state_ == State::kRunning) enter(State::kStopping, "forced DestroyTask");
+      if (state_ == State::kStopping && stopping_.step != StopStep::kSignalled) return;
+      enter(State::kStopping, "forced DestroyTask");
       begin_stop(StopStep::kStopped, kSigKill, kKillPatience);
       return;
     case State::kExited:
@@ -178,10 +187,7 @@ void TaskActor::container_removed(const Expected<void>& result) {
   for (const auto& reply : std::exchange(destroying_, {})) reply(result);
   if (!result) {
     enter(State::kExited, "the removal failed");
-    // Nomad asks once and forgets the task; the container must not stay for that.
-    const auto pause = std::min(kLongestRemovalPause, 1s * (1 << std::min(removal_tries_++, 5)));
-    act::tell_after(caf::actor{self_}, pause, DestroyTask{seed_.identity.task_id, false, {}});
-    return;
+    return destroy_later();
   }
   self_->quit();
 }

@@ -72,11 +72,12 @@ void TaskActor::still_unattached(const Error& error) {
   // is hopeless: what else is wrong, with the engine or with us, says nothing about the task.
   const bool hopeless = error.code == ErrorCode::kInvalidConfig;
   if (state_ == State::kRecovering && (gone || hopeless)) {
+    // First the driver forgets the task: who is answered may start the next attempt at once.
+    start_failed(error);
     // A container that is gone is as stopped and as destroyed as can be.
     const auto answer = gone ? Expected<void>{} : Expected<void>{fail(error)};
     for (const auto& m : std::exchange(stops_in_recovery_, {})) m.reply(answer);
     for (const auto& m : std::exchange(destroys_in_recovery_, {})) m.reply(answer);
-    start_failed(error);
     return;
   }
   if (gone) {

@@ -2,16 +2,11 @@
 
 #include <unistd.h>
 
-#include <csignal>
-
 #include <atomic>
-#include <cerrno>
-#include <charconv>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <random>
-#include <system_error>
 
 #include "embed/event_log.hpp"
 
@@ -122,23 +117,12 @@ Expected<void> EmbeddedDriver::wait_for_state(const std::string& task_id, TaskSt
   return fail({.code = ErrorCode::kTimeout, .what = "wait for the state of", .on = task_id});
 }
 
-Expected<void> EmbeddedDriver::kill_process(const TaskHandle& handle, const std::string& key) {
-  const auto& state = handle.container.state;
-  const auto found = state.find(key);
-  pid_t pid = 0;
-  if (found != state.end()) {
-    const std::string& text = found->second;
-    std::from_chars(text.data(), text.data() + text.size(), pid);
-  }
-  Error error{.code = ErrorCode::kWrongState, .what = "kill process", .on = key};
-  if (pid <= 1) {
-    error.cause = "the handle of " + quoted(handle.task_id) + " names no such process";
-    return fail(std::move(error));
-  }
-  if (::kill(pid, SIGKILL) == 0) return {};
-  error.code = ErrorCode::kInternal;
-  error.cause = std::generic_category().message(errno);
-  return fail(std::move(error));
+Expected<void> EmbeddedDriver::kill_process(const TaskHandle& handle,
+                                            runtime::ContainerProcess which, Within within) {
+  return answer_of<void>("kill process of task " + quoted(handle.task_id), within, [&](auto reply) {
+    runtime_->kill_process(handle.container, which,
+                           [reply](Expected<void> done) { reply(std::move(done)); });
+  });
 }
 
 }  // namespace ndc::embed

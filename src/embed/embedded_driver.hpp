@@ -5,8 +5,6 @@
 // because an actor crashed over it, is kInternal. Not for use on a callback's thread.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -73,10 +71,10 @@ class EmbeddedDriver {
 
   runtime::FaultyRuntime& runtime() { return *runtime_; }
   actors::MessageFaults& messages() { return *messages_; }
-  // SIGKILL to the process that the handle names under `key`: "pid" is the workload's first one,
-  // "conmon_pid" Podman's watcher. kWrongState where the handle names none, kInternal with the
-  // reason where it cannot be signalled.
-  static Expected<void> kill_process(const TaskHandle& handle, const std::string& key);
+  // SIGKILL to a process that the task's container depends on. kWrongState where there is none (any
+  // more), kUnsupported where the runtime has no such process.
+  Expected<void> kill_process(const TaskHandle& handle, runtime::ContainerProcess which,
+                              Within within = kPatience);
 
  private:
   std::shared_ptr<runtime::FaultyRuntime> runtime_;

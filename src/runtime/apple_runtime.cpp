@@ -1,5 +1,8 @@
 #include "runtime/apple_runtime.hpp"
 
+#include <signal.h>
+
+#include <algorithm>
 #include <chrono>
 #include <set>
 #include <utility>
@@ -22,6 +25,7 @@
 #include "runtime/ended_already.hpp"
 #include "runtime/kept_references.hpp"
 #include "runtime/make_apple.hpp"
+#include "runtime/monitor_files.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/own_program.hpp"
 #include "runtime/state_directory.hpp"
@@ -34,6 +38,9 @@ using namespace std::chrono_literals;
 constexpr int kDeleteTries = 4;     // against the daemon's own clean-up
 constexpr auto kExitPatience = 5s;  // for the attached CLI, once its container was removed
 constexpr std::size_t kMaxId = 64;
+
+// `stats` measures for two seconds before it answers.
+constexpr std::chrono::nanoseconds kShortestStats = 10s;
 
 // Handles come from disk: an id is checked before it becomes an argument or part of a path.
 Expected<void> check_ref(const ContainerRef& container, const char* what) {
@@ -410,15 +417,43 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
   watch->when_ended([loop = loop_, ended](const TaskExit&) { loop->post(ended); });
 }
 
+void AppleRuntime::disown(const std::string& container_name) {
+  loop_->post(
+      [self = shared_from_this(), container_name] { self->leftovers_.disclaim(container_name); });
+}
+
+void AppleRuntime::kill_process(ContainerRef container, ContainerProcess which, Done<void> done) {
+  if (which == ContainerProcess::kWorkload) {
+    return ContainerRuntime::kill_process(std::move(container), which, std::move(done));
+  }
+  loop_->post(
+      [self = shared_from_this(), container = std::move(container), which, done = std::move(done)] {
+        pid_t pid = 0;
+        const auto watch = self->watch_of(container.id);
+        if (which == ContainerProcess::kCli) {
+          if (watch) pid = watch->cli();
+        } else if (is_state_name(container.id)) {
+          pid = living_monitor(AppleFiles{self->config_.state_dir, container.id}.directory());
+        }
+        if (pid > 1 && ::kill(pid, SIGKILL) == 0) return done({});
+        done(fail({ErrorCode::kWrongState,
+                   "kill process",
+                   container.name,
+                   "it has no such process any more",
+                   {}}));
+      });
+}
+
 // One call for all tasks, whatever their number: without ids it reports every running container,
 // and a missing one cannot fail the others.
 void AppleRuntime::sample(std::vector<ContainerRef> containers,
                           std::function<void(std::vector<UsageReading>)> done) {
   loop_->post([self = shared_from_this(), containers = std::move(containers),
                done = std::move(done)]() mutable {
+    Command stats = self->cli_->command({"stats", "--format", "json", "--no-stream"});
+    stats.timeout = std::max<std::chrono::nanoseconds>(stats.timeout, kShortestStats);
     self->cli_->run_ok(
-        self->cli_->command({"stats", "--format", "json", "--no-stream"}), AppleCli::Kind::kNormal,
-        "read usage of", "all containers",
+        std::move(stats), AppleCli::Kind::kNormal, "read usage of", "all containers",
         [containers = std::move(containers),
          done = std::move(done)](const Expected<std::string>& out) mutable {
           const auto usage = out ? parse_apple_stats(*out)

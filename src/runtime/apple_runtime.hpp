@@ -43,6 +43,8 @@ class AppleRuntime final : public ContainerRuntime,
   void signal(ContainerRef container, int signal, Done<void> done) override;
   void stop(ContainerRef container, Done<void> done) override;
   void remove(ContainerRef container, bool keep_container, Done<void> done) override;
+  void disown(const std::string& container_name) override;
+  void kill_process(ContainerRef container, ContainerProcess which, Done<void> done) override;
   void sample(std::vector<ContainerRef> containers,
               std::function<void(std::vector<UsageReading>)> done) override;
   void exec(ContainerRef container, ExecRequest request, std::shared_ptr<ExecClient> client,

@@ -72,6 +72,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
 
   bool ended() const { return exit_.has_value(); }
   const AppleFiles& files() const { return files_; }
+  // The attached CLI, as its monitor says; 0 where it has not said yet, or has ended.
+  pid_t cli() const { return phase_ == Phase::kFollowing ? cli_ : 0; }
 
  private:
   enum class Phase { kConnecting, kFollowing, kJudging, kDegraded, kEnded };

@@ -147,6 +147,13 @@ struct EngineCall {
 };
 using CallSink = std::function<void(const EngineCall&)>;
 
+// A process of this machine that a container depends on.
+enum class ContainerProcess {
+  kWorkload,  // its first one (Podman; that of Apple's container is in its machine)
+  kWatcher,   // who knows of its end: conmon, or the monitor
+  kCli,       // Apple's CLI, attached to it
+};
+
 class ContainerRuntime {
  public:
   ContainerRuntime() = default;
@@ -221,6 +228,14 @@ class ContainerRuntime {
   // already. With `keep_container` only our own files go (gc.container = false).
   virtual void remove(ContainerRef container, bool keep_container, Done<void> done) = 0;
 
+  // No task has to do with the container of that name any more, though nobody asked for its
+  // removal: what list_containers() finds of it may be removed from here on.
+  virtual void disown(const std::string& /*container_name*/) {}
+
+  // SIGKILL to one of its processes, for tests of what follows. kWrongState where there is none
+  // (any more); kUnsupported where the engine has no such process here.
+  virtual void kill_process(ContainerRef container, ContainerProcess which, Done<void> done);
+
   // One reading for each container, in the order given; one engine call or none for all of them.
   virtual void sample(std::vector<ContainerRef> containers,
                       std::function<void(std::vector<UsageReading>)> done) = 0;
@@ -229,5 +244,13 @@ class ContainerRuntime {
   virtual void exec(ContainerRef container, ExecRequest request, std::shared_ptr<ExecClient> client,
                     Done<std::shared_ptr<ExecSession>> done) = 0;
 };
+
+inline void ContainerRuntime::kill_process(ContainerRef container, ContainerProcess /*which*/,
+                                           Done<void> done) {
+  done(fail({.code = ErrorCode::kUnsupported,
+             .what = "kill process",
+             .on = container.name,
+             .cause = "containers of " + std::string{name()} + " have no such process here"}));
+}
 
 }  // namespace ndc::runtime

@@ -328,7 +328,13 @@ void PodmanRuntime::remove_found(const ContainerRef& container, Done<void> done)
       done(std::move(result));
       self->turns_.over(name);
     };
-    if (self->leftovers_.claimed(container.name)) return over({});
+    if (self->leftovers_.claimed(container.name)) {
+      return over(fail({ErrorCode::kWrongState,
+                        "remove container",
+                        container.name,
+                        "a task has to do with it again",
+                        {}}));
+    }
     if (!container.id.empty()) {
       return remove_container(self->cli_, self->state_dir_, container, over);
     }
@@ -338,6 +344,28 @@ void PodmanRuntime::remove_found(const ContainerRef& container, Done<void> done)
       if (result) files.remove();
       over(std::move(result));
     });
+  });
+}
+
+void PodmanRuntime::disown(const std::string& container_name) {
+  loop_->post(
+      [self = shared_from_this(), container_name] { self->leftovers_.disclaim(container_name); });
+}
+
+void PodmanRuntime::kill_process(ContainerRef container, ContainerProcess which, Done<void> done) {
+  if (which == ContainerProcess::kWorkload) {
+    return signal(std::move(container), SIGKILL, std::move(done));
+  }
+  if (which != ContainerProcess::kWatcher) {
+    return ContainerRuntime::kill_process(std::move(container), which, std::move(done));
+  }
+  loop_->post([container = std::move(container), done = std::move(done)] {
+    const Conmon conmon = Conmon::from(container);
+    const UniqueFd process = conmon.pid > 0 ? open_pidfd(conmon.pid) : UniqueFd{};
+    // Another process may have this number by now.
+    const bool killed = process && conmon.alive() && signal_pidfd(process, SIGKILL) == 0;
+    if (killed) return done({});
+    done(fail({ErrorCode::kWrongState, "kill process", container.name, "it has no conmon", {}}));
   });
 }
 

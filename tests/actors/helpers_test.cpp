@@ -136,5 +136,48 @@ TEST_CASE("usage streams go on after the stats sampler failed, also in the midst
   CHECK(stream->ended);
 }
 
+TEST_CASE("a late goodbye of a usage actor does not end what its successor is told") {
+  Fixture f;
+  f.run_task();
+  auto stream = std::make_shared<Collected<ResourceUsage>>();
+  act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, stream});
+  f.kit.run();
+  f.messages->delay({"stats_actor", Fixture::spec().id, "Stop"}, 3s);
+  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  f.kit.run();
+  ScriptedRuntime::answer(f.runtime->attaches,
+                          Expected<runtime::Attached>{runtime::StillRunning{}});
+  const auto sample = [&] {
+    while (!f.runtime->samples.empty()) {
+      UsageSample now;
+      now.taken = std::chrono::steady_clock::time_point{};
+      ScriptedRuntime::answer(f.runtime->samples, std::vector<runtime::UsageReading>{
+                                                      {f.runtime->sampled.front(), now}});
+      f.kit.run();
+    }
+  };
+  for (int second = 0; second < 5; ++second) {
+    f.kit.advance(1s, 100ms);
+    sample();
+  }
+  CHECK(f.messages->struck() == 2);
+  const int before = f.runtime->count("sample");
+  f.kit.advance(2s, 100ms);
+  CHECK(f.runtime->count("sample") > before);
+}
+
+TEST_CASE("an image actor that was not told of the runtime refuses what it is asked for") {
+  Fixture f;
+  f.run_task();
+  f.messages->drop({"image_actor", "", "UseRuntime"});
+  CHECK(f.messages->crash("image_actor") == 1);
+  f.kit.run();
+  const auto started = f.start(Fixture::spec("other"));
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});
+  f.kit.run();
+  REQUIRE(started.arrived());
+  CHECK(started.value().error().recoverable());
+}
+
 }  // namespace
 }  // namespace ndc::test

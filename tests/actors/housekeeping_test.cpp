@@ -310,5 +310,53 @@ TEST_CASE("without gc.image no image is removed") {
   CHECK(f.runtime->count("remove image") == 0);
 }
 
+// Its actors fail at whatever they are asked for.
+void give_up(Fixture& f, const std::string& task_id) {
+  f.messages->crash_on({"task_actor", task_id, "InspectTask"}, 4);
+  Answer<Expected<TaskStatus>> answer;
+  for (int i = 0; i < 4; ++i) {
+    act::tell(f.driver, actors::InspectTask{task_id, answer.reply()});
+    f.kit.run();
+  }
+  CHECK(f.has_event("failed"));
+}
+
+TEST_CASE("the container of a task that was given up is removed until that has worked") {
+  Fixture f;
+  configure(f, {});
+  const TaskSpec spec = spec_on_node();
+  f.run_task(spec);
+  give_up(f, spec.id);
+  CHECK(f.runtime->count("disown nomad-web-0a1b2c3d") == 1);
+  for (int tries = 1; tries <= 2; ++tries) {
+    list(f, {found(spec.id)});
+    CHECK(f.runtime->count("remove nomad-" + spec.id) == tries);
+    ScriptedRuntime::answer(
+        f.runtime->removes,
+        tries == 2 ? Expected<void>{} : Expected<void>{fail({.code = ErrorCode::kTimeout})});
+    f.kit.run();
+    CHECK(f.runtime->lists.empty());
+    f.kit.advance(11s, 1s);
+  }
+  CHECK(f.runtime->lists.empty());
+}
+
+TEST_CASE("a list from before a task was given up does not tell that it has no container") {
+  Fixture f;
+  configure(f, {});
+  const TaskSpec spec = spec_on_node();
+  f.run_task(spec);
+  f.kit.advance(6min, 1s);
+  REQUIRE(f.runtime->lists.size() == 1);
+  give_up(f, spec.id);
+  REQUIRE(f.runtime->lists.size() == 2);
+  for (const auto& containers : {std::vector<runtime::FoundContainer>{}, {found(spec.id)}}) {
+    ScriptedRuntime::answer(f.runtime->lists,
+                            Expected<std::vector<runtime::FoundContainer>>{containers});
+    f.kit.run();
+  }
+  CHECK(f.runtime->count("remove nomad-" + spec.id) == 1);
+}
+
 }  // namespace
 }  // namespace ndc::test

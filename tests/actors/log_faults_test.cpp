@@ -121,5 +121,62 @@ TEST_CASE("failures of one child do not use up the restarts of the other") {
   CHECK(f.messages->crash(other, Fixture::spec().id) == 1);  // the successor
 }
 
+TEST_CASE("a log that a new forwarder cannot open is finished by the route before") {
+  Fixture f;
+  f.run_task(with_tty(true));
+  auto waiter = f.wait();
+  f.faults->fail({runtime::Call::kOpenLogs, "", runtime::Calls::kAlways},
+                 {.code = ErrorCode::kInternal, .what = "open logs", .cause = "no descriptors"});
+  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  f.kit.run();
+  CHECK(f.has_event("log cannot be delivered yet: "));
+  f.exit(0);
+  REQUIRE(f.runtime->routes.size() == 1);
+  CHECK(f.runtime->count("finish logs") == 1);
+  CHECK_FALSE(waiter.arrived());
+  f.runtime->routes.front()->drain();
+  f.kit.run();
+  CHECK(waiter.arrived());
+}
+
+TEST_CASE("a log that cannot be opened is opened later, and followed") {
+  Fixture f;
+  f.run_task(with_tty(true));
+  f.faults->fail({runtime::Call::kOpenLogs, "", 2}, {.code = ErrorCode::kInternal});
+  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  f.kit.run();
+  CHECK(f.runtime->count("follow") == 1);
+  f.kit.advance(4s, 1s);
+  CHECK(f.runtime->routes.size() == 2);
+  CHECK(f.runtime->count("follow") == 2);
+}
+
+TEST_CASE("the end of a task waits half a minute for a log that cannot be opened") {
+  Fixture f;
+  const std::string handle = f.run_task().value()->driver_state;
+  Fixture g;
+  g.faults->fail({runtime::Call::kOpenLogs, "", runtime::Calls::kAlways},
+                 {.code = ErrorCode::kInternal});
+  Answer<Expected<void>> recovered;
+  act::tell(g.driver, actors::RecoverTask{Fixture::spec().id, handle, recovered.reply()});
+  g.kit.run();
+  auto waiter = g.wait();
+  ScriptedRuntime::answer(g.runtime->attaches,
+                          Expected<runtime::Attached>{TaskExit{Exited{7}, false, {}}});
+  g.kit.run();
+  CHECK_FALSE(waiter.arrived());
+  SECTION("and ends without it") {
+    g.kit.advance(1min, 1s);
+    CHECK(g.runtime->routes.empty());
+  }
+  SECTION("and with it where that helped") {
+    g.faults->clear();
+    g.kit.advance(3s, 1s);
+    CHECK(g.runtime->count("follow") == 1);
+  }
+  REQUIRE(waiter.arrived());
+  CHECK(std::get<Exited>(waiter.value()->status).code == 7);
+}
+
 }  // namespace
 }  // namespace ndc::test

@@ -160,5 +160,45 @@ TEST_CASE("commands that waited for a recovery are served though the exit overto
   CHECK(is_forgotten(g));
 }
 
+TEST_CASE("a removal that the container outlives is tried again, though nobody asks for it") {
+  Fixture f;
+  f.run_task();
+  const auto destroyed = f.destroy(true);
+  CHECK(f.runtime->count("stop nomad-web") == 1);
+  f.kit.advance(5min, 1s);
+  REQUIRE(destroyed.arrived());
+  CHECK(destroyed.value().error().code == ErrorCode::kTimeout);
+  CHECK(f.runtime->count("stop nomad-web") > 1);
+  f.exit(137);
+  remove_all(f);
+  CHECK(is_forgotten(f));
+}
+
+TEST_CASE("who asks for a removal again does not begin its steps anew") {
+  Fixture f;
+  f.run_task();
+  f.destroy(true);
+  f.kit.advance(6s, 1s);
+  CHECK(f.runtime->count("signal nomad-web-0a1b2c3d 9") == 1);
+  const auto again = f.destroy(true);
+  CHECK(f.runtime->count("stop nomad-web") == 1);
+  f.exit(137);
+  remove_all(f);
+  CHECK(again.value().has_value());
+}
+
+TEST_CASE("the next attempt starts when the recovery of the one before finds nothing") {
+  Fixture f;
+  f.run_task();
+  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  f.kit.run();
+  TaskSpec next = Fixture::spec();
+  next.id.back() = '2';
+  const auto started = f.start(next);
+  found(f, gone());
+  CHECK_FALSE(started.arrived());
+  CHECK(f.runtime->checks.size() == 1);
+}
+
 }  // namespace
 }  // namespace ndc::test

@@ -58,5 +58,23 @@ TEST_CASE("an actor that fails during a start has a successor that waits for the
   CHECK(driver.destroy(spec.id, kLong));
 }
 
+TEST_CASE("what a task depends on can be killed, and its end is told as far as it can be known") {
+  const Node node;
+  EmbeddedDriver driver{node.runtime, node.config};
+  const TaskSpec spec = task(node, "sleep 60");
+  const auto handle = driver.start(spec, kLong);
+  REQUIRE(handle);
+  const auto which = GENERATE(runtime::ContainerProcess::kWatcher, runtime::ContainerProcess::kCli);
+  REQUIRE(eventually([&] { return driver.kill_process(*handle, which).has_value(); }, kLong));
+  const auto exit = driver.wait(spec.id, kLong);
+  REQUIRE(exit);
+  CHECK(std::holds_alternative<UnknownExit>(exit->status));
+  CHECK(driver.destroy(spec.id, kLong));
+  const auto again = driver.kill_process(*handle, which);
+  CHECK(again.error().code == ErrorCode::kWrongState);
+  CHECK(driver.kill_process(*handle, runtime::ContainerProcess::kWorkload).error().code ==
+        ErrorCode::kUnsupported);
+}
+
 }  // namespace
 }  // namespace ndc::embed

@@ -130,11 +130,10 @@ TEST_CASE("a failure of the root is told to the program") {
   CHECK(driver.inspect("any").error().code == ErrorCode::kInternal);  // told, not left waiting
 }
 
-TEST_CASE("a process that a handle does not name is not killed") {
-  TaskHandle handle;
-  CHECK(EmbeddedDriver::kill_process(handle, "pid").error().code == ErrorCode::kWrongState);
-  handle.container.state["pid"] = "-1";
-  CHECK(EmbeddedDriver::kill_process(handle, "pid").error().code == ErrorCode::kWrongState);
+TEST_CASE("a runtime without processes has none that could be killed") {
+  EmbeddedDriver driver{std::make_shared<SimulatedRuntime>()};
+  const auto killed = driver.kill_process({}, runtime::ContainerProcess::kWorkload);
+  CHECK(killed.error().code == ErrorCode::kUnsupported);
 }
 
 }  // namespace

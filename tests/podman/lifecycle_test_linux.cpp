@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <algorithm>
+
 #include "podman_node.hpp"
 #include "runtime/ended_already.hpp"
 
@@ -161,6 +163,50 @@ TEST_CASE("usage is read while the container runs, and not after") {
   CHECK(readings[1].sample->memory_usage.value_or(0) > 0);
   REQUIRE(node.remove(started.ref()).has_value());
   CHECK_FALSE(sample({started.ref()})[0].sample.has_value());
+}
+
+TEST_CASE("a container whose task was given up is removed where it is found, others are not") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto started = node.start(task);
+  const auto find_and_remove = [&] {
+    const auto all = node.call<std::vector<runtime::FoundContainer>>(
+        [&](auto done) { node.runtime().list_containers(done); });
+    REQUIRE(all.has_value());
+    const auto found = std::find_if(all->begin(), all->end(), [&task](const auto& entry) {
+      return entry.container.name == task.name();
+    });
+    REQUIRE(found != all->end());
+    return node.remove(found->container);
+  };
+  const auto refused = find_and_remove();
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kWrongState);
+  CHECK(node.exists(task.name()));
+  node.runtime().disown(task.name());
+  CHECK(find_and_remove().has_value());
+  CHECK_FALSE(node.exists(task.name()));
+  CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+}
+
+TEST_CASE("a container's process is killed only as long as it is that") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto started = node.start(task);
+  const auto kill = [&](runtime::ContainerProcess which) {
+    return node.call<void>(
+        [&](auto done) { node.runtime().kill_process(started.ref(), which, done); });
+  };
+  CHECK(kill(runtime::ContainerProcess::kCli).error().code == ErrorCode::kUnsupported);
+  REQUIRE(kill(runtime::ContainerProcess::kWorkload).has_value());
+  CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  CHECK(kill(runtime::ContainerProcess::kWorkload).error().code == ErrorCode::kWrongState);
+  CHECK(eventually([&] {
+    const auto conmon = kill(runtime::ContainerProcess::kWatcher);
+    return !conmon.has_value() && conmon.error().code == ErrorCode::kWrongState;
+  }));
 }
 
 }  // namespace

@@ -123,6 +123,9 @@ class ScriptedRuntime final : public runtime::ContainerRuntime {
     transcript.push_back((keep ? "keep " : "remove ") + container.name);
     removes.push_back(std::move(done));
   }
+  void disown(const std::string& container_name) override {
+    transcript.push_back("disown " + container_name);
+  }
   void sample(std::vector<ContainerRef> containers,
               std::function<void(std::vector<runtime::UsageReading>)> done) override {
     transcript.push_back("sample " + std::to_string(containers.size()));
