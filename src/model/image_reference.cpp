@@ -68,8 +68,13 @@ std::string ImageReference::text() const {
 }
 
 std::string_view without_transport(std::string_view text) {
-  for (const std::string_view transport : {"docker://", "https://", "http://"}) {
-    if (text.starts_with(transport)) text.remove_prefix(transport.size());
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view transport : {"docker://", "https://", "http://"}) {
+      if (!text.starts_with(transport)) continue;
+      text.remove_prefix(transport.size());
+      found = true;
+    }
   }
   return text;
 }

@@ -19,7 +19,8 @@ struct ImageReference {
   bool operator==(const ImageReference&) const = default;
 };
 
-// Without a prefix such as "docker://", which Nomad's docker driver takes and Podman does not.
+// Without a prefix such as "docker://", which Nomad's docker driver takes and engines do not. None
+// is left, however many there were: who asks again gets what was checked.
 std::string_view without_transport(std::string_view text);
 
 // Docker's rules: without a registry it is docker.io, there "library/" is added to a single name,

@@ -58,11 +58,11 @@ bool names_a_transport(std::string_view image) {
 Expected<std::string> read_image(std::string_view key, const Value& value) {
   auto text = read_string(key, value);
   if (!text) return text;
-  if (names_a_transport(*text)) {
+  const std::string_view name = without_transport(*text);
+  if (names_a_transport(name)) {
     return fail(invalid_setting(key, quoted(*text) + " is not in a registry",
                                 "name the image, and its archive with load"));
   }
-  const std::string_view name = without_transport(*text);
   if (name.empty() || name.front() == '-' || has_control_character(name) ||
       name.find(' ') != std::string_view::npos) {
     return fail(invalid_setting(key, quoted(*text) + " is no image reference",

@@ -96,6 +96,7 @@ TEST_CASE("with a list of images the full name is asked for, and no archive is l
   CHECK(image_to_use("redis", plugin) == "redis");
   CHECK(image_to_use("docker://localhost/redis:7", plugin) == "localhost/redis:7");
   CHECK(image_to_use("https://ghcr.io/a/b", plugin) == "ghcr.io/a/b");
+  CHECK(image_to_use("http://docker://redis", plugin) == "redis");
   plugin.allowed_images = {"docker.io/library/*"};
   CHECK(image_to_use("redis", plugin) == "docker.io/library/redis:latest");
   CHECK(image_to_use("docker.io/redis:7", plugin) == "docker.io/library/redis:7");

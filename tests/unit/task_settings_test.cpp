@@ -40,7 +40,8 @@ TEST_CASE("an image is in a registry or on this host, never a file by way of a t
   }
   for (const char* bad : {"docker-archive:/etc/x.tar", "oci-archive:x", "dir:/etc", "oci:/x",
                           "docker-daemon:x:1", "containers-storage:x", "tarball:x", "sif:x",
-                          "ostree:x", "atomic:x", "docker://", "docker://-x", "https://--all"}) {
+                          "ostree:x", "atomic:x", "docker://", "docker://-x", "https://--all",
+                          "docker://dir:/etc", "http://docker://-x", "docker://docker://oci:/x"}) {
     CAPTURE(bad);
     refused("image", text(bad));
   }
