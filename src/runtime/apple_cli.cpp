@@ -62,12 +62,9 @@ Expected<std::string> AppleCli::program() const {
   return resolve_program({find_apple_cli(configured_, usual_places_)}, apple_cli_environment());
 }
 
-Command AppleCli::command(std::vector<std::string> arguments) const {
+Command AppleCli::command(const AppleCall& call) const {
   Command out;
-  out.argv.reserve(arguments.size() + 1);
-  out.argv.push_back(find_apple_cli(configured_, usual_places_));
-  out.argv.insert(out.argv.end(), std::make_move_iterator(arguments.begin()),
-                  std::make_move_iterator(arguments.end()));
+  out.argv = call.argv(find_apple_cli(configured_, usual_places_));
   out.environment = apple_cli_environment();
   out.timeout = timeout_;
   out.capture_limit = kCaptureLimit;
@@ -202,7 +199,7 @@ void AppleCli::list(std::function<void(Expected<Containers>)> done) {
   next_list_.push_back(std::move(done));
   if (next_list_.size() > 1) return;
   // From its own start on a call takes no more callers: what they did before asking must show.
-  Command list = command({"list", "--all", "--format", "json"});
+  Command list = command(AppleCall::list_all());
   loop_.post([self = shared_from_this(), list = std::move(list)]() mutable {
     auto callers = std::make_shared<std::vector<std::function<void(Expected<Containers>)>>>(
         std::exchange(self->next_list_, {}));
@@ -233,7 +230,7 @@ void AppleCli::find(const std::string& id,
 
 void AppleCli::networks(std::function<void(Expected<Networks>)> done) {
   const char* what = "list networks";
-  run_ok(command({"network", "list", "--format", "json"}), Kind::kNormal, what, {},
+  run_ok(command(AppleCall::network_list()), Kind::kNormal, what, {},
          [what, done = std::move(done)](const Expected<std::string>& out) {
            if (!out) return done(fail(out.error()));
            auto parsed = parse_apple_networks(*out);
@@ -244,7 +241,7 @@ void AppleCli::networks(std::function<void(Expected<Networks>)> done) {
 
 void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
   if (version_) return done(*version_);
-  run_ok(command({"--version"}), Kind::kPing, "ask the version of", "container",
+  run_ok(command(AppleCall::version()), Kind::kPing, "ask the version of", "container",
          [self = shared_from_this(), done = std::move(done)](const Expected<std::string>& out) {
            if (!out) return done(fail(out.error()));
            const auto version = parse_version(apple_version_in(*out));

@@ -13,6 +13,7 @@
 #include "model/error.hpp"
 #include "model/plugin_config.hpp"
 #include "model/version_number.hpp"
+#include "runtime/apple_call.hpp"
 #include "runtime/apple_json.hpp"
 #include "runtime/circuit_breaker.hpp"
 #include "runtime/engine_call.hpp"
@@ -43,10 +44,10 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // start_hung(), and their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
-  Command command(std::vector<std::string> arguments) const;
+  Command command(const AppleCall& call) const;
   void run(Command command, Kind kind, Result done);
-  void run(std::vector<std::string> arguments, Result done) {
-    run(command(std::move(arguments)), Kind::kNormal, std::move(done));
+  void run(const AppleCall& call, Result done) {
+    run(command(call), Kind::kNormal, std::move(done));
   }
   // An exit code other than 0 is an error too: apple_error() with `what` and `on`.
   void run_ok(Command command, Kind kind, std::string what, std::string on,

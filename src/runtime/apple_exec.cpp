@@ -34,7 +34,7 @@ void kill_inside(const std::shared_ptr<AppleCli>& cli, const std::string& id,
   const std::string script = "for p in /proc/[0-9]*; do grep -q '" + std::string{kMarker} + "=" +
                              marker +
                              "' \"$p/environ\" 2>/dev/null && kill -9 \"${p#/proc/}\"; done; true";
-  cli->run_ok(cli->command({"exec", "--", id, "/bin/sh", "-c", script}), AppleCli::Kind::kVital,
+  cli->run_ok(cli->command(AppleCall::exec(id, {"/bin/sh", "-c", script})), AppleCli::Kind::kVital,
               "end command in container", id, [](const Expected<std::string>& out) {
                 if (!out) spdlog::warn("{}", out.error().message());
               });
@@ -67,13 +67,8 @@ Expected<std::shared_ptr<ExecSession>> apple_exec(const std::shared_ptr<AppleCli
     return fail({ErrorCode::kInvalidConfig, kWhat, container.name, "the command is empty", {}});
   }
   const std::string marker = new_marker();
-  std::vector<std::string> arguments{"exec", "--interactive"};
-  if (request.tty) arguments.emplace_back("--tty");
-  arguments.push_back("--env=" + std::string{kMarker} + "=" + marker);
-  arguments.emplace_back("--");
-  arguments.push_back(container.id);
-  arguments.insert(arguments.end(), request.command.begin(), request.command.end());
-  Command command = cli->command(std::move(arguments));
+  Command command = cli->command(AppleCall::exec_interactive(
+      container.id, request.command, request.tty, std::string{kMarker} + "=" + marker));
   command.timeout = {};  // the request's own, if any
 
   ExecProcessOptions options;

@@ -25,27 +25,8 @@ constexpr const char* kLogIn = "log in to registry";
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
 
-// As the CLI writes it: without the "docker://" that other tools know.
-std::string plain(const std::string& reference) {
-  const std::size_t scheme = reference.find("://");
-  return scheme == std::string::npos ? reference : reference.substr(scheme + 3);
-}
-
 std::string platform_of(const ImageQuery& image) {
   return image.platform.value_or(apple_host_platform());
-}
-
-// From 0.12 on the CLI wants https of "localhost:5000". A registry on this very machine is
-// reached without, as with docker.
-bool is_loopback(const std::string& host) {
-  const std::string name = host.substr(0, host.find(':'));
-  return name == "localhost" || name.starts_with("127.");
-}
-
-void add_scheme(std::vector<std::string>& arguments, const std::string& host) {
-  if (!is_loopback(host)) return;
-  arguments.emplace_back("--scheme");
-  arguments.emplace_back("http");
 }
 
 // docker.io's credentials are stored under the name of its API.
@@ -76,8 +57,7 @@ AppleImages::AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state
 
 void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done) {
   settle_all();
-  Command inspect = cli_->command({"image", "inspect", plain(image.reference)});
-  cli_->run(std::move(inspect), AppleCli::Kind::kNormal,
+  cli_->run(AppleCall::image_inspect(image.reference),
             [image, done = std::move(done)](Expected<CommandResult> result) {
               if (!result) {
                 return done(fail(std::move(result.error()).wrap(kFind, image.reference)));
@@ -205,7 +185,7 @@ void AppleImages::begin(Pull pull) {
 // ---------------------------------------------------------------------------------------
 
 void AppleImages::list_logins(AppleCli::Kind kind, Done<Logins> done) {
-  cli_->run_ok(cli_->command({"registry", "list", "--format", "json"}), kind, "list logins of",
+  cli_->run_ok(cli_->command(AppleCall::registry_list()), kind, "list logins of",
                "Apple's container", [done = std::move(done)](const Expected<std::string>& out) {
                  if (!out) return done(fail(out.error()));
                  done(parse_apple_logins(*out));
@@ -248,7 +228,7 @@ void AppleImages::settle(const std::string& host, Done<void> done) {
 }
 
 void AppleImages::log_out(const LoginMark& mark, Done<void> done) {
-  cli_->run_ok(cli_->command({"registry", "logout", mark.host}), AppleCli::Kind::kVital,
+  cli_->run_ok(cli_->command(AppleCall::registry_logout(mark.host)), AppleCli::Kind::kVital,
                "log out of registry", mark.host,
                [self = shared_from_this(), host = mark.host,
                 done = std::move(done)](const Expected<std::string>& out) {
@@ -293,11 +273,7 @@ void AppleImages::log_in(Pull pull) {
                      std::chrono::duration_cast<WallTime::duration>(pull.left())};
   if (auto marked = marks_.write(mark); !marked) return pull.done(fail(std::move(marked.error())));
   crash_point("apple.pull.marked");
-  std::vector<std::string> arguments{"registry", "login", "--username=" + auth.username,
-                                     "--password-stdin"};
-  add_scheme(arguments, host);
-  arguments.push_back(host);
-  Command login = cli_->command(std::move(arguments));
+  Command login = cli_->command(AppleCall::registry_login(host, auth.username));
   login.in = std::move(*password);
   login.timeout = pull.left();
   cli_->run(std::move(login), AppleCli::Kind::kLong,
@@ -325,14 +301,7 @@ void AppleImages::log_in(Pull pull) {
 
 void AppleImages::fetch(Pull pull) {
   const ImageQuery& image = pull.request.image;
-  const std::string reference = plain(image.reference);
-  std::vector<std::string> arguments{"image", "pull", "--progress", "none",
-                                     "--platform=" + platform_of(image)};
-  if (const auto parsed = parse_image_reference(reference)) {
-    add_scheme(arguments, parsed->registry);
-  }
-  arguments.push_back(reference);
-  Command fetch = cli_->command(std::move(arguments));
+  Command fetch = cli_->command(AppleCall::image_pull(image.reference, platform_of(image)));
   fetch.timeout = pull.left();
   cli_->run(std::move(fetch), AppleCli::Kind::kLong,
             [self = shared_from_this(), image, pull](const Expected<CommandResult>& result) {
@@ -367,7 +336,7 @@ void AppleImages::load(const LoadRequest& request, Done<Image> done) {
   if (!path) {
     return done(fail(std::move(path.error()).wrap(kLoad, request.image.reference)));
   }
-  Command load = cli_->command({"image", "load", "--input=" + *path});
+  Command load = cli_->command(AppleCall::image_load(*path));
   load.timeout = request.timeout;
   cli_->run(std::move(load), AppleCli::Kind::kLong,
             [self = shared_from_this(), image = request.image, archive = request.archive,
@@ -412,17 +381,15 @@ void AppleImages::remove(const std::string& reference, Done<void> done) {
                         "the container " + quoted(container.id) + " uses it",
                         {}}));
     }
-    // With --force one that is gone already is no error.
-    self->cli_->run(self->cli_->command({"image", "delete", "--force", plain(reference)}),
-                    AppleCli::Kind::kNormal, [reference, done](Expected<CommandResult> result) {
-                      if (!result) {
-                        return done(fail(std::move(result.error()).wrap(kRemove, reference)));
-                      }
-                      const bool gone =
-                          !says_daemon_is_down(result->err) && says_image_not_found(result->err);
-                      if (ok(*result) || gone) return done({});
-                      done(fail(apple_error(kRemove, reference, result->status, result->err)));
-                    });
+    self->cli_->run(
+        AppleCall::image_delete(reference), [reference, done](Expected<CommandResult> result) {
+          if (!result) {
+            return done(fail(std::move(result.error()).wrap(kRemove, reference)));
+          }
+          const bool gone = !says_daemon_is_down(result->err) && says_image_not_found(result->err);
+          if (ok(*result) || gone) return done({});
+          done(fail(apple_error(kRemove, reference, result->status, result->err)));
+        });
   });
 }
 

@@ -39,14 +39,11 @@ std::string allocation_network(const std::string& alloc_id) { return kPrefix + a
 
 void AppleNetworks::ensure(const TaskSpec& spec, Done<std::string> done) {
   const std::string name = allocation_network(spec.alloc_id);
-  std::vector<std::string> words{"network", "create",
-                                 std::string{"--label="} + kNetworkAllocId + "=" + spec.alloc_id};
-  if (!spec.node_id.empty()) {
-    words.push_back(std::string{"--label="} + kNetworkNodeId + "=" + spec.node_id);
-  }
-  words.push_back(name);
-  cli_->run(std::move(words), [self = shared_from_this(), spec, name,
-                               done = std::move(done)](Expected<CommandResult> result) {
+  std::vector<std::pair<std::string, std::string>> labels{{kNetworkAllocId, spec.alloc_id}};
+  if (!spec.node_id.empty()) labels.emplace_back(kNetworkNodeId, spec.node_id);
+  const AppleCall create = AppleCall::network_create(name, labels);
+  cli_->run(create, [self = shared_from_this(), spec, name,
+                     done = std::move(done)](Expected<CommandResult> result) {
     if (!result) return done(fail(std::move(result.error()).wrap(kMake, name)));
     if (result->status == ExitStatus{Exited{0}}) return done(name);
     if (result->status == ExitStatus{Exited{kUsage}}) {
@@ -83,7 +80,7 @@ void AppleNetworks::adopt(const TaskSpec& spec, const Error& taken, Done<std::st
 
 void AppleNetworks::release(const std::string& network, std::function<void()> done) {
   if (!is_ours(network)) return done();
-  cli_->run({"network", "delete", network},
+  cli_->run(AppleCall::network_delete(network),
             [network, done = std::move(done)](const Expected<CommandResult>& result) {
               if (!result) spdlog::warn("remove network {}: {}", network, result.error().message());
               done();

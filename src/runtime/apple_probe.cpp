@@ -67,7 +67,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     }
     version_ = *version;
     if (version_ < kOldestApple) return done_(judged({}));
-    cli_->run(cli_->command({"system", "status", "--format", "json"}), AppleCli::Kind::kPing,
+    cli_->run(cli_->command(AppleCall::system_status()), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& result) {
                 self->has_status(result);
               });
@@ -87,7 +87,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
                            (status && *status != "not running" ? " (" + *status + ")" : "") +
                            ": container system start"));
     }
-    cli_->run(cli_->command({"system", "version", "--format", "json"}), AppleCli::Kind::kPing,
+    cli_->run(cli_->command(AppleCall::system_version()), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& answer) {
                 self->has_versions(answer);
               });
@@ -110,7 +110,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     // The service answers pings, but other calls failed: is that over?
     const std::string reason = cli_->breaker().reason();
     cli_->run(
-        cli_->command({"list", "--format", "json"}), AppleCli::Kind::kVital,
+        cli_->command(AppleCall::list_running()), AppleCli::Kind::kVital,
         [self = shared_from_this(), out = std::move(out),
          reason](const Expected<CommandResult>& answer) {
           if (answer && answer->status == ExitStatus{Exited{0}}) return self->done_(out);

@@ -300,17 +300,16 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
 }
 
 // It knows the container by its name, and goes on when this plugin is killed.
-Command AppleRuntime::ending_call(std::vector<std::string> arguments,
-                                  const ContainerRef& container) const {
-  Command call = cli_->command(std::move(arguments));
-  call.extra_fd = lock_for_call(AppleFiles{config_.state_dir, container.id}.directory());
-  return call;
+Command AppleRuntime::ending_call(const AppleCall& call, const ContainerRef& container) const {
+  Command command = cli_->command(call);
+  command.extra_fd = lock_for_call(AppleFiles{config_.state_dir, container.id}.directory());
+  return command;
 }
 
-void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
-                           const ContainerRef& container, Done<void> done) {
+void AppleRuntime::control(const AppleCall& call, const char* what, const ContainerRef& container,
+                           Done<void> done) {
   if (auto valid = check_ref(container, what); !valid) return done(fail(std::move(valid.error())));
-  cli_->run(ending_call(std::move(arguments), container), AppleCli::Kind::kVital,
+  cli_->run(ending_call(call, container), AppleCli::Kind::kVital,
             [what, name = container.name, id = container.id,
              done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(what, name)));
@@ -323,20 +322,19 @@ void AppleRuntime::control(std::vector<std::string> arguments, const char* what,
   crash_point("apple.stop.spawned");
 }
 
-// Always by Linux number: names mean macOS's signals in 0.x.
 void AppleRuntime::signal(ContainerRef container, int signal, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container), signal,
                done = std::move(done)]() mutable {
-    self->control({"kill", "--signal", std::to_string(signal), container.id},
-                  "send signal to container", container, std::move(done));
+    self->control(AppleCall::kill(container.id, signal), "send signal to container", container,
+                  std::move(done));
   });
 }
 
 void AppleRuntime::stop(ContainerRef container, Done<void> done) {
   loop_->post([self = shared_from_this(), container = std::move(container),
                done = std::move(done)]() mutable {
-    self->control({"stop", "--signal", "9", "--time", "1", container.id}, "stop container",
-                  container, [done = std::move(done)](Expected<void> result) {
+    self->control(AppleCall::stop(container.id), "stop container", container,
+                  [done = std::move(done)](Expected<void> result) {
                     if (!result && ended_already(result.error())) return done({});
                     done(std::move(result));
                   });
@@ -358,7 +356,7 @@ void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void
 }
 
 void AppleRuntime::delete_container(const ContainerRef& container, int tries, Done<void> done) {
-  cli_->run(ending_call({"delete", "--force", container.id}, container), AppleCli::Kind::kVital,
+  cli_->run(ending_call(AppleCall::remove(container.id), container), AppleCli::Kind::kVital,
             [self = shared_from_this(), container, tries,
              done = std::move(done)](Expected<CommandResult> result) mutable {
               const char* what = "remove container";
@@ -450,7 +448,7 @@ void AppleRuntime::sample(std::vector<ContainerRef> containers,
                           std::function<void(std::vector<UsageReading>)> done) {
   loop_->post([self = shared_from_this(), containers = std::move(containers),
                done = std::move(done)]() mutable {
-    Command stats = self->cli_->command({"stats", "--format", "json", "--no-stream"});
+    Command stats = self->cli_->command(AppleCall::stats());
     stats.timeout = std::max<std::chrono::nanoseconds>(stats.timeout, kShortestStats);
     self->cli_->run_ok(
         std::move(stats), AppleCli::Kind::kNormal, "read usage of", "all containers",

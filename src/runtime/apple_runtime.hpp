@@ -65,8 +65,8 @@ class AppleRuntime final : public ContainerRuntime,
                               const VersionNumber& version) const;
   std::shared_ptr<AppleWatch> watch_of(const std::string& id) const;
   // As signal().
-  Command ending_call(std::vector<std::string> arguments, const ContainerRef& container) const;
-  void control(std::vector<std::string> arguments, const char* what, const ContainerRef& container,
+  Command ending_call(const AppleCall& call, const ContainerRef& container) const;
+  void control(const AppleCall& call, const char* what, const ContainerRef& container,
                Done<void> done);
   void delete_container(const ContainerRef& container, int tries, Done<void> done);
   void forget(const ContainerRef& container, const Done<void>& done);

@@ -7,6 +7,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/image_reference.hpp"
 #include "model/labels.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_peer.hpp"
@@ -85,10 +86,7 @@ void AppleStart::prepare(const VersionNumber& version) {
   wanted_.spec = &spec;
   wanted_.config = &config;
   wanted_.version = version;
-  wanted_.image = request_.image.reference;
-  if (const std::size_t scheme = wanted_.image.find("://"); scheme != std::string::npos) {
-    wanted_.image.erase(0, scheme + 3);
-  }
+  wanted_.image = without_transport(request_.image.reference);
   wanted_.id = id_;
   wanted_.labels.assign(request_.labels.begin(), request_.labels.end());
   wanted_.host_cpus = std::max(1u, std::thread::hardware_concurrency());
@@ -106,7 +104,7 @@ void AppleStart::choose_network() {
 }
 
 Command AppleStart::removal() const {
-  Command out = tools_.cli->command({"delete", "--force", id_});
+  Command out = tools_.cli->command(AppleCall::remove(id_));
   out.extra_fd = lock_for_call(files_.directory());
   return out;
 }
@@ -192,10 +190,7 @@ void AppleStart::create() {
   auto arguments = apple_arguments(wanted_);
   if (!arguments) return answer(std::move(arguments.error()));
   arguments_ = std::move(*arguments);
-  std::vector<std::string> words{"create"};
-  words.insert(words.end(), arguments_.options.begin(), arguments_.options.end());
-  words.insert(words.end(), arguments_.tail.begin(), arguments_.tail.end());
-  Command create = tools_.cli->command(std::move(words));
+  Command create = tools_.cli->command(AppleCall::create(arguments_));
   const auto& own = arguments_.environment.own_entries;
   create.environment.insert(create.environment.end(), own.begin(), own.end());
   if (!arguments_.environment.file.empty()) {
@@ -321,11 +316,7 @@ void AppleStart::launch_monitor() {
   }
   auto program = tools_.cli->program();
   if (!program) return remove_and_answer(program.error());
-  std::vector<std::string> cli{*program, "start", "--attach"};
   const TaskConfig& config = *request_.config;
-  // With a terminal the CLI takes the size from its stdin.
-  if (config.tty || config.interactive) cli.emplace_back("--interactive");
-  cli.push_back(id_);
   // Nomad makes no FIFOs for logs that nobody collects.
   const LogPaths logs = config_.disable_log_collection
                             ? LogPaths{"/dev/null", "/dev/null"}
@@ -333,7 +324,8 @@ void AppleStart::launch_monitor() {
   MonitorStreams streams = MonitorStreams::kPipes;
   if (config.interactive) streams = MonitorStreams::kPipesAndStdin;
   if (config.tty) streams = MonitorStreams::kTerminal;
-  Command launch = monitor_command(tools_.monitor_program, files_, logs, streams, cli);
+  Command launch = monitor_command(tools_.monitor_program, files_, logs, streams,
+                                   AppleCall::start(id_, config).argv(*program));
   launch.timeout = tools_.cli->timeout();
   run_command(tools_.cli->loop(), std::move(launch),
               [self = shared_from_this()](const Expected<CommandResult>& result) {

@@ -116,11 +116,10 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options) {
     for (Finding& finding : more) out.push_back(std::move(finding));
   };
   const std::string cli = find_apple_cli(options.config.container_path, usual_apple_places());
-  const auto ask = [&](const char* what) {
-    return run_and_wait(loop, {cli, "system", what, "--format", "json"}, options.timeout,
-                        apple_cli_environment());
+  const auto ask = [&](const AppleCall& call) {
+    return run_and_wait(loop, call.argv(cli), options.timeout, apple_cli_environment());
   };
-  const auto version = ask("version");
+  const auto version = ask(AppleCall::system_version());
   if (!version) {
     add({{"container", Verdict::kFailed, version.error().message(),
           std::string{kInstall} + ", or give --container-path"}});
@@ -128,7 +127,7 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options) {
   }
   add(apple_version_findings(version->out));
   // Its exit code only repeats what the JSON says.
-  const auto status = ask("status");
+  const auto status = ask(AppleCall::system_status());
   if (status) {
     add(apple_status_findings(status->out));
   } else {

@@ -38,7 +38,7 @@ TEST_CASE("a CLI that is installed while the plugin runs is found, and again whe
   CHECK(probe(node, cli).health == Health::kHealthy);
   std::filesystem::rename(second, first);
   CHECK(probe(node, cli).health == Health::kHealthy);
-  CHECK(cli->command({"list"}).argv.front() == first);
+  CHECK(cli->command(AppleCall::list_all()).argv.front() == first);
   CHECK(cli->program() == first);
 }
 
