@@ -1,8 +1,10 @@
 #include "cli/apple_effect.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <utility>
@@ -106,7 +108,16 @@ class Comparison {
       want["SSH_AUTH_SOCK"] =
           oldest ? "/run/host-services/ssh-auth.sock" : "/var/host-services/ssh-auth.sock";
     }
-    if (request_.peer) want["NOMAD_PEER_IP_OTHER_TASK"] = request_.peer->address;
+    if (request_.peer) {
+      std::string suffix = "_";
+      for (const char c : task_.network_mode.name) {
+        const auto byte = static_cast<unsigned char>(c);
+        suffix += std::isalnum(byte) != 0 ? static_cast<char>(std::toupper(byte)) : '_';
+      }
+      want["NOMAD_PEER_IP" + suffix] = request_.peer->address;
+      const std::string& name = request_.peer->host_name;
+      if (!name.empty()) want["NOMAD_PEER_HOST" + suffix] = name;
+    }
     put(task_.env);
     std::map<std::string, std::string> got;
     for (const std::string& entry : get_strings(process_, "environment")) {
@@ -126,8 +137,20 @@ class Comparison {
     same("labels", want, got);
   }
 
+  // Where a path of the job leads to on this host.
+  std::string real(const std::string& path) const {
+    const bool absolute = path.starts_with('/');
+    return std::filesystem::canonical(absolute ? path : spec_.task_dir() + "/" + path).string();
+  }
+
+  // Where Nomad says that one of its directories is.
+  std::string place(const char* variable, const char* otherwise) const {
+    const auto found = spec_.env.find(variable);
+    const bool given = found != spec_.env.end() && found->second.starts_with('/');
+    return given ? found->second : std::string{otherwise};
+  }
+
   void mounts() {
-    using MountKind = runtime::AppleMount::Kind;
     std::multiset<std::string> want;
     const auto line = [](const char* kind, const std::string& source, const std::string& target,
                          Words options) {
@@ -136,9 +159,26 @@ class Comparison {
       for (const std::string& option : options) out += "," + option;
       return out;
     };
-    for (const runtime::AppleMount& mount : request_.mounts) {
-      const char* kind = mount.kind == MountKind::kVolume ? "volume" : "share";
-      want.insert(line(kind, mount.source, mount.target, mount.options));
+    const auto share = [&](const std::string& path, const std::string& target, Words options) {
+      want.insert(line("share", real(path), target, std::move(options)));
+    };
+    share("../alloc", place("NOMAD_ALLOC_DIR", "/alloc"), {});
+    share("local", place("NOMAD_TASK_DIR", "/local"), {});
+    share("secrets", place("NOMAD_SECRETS_DIR", "/secrets"), {});
+    for (const HostMount& mount : spec_.mounts) {
+      share(mount.host_path, mount.task_path, mount.read_only ? Words{"ro"} : Words{});
+    }
+    for (const Volume& volume : task_.volumes) {
+      Words options;  // of those the ones that a share does not have anyway
+      for (const std::string& option : volume.options) {
+        const bool counts = option == "ro" || option.starts_with("no");
+        if (counts && option != "nocopy") options.push_back(option);
+      }
+      if (volume.named()) {
+        want.insert(line("volume", volume.source, volume.target, options));
+      } else {
+        share(volume.source, volume.target, options);
+      }
     }
     for (const Tmpfs& tmpfs : task_.tmpfs) {
       Words options;
@@ -277,12 +317,16 @@ class Comparison {
     same("rosetta", task_.rosetta || want == "linux/amd64", get_bool(made_, "rosetta"));
     same("ssh_agent", task_.ssh_agent, get_bool(made_, "ssh"));
     same("virtualization", task_.virtualization, get_bool(made_, "virtualization"));
-    same("kernel", request_.kernel.value_or(""), get_string(settings_, "kernel"));
+    same("kernel", task_.kernel ? real(*task_.kernel) : std::string{},
+         get_string(settings_, "kernel"));
     same("init_image", task_.init_image.value_or(""), get_string(settings_, "init-image"));
     same("rm", false, get_bool(settings_, "rm"));
     std::set<std::string> sockets;
-    for (const Volume& socket : request_.sockets)
-      sockets.insert(socket.source + ":" + socket.target);
+    for (const Volume& socket : task_.publish_sockets) {
+      const std::size_t slash = socket.source.rfind('/');
+      sockets.insert(real(socket.source.substr(0, slash)) + socket.source.substr(slash) + ":" +
+                     socket.target);
+    }
     std::set<std::string> published;
     for (const Value& socket : made_["publishedSockets"].GetArray()) {
       published.insert(get_string(socket, "hostPath") + ":" + get_string(socket, "containerPath"));
