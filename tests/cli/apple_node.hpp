@@ -59,6 +59,7 @@ struct Node {
   Node& operator=(const Node&) = delete;
   ~Node() {
     runtime.reset();
+    CHECK(rejected().empty());  // always a mistake, ours or the test's
     fault("all", "");
     std::string command = "exec 2>/dev/null; cd " + directory / "" +
                           "; rm -f cli/faults/*; for c in cli/containers/*; do [ -d \"$c\" ] && "
@@ -140,13 +141,19 @@ struct Node {
     return result.get(kLong);
   }
   int calls(const std::string& command) const {
-    const std::ifstream file{directory / "cli/calls.jsonl"};
-    std::stringstream text;
-    text << file.rdbuf();
+    const std::string text = recorded("calls.jsonl");
     int count = 0;
     const std::string word = "\"command\":\"" + command + "\"";
-    for (std::size_t at = 0; (at = text.str().find(word, at)) != std::string::npos; ++at) ++count;
+    for (std::size_t at = 0; (at = text.find(word, at)) != std::string::npos; ++at) ++count;
     return count;
+  }
+  // The argvs that the CLI did not understand.
+  std::string rejected() const { return recorded("rejected.jsonl"); }
+  std::string recorded(const std::string& name) const {
+    const std::ifstream file{directory / ("cli/" + name)};
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
   }
 };
 
