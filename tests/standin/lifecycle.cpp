@@ -1,6 +1,7 @@
 // run, create, start, stop, kill, delete, prune.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "standin/attach.hpp"
@@ -16,24 +17,33 @@ namespace {
 
 constexpr const char* kStartLock = "start.lock";
 
-void check_volumes_free(const Call& call, const std::string& id, const Json& record) {
+std::vector<std::string> volumes_of(const Json& record) {
+  std::vector<std::string> names;
   for (const auto& mount : record["configuration"]["mounts"].GetArray()) {
     if (!mount["type"].HasMember("volume")) continue;
-    const std::string name = get_string(mount["type"]["volume"], "name");
-    for (const auto& other : call.store.container_ids()) {
-      if (other == id || !call.store.state(other).running) continue;
-      const auto theirs = call.store.record(other);
-      if (!theirs) continue;
-      for (const auto& used : (*theirs)["configuration"]["mounts"].GetArray()) {
-        if (used["type"].HasMember("volume") &&
-            get_string(used["type"]["volume"], "name") == name) {
-          fail(
-              "failed to bootstrap container (cause: \"unknown: \"Error Domain=VZErrorDomain "
-              "Code=2 \"A storage device attachment is invalid.\"\"\")");
-        }
-      }
-    }
+    names.push_back(get_string(mount["type"]["volume"], "name"));
   }
+  return names;
+}
+
+// A volume is the container's that was started with it last, for as long as that one runs.
+void take_volumes(const Call& call, const std::string& id, const Json& record) {
+  const auto names = volumes_of(record);
+  const auto user = [&call](const std::string& name) {
+    return call.store.path("volumes/" + name + "/user");
+  };
+  for (const auto& name : names) {
+    const std::string other = read_file(user(name)).value_or("");
+    if (other.empty() || other == id || !call.store.state(other).running) continue;
+    const auto theirs = call.store.record(other);
+    if (!theirs) continue;
+    const auto used = volumes_of(*theirs);
+    if (std::find(used.begin(), used.end(), name) == used.end()) continue;
+    fail(
+        "failed to bootstrap container (cause: \"unknown: \"Error Domain=VZErrorDomain "
+        "Code=2 \"A storage device attachment is invalid.\"\"\")");
+  }
+  for (const auto& name : names) write_file(user(name), id);
 }
 
 Connection start_helper(const Call& call, const std::string& id, const Json& record, bool attached,
@@ -49,7 +59,7 @@ Connection start_helper(const Call& call, const std::string& id, const Json& rec
     fail("failed to bootstrap container (cause: \"internalError: \"container " + id +
          " already has a running helper\"\")");
   }
-  check_volumes_free(call, id, record);
+  take_volumes(call, id, record);
   const Plan plan = plan_container(call.store, record, true);
   publish_sockets(plan, record);
   sleep_ms(setting_ms("START_MS", 0));

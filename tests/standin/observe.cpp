@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "standin/commands.hpp"
 #include "standin/settings.hpp"
@@ -18,11 +19,15 @@ namespace {
 std::string format_of(const Call& call) { return call.parsed.get("--format", "table"); }
 
 // The daemon's map has no order that a caller could rely on.
-std::vector<std::string> shuffled(std::vector<std::string> ids) {
-  std::sort(ids.begin(), ids.end(), [](const std::string& a, const std::string& b) {
-    return pseudo_digest(a) < pseudo_digest(b);
-  });
-  return ids;
+std::vector<std::string> shuffled(const std::vector<std::string>& ids) {
+  std::vector<std::pair<std::string, std::string>> keyed;
+  keyed.reserve(ids.size());
+  for (const auto& id : ids) keyed.emplace_back(pseudo_digest(id), id);
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<std::string> result;
+  result.reserve(ids.size());
+  for (auto& [digest, id] : keyed) result.push_back(std::move(id));
+  return result;
 }
 
 bool is_hidden(const Store& store, const std::string& id) {

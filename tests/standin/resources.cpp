@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "standin/commands.hpp"
 #include "standin/networks.hpp"
 #include "standin/text.hpp"
@@ -12,10 +14,14 @@
 namespace standin {
 namespace {
 
+// Whether a container's configuration refers to `name`, as `uses` sees it. Most are told from their
+// text: of a thousand, the JSON of one or two is read.
 template <typename Uses>
-bool any_container(const Store& store, const Uses& uses) {
+bool any_container(const Store& store, const std::string& name, const Uses& uses) {
   for (const auto& id : store.container_ids()) {
-    const auto record = store.record(id);
+    const auto text = read_file(store.container_path(id) + "/record.json");
+    if (!text || text->find(name) == std::string::npos) continue;
+    const auto record = parse_json(*text);
     if (record && uses((*record)["configuration"])) return true;
   }
   return false;
@@ -29,6 +35,26 @@ Value label_object(const std::vector<Pair>& labels, Alloc& alloc) {
 
 // ---------------------------------------------------------------------------------------------
 
+std::vector<std::string> network_names(const Store& store) {
+  std::vector<std::string> names = {"default"};
+  for (const auto& file : list_directory(store.path("networks"))) {
+    if (file.ends_with(".json")) names.push_back(file.substr(0, file.size() - 5));
+  }
+  return names;
+}
+
+// Of the first subnet that no network has: 192.168.65 to 192.168.255, then those of 10.
+std::string free_prefix(const Store& store) {
+  std::set<std::string> taken;
+  for (const auto& name : network_names(store)) taken.insert(subnet_of(store, name).prefix);
+  for (int number = 65;; ++number) {
+    const std::string third = std::to_string(number % 256);
+    const std::string prefix =
+        number < 256 ? "192.168." + third : "10." + std::to_string(number / 256) + "." + third;
+    if (!taken.contains(prefix)) return prefix;
+  }
+}
+
 int create_network(const Call& call) {
   const Parsed& parsed = call.parsed;
   const std::string& name = parsed.words[0];
@@ -39,13 +65,7 @@ int create_network(const Call& call) {
   if (network_exists(call.store, name)) fail("network " + name + " already exists");
   std::string subnet = parsed.get("--subnet");
   const bool asked = !subnet.empty();
-  for (int third = 65; subnet.empty(); ++third) {
-    subnet = "192.168." + std::to_string(third) + ".0/24";
-    for (const auto& other : list_directory(call.store.path("networks"))) {
-      const std::string taken = subnet_of(call.store, other.substr(0, other.size() - 5)).prefix;
-      if (subnet.starts_with(taken + ".")) subnet.clear();
-    }
-  }
+  if (!asked) subnet = free_prefix(call.store) + ".0/24";
   Json json(rapidjson::kObjectType);
   auto& alloc = json.GetAllocator();
   put(json, "name", name, alloc);
@@ -108,14 +128,6 @@ Value view_network(const Call& call, const std::string& name, Alloc& alloc) {
   if (old) put(object, "state", "running", alloc);
   put(object, "status", std::move(status), alloc);
   return object;
-}
-
-std::vector<std::string> network_names(const Store& store) {
-  std::vector<std::string> names = {"default"};
-  for (const auto& file : list_directory(store.path("networks"))) {
-    if (file.ends_with(".json")) names.push_back(file.substr(0, file.size() - 5));
-  }
-  return names;
 }
 
 int delete_networks(const Call& call) {
@@ -222,7 +234,7 @@ int delete_volumes(const Call& call) {
 }  // namespace
 
 bool is_network_used(const Store& store, const std::string& name) {
-  return any_container(store, [&](const Value& configuration) {
+  return any_container(store, name, [&](const Value& configuration) {
     for (const auto& network : configuration["networks"].GetArray()) {
       if (get_string(network, "network") == name) return true;
     }
@@ -231,7 +243,7 @@ bool is_network_used(const Store& store, const std::string& name) {
 }
 
 bool is_volume_used(const Store& store, const std::string& name) {
-  return any_container(store, [&](const Value& configuration) {
+  return any_container(store, name, [&](const Value& configuration) {
     for (const auto& mount : configuration["mounts"].GetArray()) {
       const auto& type = mount["type"];
       if (type.HasMember("volume") && get_string(type["volume"], "name") == name) return true;

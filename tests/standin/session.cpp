@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "standin/host_signals.hpp"
+#include "standin/networks.hpp"
 #include "standin/ports.hpp"
 #include "standin/sandbox.hpp"
 #include "standin/settings.hpp"
@@ -361,7 +362,7 @@ void Session::finish() {
     for (const auto& name : list_directory(".")) {
       if (!name.starts_with("address-")) continue;
       const auto number = read_file(name);
-      if (number) unlink(("../../leases/" + name.substr(8) + "/" + *number).c_str());
+      if (number) release_address("../../leases/" + name.substr(8), *number);
     }
     const std::string dead = "../.dead-" + id_ + "-" + std::to_string(getpid());
     if (rename(("../" + id_).c_str(), dead.c_str()) == 0 && chdir("..") == 0) {
