@@ -16,7 +16,8 @@ import (
 	"nomad-driver-container/tests/nomadkit"
 )
 
-// fleetSize is how many tasks run at once: 100, or what NDC_FLEET says.
+// fleetSize is how many tasks run at once: 100, or what NDC_FLEET says. The stand-in's README has the
+// figures.
 func fleetSize() int {
 	if n, err := strconv.Atoi(os.Getenv("NDC_FLEET")); err == nil {
 		return n
@@ -66,9 +67,10 @@ func TestManyTasksStartRunAndStopAndCostNothingWhileTheyRun(t *testing.T) {
 	if running := len(n.Containers()); running != len(tasks) {
 		t.Fatalf("%d containers of %d tasks", running, len(tasks))
 	}
+	weigh(t, n)
 	restOf(t, n, tasks)
 	failed("stop", nomadkit.Together(tasks, func(task *nomadkit.Task) error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute*time.Duration(1+len(tasks)/100))
 		defer cancel()
 		answer, err := n.WaitTask(ctx, task.ID)
 		if err != nil {
@@ -89,6 +91,58 @@ func TestManyTasksStartRunAndStopAndCostNothingWhileTheyRun(t *testing.T) {
 	}))
 	failed("destroy", nomadkit.Together(tasks, func(task *nomadkit.Task) error { return n.DestroyTask(task.ID, false) }))
 	n.nothingLeft(t)
+}
+
+// standinProcesses are the two of each container that runs, its attached CLI and its helper. The
+// monitor has the CLI's command line in its own.
+func standinProcesses(t *testing.T, n *node) (pids []int) {
+	t.Helper()
+	binary, err := filepath.EvalSymlinks(nomadkit.StandinBinary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range nomadkit.ProcessesWith(n.CLI + " start --attach ") {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && exe == binary {
+			pids = append(pids, pid)
+		}
+	}
+	for _, id := range n.Containers() {
+		pids = append(pids, n.Helper(t, id))
+	}
+	return pids
+}
+
+// weigh prints, as a row of the table in the stand-in's README, what its processes cost while nothing
+// happens.
+func weigh(t *testing.T, n *node) {
+	t.Helper()
+	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
+		return // only Linux tells
+	}
+	pids, containers := standinProcesses(t, n), len(n.Containers())
+	if len(pids) != 2*containers {
+		t.Errorf("%d processes of the stand-in for %d containers, want two for each", len(pids), containers)
+	}
+	var private uint64
+	for _, pid := range pids {
+		memory, err := nomadkit.PrivateMemory(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private += memory
+	}
+	ran := func() (sum time.Duration) {
+		for _, pid := range pids {
+			sum += nomadkit.CPUTime(pid)
+		}
+		return sum
+	}
+	before, start := ran(), time.Now()
+	time.Sleep(5 * time.Second)
+	cpu := 100 * float64(ran()-before) / float64(time.Since(start))
+	each := float64(containers)
+	t.Logf("| %d | %d | %.1f MiB (%.0f KiB each) | %.2f %% of a core (%.4f %% each) |", containers, len(pids),
+		float64(private)/(1<<20), float64(private)/each/(1<<10), cpu, cpu/each)
 }
 
 // restOf watches the calls while every task's usage is asked for once in a second.

@@ -38,16 +38,8 @@ func UsageOf(pid int) (Usage, error) {
 	usage.ChildFaults = number(8)
 	usage.Children = time.Duration(number(13)+number(14)) * 10 * time.Millisecond
 	usage.Threads = int(number(17))
+	usage.CPU = nomadkit.CPUTime(pid)
 
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	for _, path := range tasks {
-		if data, err := os.ReadFile(path); err == nil {
-			var ran uint64
-			if _, err := fmt.Sscan(string(data), &ran); err == nil {
-				usage.CPU += time.Duration(ran)
-			}
-		}
-	}
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return usage, err

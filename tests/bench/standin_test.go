@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func (m *mac) weigh(t *testing.T) {
 	t.Helper()
 	var sample []float64
 	for _, task := range m.tasks {
-		private, err := PrivateMemory(m.monitor(t, task))
+		private, err := nomadkit.PrivateMemory(m.monitor(t, task))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,22 +248,4 @@ func (m *mac) exitOf(t *testing.T, task *nomadkit.Task, release string, code int
 		t.Fatal(err)
 	}
 	return now.Sub(at)
-}
-
-// PrivateMemory is what a process shares with no other, in bytes.
-func PrivateMemory(pid int) (uint64, error) {
-	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0, err
-	}
-	var sum uint64
-	for _, line := range strings.Split(string(rollup), "\n") {
-		var kib uint64
-		for _, field := range []string{"Private_Clean: %d kB", "Private_Dirty: %d kB"} {
-			if _, err := fmt.Sscanf(line, field, &kib); err == nil {
-				sum += kib << 10
-			}
-		}
-	}
-	return sum, nil
 }

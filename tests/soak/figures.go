@@ -31,16 +31,11 @@ func figuresOf(p *nomadkit.Plugin) (figures, error) {
 	}
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	f.threads = len(threads)
-	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	private, err := nomadkit.PrivateMemory(pid)
 	if err != nil {
 		return f, err
 	}
-	for _, line := range strings.Split(string(rollup), "\n") {
-		var kib int
-		if _, err := fmt.Sscanf(strings.Replace(line, "_Dirty", "_Clean", 1), "Private_Clean: %d kB", &kib); err == nil {
-			f.private += kib
-		}
-	}
+	f.private = int(private >> 10)
 	// Monitors are nobody's children, and name the directory.
 	f.children = len(nomadkit.ChildrenOf(pid)) + len(nomadkit.ProcessesWith(p.StateDir))
 	f.files = len(nomadkit.FilesIn(p.StateDir))
