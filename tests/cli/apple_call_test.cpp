@@ -134,7 +134,8 @@ void judge_images(Generator& g, const Judge& judge) {
   REQUIRE(parsed);
   REQUIRE(parsed->registry == image.registry);
   judge(AppleCall::image_inspect(image.written), {"image inspect", {}, {image.plain}});
-  judge(AppleCall::image_delete(image.written), {"image delete", {}, {image.plain}});
+  judge(AppleCall::image_delete(image.written),
+        {"image delete", {{"--force", kFlag}}, {image.plain}});
   const auto platform = g.pick<std::string>({"linux/arm64", "linux/amd64", "linux/arm/v7"});
   Meaning pull{"image pull", {{"--progress", {"none"}}, {"--platform", {platform}}}, {image.plain}};
   if (image.local) pull.options["--scheme"] = {"http"};
@@ -221,7 +222,7 @@ TEST_CASE("no image that a job may name is taken for an option") {
       if (!read_image("image", Value{image})) continue;
       const std::string name = image_to_use(image, PluginConfig{});
       judge(AppleCall::image_inspect(name), {"image inspect", {}, {name}});
-      judge(AppleCall::image_delete(name), {"image delete", {}, {name}});
+      judge(AppleCall::image_delete(name), {"image delete", {{"--force", kFlag}}, {name}});
       const AppleCall pull = AppleCall::image_pull(name, "linux/arm64");
       const auto verdict = standin::check(version, pull.words());
       if (verdict.code == 0) {

@@ -79,7 +79,8 @@ TEST_CASE("a service that hangs behind a CLI that gives up by itself makes the n
   for (int tries = 0; tries < 10; ++tries) {
     const Awaited<bool> answered;
     node.loop->post([&] {
-      cli->run({"list"}, [answered](const Expected<CommandResult>&) { answered.set(true); });
+      cli->run(AppleCall::list_all(),
+               [answered](const Expected<CommandResult>&) { answered.set(true); });
     });
     answered.get(kLong);
   }
@@ -95,7 +96,7 @@ TEST_CASE("a stop that says it timed out is no sign of a bad service") {
   for (int tries = 0; tries < 10; ++tries) {
     const Awaited<bool> answered;
     node.loop->post([&] {
-      cli->run(cli->command({"stop", "x"}), AppleCli::Kind::kVital,
+      cli->run(cli->command(AppleCall::stop("x")), AppleCli::Kind::kVital,
                [answered](const Expected<CommandResult>&) { answered.set(true); });
     });
     answered.get(kLong);
