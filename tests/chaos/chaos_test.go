@@ -76,7 +76,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 	end := time.Now().Add(limit)
 	var made atomic.Int64
 	var makers sync.WaitGroup
-	for n, faults := range [][]fault{w.engine.small(), append(w.engine.large(), large...)} {
+	for n, faults := range [][]fault{append(w.engine.small(), small...), append(w.engine.large(), large...)} {
 		master := rand.New(rand.NewSource(seed + int64(n)))
 		longest := pause
 		if n > 0 {

@@ -26,7 +26,12 @@ type fault struct {
 	do     func(w *world, rng *rand.Rand) error
 }
 
-// large are the faults that concern all tasks, whatever runs them.
+// small are the faults that concern one task, whatever runs it.
+var small = []fault{
+	{"log collector killed", 1, killCollector},
+}
+
+// large are those that concern all tasks.
 var large = []fault{
 	{"plugin killed", 6, killPlugin},
 	{"state directory full", 3, fillDisk},
@@ -116,6 +121,24 @@ func killWatcher(w *world, rng *rand.Rand) error {
 	alloc := allocs[rng.Intn(len(allocs))]
 	w.excuse(alloc)
 	return kill(watchers[alloc][rng.Intn(len(watchers[alloc]))])
+}
+
+// killCollector kills the log collector of a task and nothing else. Nomad starts another one when it
+// starts the task again or comes back itself, and not before.
+func killCollector(w *world, rng *rand.Rand) error {
+	collectors := w.agent.CollectorsByAlloc()
+	if len(collectors) == 0 {
+		return errNothing
+	}
+	allocs := slices.Sorted(maps.Keys(collectors))
+	alloc := allocs[rng.Intn(len(allocs))]
+	w.unreadFromNow(alloc)
+	for _, pid := range collectors[alloc] {
+		if err := kill(pid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fillDisk(w *world, rng *rand.Rand) error {

@@ -84,15 +84,21 @@ func (w *world) job(id string, p plan) {
 	if alloc == nil {
 		return
 	}
-	// The collector may still be at it when the task's state is told.
-	outcome, err := w.check(alloc, p, start, false)
-	for deadline := time.Now().Add(15 * time.Second); err != nil && time.Now().Before(deadline); {
-		time.Sleep(200 * time.Millisecond)
-		outcome, err = w.check(alloc, p, start, false)
+	// The collector may still be at it when the task's state is told, unless it was killed.
+	patience := 15 * time.Second
+	if w.isUnread(alloc.ID) {
+		patience = 2 * time.Second
 	}
-	if why := w.uncollected(alloc.ID, start); err != nil && why != "" {
-		if outcome, err = w.check(alloc, p, start, true); err == nil {
-			outcome += ", cut off: " + why
+	outcome, err := w.check(alloc, p, start, missing{})
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
+		time.Sleep(200 * time.Millisecond)
+		outcome, err = w.check(alloc, p, start, missing{})
+	}
+	// What the task told otherwise is compared even where the log, or that there is none, seems right.
+	if why, lost := w.uncollected(alloc.ID, start); why != "" && (err != nil || lost.any) {
+		complete := outcome
+		if outcome, err = w.check(alloc, p, start, lost); err == nil && outcome != complete {
+			outcome += ", log incomplete: " + why
 		}
 	}
 	if err != nil {
@@ -125,11 +131,22 @@ func (w *world) log(allocID, stream string) string {
 	return string(data)
 }
 
-// check compares what Nomad says of a task with what the task itself wrote; of which the end may be
-// missing if it is `cut`.
-func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) (string, error) {
+// told is what the task wrote into a file of its allocation, past all collectors.
+func (w *world) told(allocID string) []run {
+	data, _ := os.ReadFile(filepath.Join(w.agent.Dir, "data/alloc", allocID, "alloc/told"))
+	return readTold(string(data))
+}
+
+// missing is what nobody has collected of a task's log, for a reason.
+type missing struct {
+	end bool // from some moment on
+	any bool // and lines before it: what the task told otherwise is compared instead
+}
+
+// check compares what Nomad says of a task with what the task itself wrote, but for what is `lost`.
+func (w *world) check(alloc *api.Allocation, p plan, start time.Time, lost missing) (string, error) {
 	excused, collectorKilled := w.mayHaveHole(alloc.ID, start)
-	holes := excused || collectorKilled
+	holes, cut := excused || collectorKilled || lost.any, lost.end
 	stdout, err := read(w.log(alloc.ID, "stdout"), holes, cut, false)
 	if err != nil {
 		return "", fmt.Errorf("stdout: %w", err)
@@ -147,6 +164,14 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		if !holes && !cut && (r.lines != errLines && r.lines != errLines+1 || r.exit != 0 && p.stopAt == 0 && r.lines != errLines) {
 			return "", fmt.Errorf("run %s has %d lines on stdout, %d on stderr", r.name, r.lines, errLines)
 		}
+	}
+	told := false
+	if lost.any {
+		runs := w.told(alloc.ID)
+		if stdout, err = amend(stdout, runs); err != nil {
+			return "", err
+		}
+		told = len(runs) > 0
 	}
 	var ended *api.TaskEvent
 	failure, failedLater := "", false
@@ -175,11 +200,14 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		}
 		return "", fmt.Errorf("its exit status is unknown for no reason: %s", ended.DisplayMessage)
 	}
+	if ended.Signal == int(syscall.SIGPIPE) {
+		return "", fmt.Errorf("SIGPIPE killed it")
+	}
 	if len(stdout) == 0 {
 		switch {
 		case p.stopAt > 0 && ended.ExitCode != 0:
 			return "stopped at once", nil
-		case cut:
+		case cut && !lost.any:
 			return "ended", nil
 		}
 		return "", fmt.Errorf("it wrote nothing and ended with %d (%s)", ended.ExitCode, ended.DisplayMessage)
@@ -197,7 +225,7 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, cut bool) 
 		return "exited", nil
 	case final.exit == 0 && p.stopAt > 0 && (ended.Signal != 0 || ended.ExitCode == 128+int(syscall.SIGKILL)):
 		return "killed when stopped", nil
-	case final.exit == 0 && (holes || cut) && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
+	case final.exit == 0 && (holes || cut) && !told && codeOf(final.name, p.stopAt > 0, ended.ExitCode):
 		return "exited without its last words", nil
 	}
 	return "", fmt.Errorf("its last run said %d, Nomad says %d, signal %d (%s)", final.exit, ended.ExitCode,
@@ -228,19 +256,24 @@ func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, std
 	return "", fmt.Errorf("it is %s (%s) without a word about how", alloc.ClientStatus, alloc.ClientDescription)
 }
 
-// uncollected says why nobody may have collected the end of an allocation's log, "" if somebody must.
-func (w *world) uncollected(alloc string, start time.Time) string {
+// uncollected says why nobody may have collected what of an allocation's log, "" if somebody must.
+func (w *world) uncollected(alloc string, start time.Time) (string, missing) {
+	// With the collector goes what it had read and not yet written, and Nomad starts none in its
+	// place before it starts the task again or comes back itself.
+	if w.isUnread(alloc) {
+		return "its log collector was killed", missing{end: true, any: true}
+	}
 	// A task over Podman writes into the collector's FIFO itself. When it ends while collector and
 	// plugin are away, the last end of the FIFO goes, and with it what was not read.
 	for _, a := range w.absences(start) {
 		if a.alone && w.agent.Kind == nomadkit.PodmanKind {
-			return "the task ended while log collector and plugin were away"
+			return "the task ended while log collector and plugin were away", missing{end: true}
 		}
 	}
 	// Nomad starts no new collector when it calls StartTask again. The one that it has came to its
 	// FIFO's end when the plugin that had opened it was killed.
 	if w.agentsSaid(alloc, "failed to start task because plugin shutdown unexpectedly") {
-		return "the plugin was killed within StartTask"
+		return "the plugin was killed within StartTask", missing{end: true}
 	}
-	return ""
+	return "", missing{}
 }

@@ -37,6 +37,19 @@ func TestReadFindsWhatIsWrong(t *testing.T) {
 	if _, err := read(a+" 2\n"+a+" 2\n", true, false, false); err == nil {
 		t.Error("a repeated line in a log that may have holes: not found")
 	}
+	if runs := readTold(a + " runs\n" + a[:9] + b + " runs\n" + b + " exit 7\n" + b + " exit 107\n"); len(runs) != 2 || runs[0].exit != 0 || runs[1].exit != 107 {
+		t.Errorf("what two runs told: %+v", runs)
+	}
+	told := []run{{a, 0, 5}, {b, 0, 7}}
+	if runs, err := amend([]run{{b, 3, 0}}, told); err != nil || !slices.Equal(runs, []run{{a, 0, 5}, {b, 3, 7}}) {
+		t.Errorf("a log without its first run and its end: %+v, %v", runs, err)
+	}
+	if _, err := amend([]run{{b, 3, 0}, {a, 1, 0}}, told); err == nil {
+		t.Error("two runs in the wrong order: not found")
+	}
+	if _, err := amend([]run{{a, 1, 0}}, told[1:]); err == nil {
+		t.Error("a run that there was not: not found")
+	}
 	if !strings.Contains(plan{lines: 3, pause: "0.1"}.script(), "% 100") {
 		t.Error("the script's own percent signs are gone")
 	}

@@ -3,23 +3,26 @@ package chaos
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // script is a task that can be checked afterwards. Each run of it has a name and an exit code of its
 // own, which nobody can know before; it numbers its lines on both streams and says its code last.
-// A task that is stopped says another code.
+// A task that is stopped says another code. That it runs and its code it also tells a file, for the
+// case that nobody collects its lines.
 const script = `run=$(cat /proc/sys/kernel/random/uuid)
 code=$((0x$(echo $run | cut -c1-8) %% 100 + 1))
-trap 'code=$((code + 100)); echo "$run exit $code"; exit $code' TERM
+end() { echo "$run exit $code" >>/alloc/told; echo "$run exit $code"; exit $code; }
+trap 'code=$((code + 100)); end' TERM
+echo "$run runs" >>/alloc/told
 n=0
 while [ $n -lt %d ]; do
   n=$((n + 1)); echo "$run $n"; echo "$run $n" >&2
   sleep %s & wait $!
 done
-echo "$run exit $code"
-exit $code`
+end`
 
 // plan is what a task is to do.
 type plan struct {
@@ -103,6 +106,40 @@ func read(log string, holes, cut, foreign bool) ([]run, error) {
 		current.lines = n
 	}
 	return runs, nil
+}
+
+// readTold reads the file that the runs of a task tell of themselves.
+func readTold(text string) []run {
+	var runs []run
+	for _, line := range strings.Split(text, "\n") {
+		name, rest, _ := strings.Cut(line, " ")
+		if len(name) != 36 {
+			continue // a run that was killed while it wrote
+		}
+		if len(runs) == 0 || runs[len(runs)-1].name != name {
+			runs = append(runs, run{name: name})
+		}
+		if code, ok := strings.CutPrefix(rest, "exit "); ok {
+			runs[len(runs)-1].exit, _ = strconv.Atoi(code)
+		}
+	}
+	return runs
+}
+
+// amend is the runs that were told, with the lines that were collected of each.
+func amend(collected, told []run) ([]run, error) {
+	if len(told) == 0 {
+		return collected, nil
+	}
+	out, before := slices.Clone(told), -1
+	for _, r := range collected {
+		at := slices.IndexFunc(out, func(other run) bool { return other.name == r.name })
+		if at <= before {
+			return nil, fmt.Errorf("run %s is in the log, but not at its place among those that there were", r.name)
+		}
+		out[at].lines, before = r.lines, at
+	}
+	return out, nil
 }
 
 func last(text string, n int) string {

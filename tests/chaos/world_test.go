@@ -28,6 +28,7 @@ type world struct {
 	disturbed  time.Time       // when a fault last was at work
 	working    int             // faults at work
 	excused    map[string]bool // beginnings of allocations whose watcher was killed
+	unread     map[string]bool // allocations whose log collector was killed alone
 	away       []absence       // of the agent
 	clockJumps bool
 }
@@ -63,7 +64,7 @@ server {
 
 func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
-	w := &world{t: t, counts: map[string]int{}, excused: map[string]bool{}}
+	w := &world{t: t, counts: map[string]int{}, excused: map[string]bool{}, unread: map[string]bool{}}
 	var over *podman
 	config := pluginConfig
 	if kind == nomadkit.PodmanKind {
@@ -197,6 +198,20 @@ func (w *world) excuse(alloc string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.excused[alloc] = true
+}
+
+// unreadFromNow notes that the log collector of an allocation is killed alone.
+func (w *world) unreadFromNow(alloc string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unread[alloc] = true
+}
+
+// isUnread says whether that was so.
+func (w *world) isUnread(alloc string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unread[alloc]
 }
 
 // mayHaveHole says whether a line of an allocation's log may be missing: its watcher was killed, or the

@@ -102,20 +102,6 @@ func TestWithoutLogCollectionATaskWritesToNothingOnPodman(t *testing.T) {
 	must.Eq(t, 0, ExitCode(t, job.Stop(t)))
 }
 
-// collectors are the log collectors of an allocation.
-func collectors(on *Agent, alloc *api.Allocation) []int {
-	var pids []int
-	for _, pid := range ProcessesWith("logmon") {
-		for _, target := range OpenFiles(pid) {
-			if strings.HasPrefix(target, on.Dir+"/data/alloc/"+alloc.ID) && strings.Contains(target, ".fifo") {
-				pids = append(pids, pid)
-				break
-			}
-		}
-	}
-	return pids
-}
-
 // Nomad starts a new collector when the agent starts, not before: until then the pipe has to hold
 // what the task writes, and the task must live.
 func TestATaskOutlivesItsLogCollectorAndItsLogGoesOn(t *testing.T) {
@@ -125,7 +111,7 @@ func TestATaskOutlivesItsLogCollectorAndItsLogGoesOn(t *testing.T) {
 			"touch /alloc/written; while [ ! -e /alloc/end ]; do sleep 0.05; done; seq 201 300; exit 21")))
 		alloc := job.WaitStatus(t, "running")
 		job.WaitLog(t, alloc, "stdout", "100\n")
-		pids := collectors(own, alloc)
+		pids := own.CollectorsByAlloc()[alloc.ID]
 		must.Len(t, 1, pids)
 		pid := own.Runtime.Look(t, alloc.ID).Pid
 		must.NoError(t, syscall.Kill(pids[0], syscall.SIGKILL))

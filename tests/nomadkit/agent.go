@@ -323,31 +323,33 @@ func (a *Agent) Remove() {
 	_ = os.RemoveAll(a.Dir)
 }
 
-// Collectors lists the agent's log collectors, which it leaves behind when it is killed: processes of
-// the agent's binary that hold a FIFO of its allocations.
+// Collectors lists the agent's log collectors, which it leaves behind when it is killed.
 func (a *Agent) Collectors() []int {
 	var pids []int
-	if a.cmd == nil || a.cmd.Process == nil {
-		return nil
+	for _, of := range a.CollectorsByAlloc() {
+		pids = append(pids, of...)
 	}
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		var pid int
-		if _, err := fmt.Sscanf(filepath.Base(dir), "%d", &pid); err != nil {
+	return pids
+}
+
+// CollectorsByAlloc lists them by the allocations whose log files they have open: from the moment on
+// at which they are told what to collect.
+func (a *Agent) CollectorsByAlloc() map[string][]int {
+	found := map[string][]int{}
+	for _, pid := range ProcessesWith(" logmon") {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if words := strings.Split(string(line), "\x00"); len(words) < 2 || words[1] != "logmon" {
 			continue
 		}
 		for _, target := range OpenFiles(pid) {
-			if strings.HasPrefix(target, a.Dir+"/data/alloc/") && strings.Contains(target, ".fifo") {
-				// The plugin and its monitors have them open as well.
-				exe, err := os.Readlink(filepath.Join(dir, "exe"))
-				if err == nil && strings.Contains(exe, "nomad") && !strings.Contains(exe, filepath.Base(Binary())) {
-					pids = append(pids, pid)
-				}
+			if rest, ours := strings.CutPrefix(target, a.Dir+"/data/alloc/"); ours {
+				alloc, _, _ := strings.Cut(rest, "/")
+				found[alloc] = append(found[alloc], pid)
 				break
 			}
 		}
 	}
-	return pids
+	return found
 }
 
 // unmountBelow takes away the small file systems that the agent mounts for secrets.
