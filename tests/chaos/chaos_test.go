@@ -44,7 +44,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 		usual = 4000
 	}
 	pause := time.Duration(setting(t, "CHAOS_PAUSE_MS", usual)) * time.Millisecond
-	tasks := setting(t, "CHAOS_TASKS", 12)
+	tasks := setting(t, "CHAOS_TASKS", 20)
 
 	w := newWorld(t, kind)
 	fmt.Printf("chaos: %s: %d tasks at a time, faults for %s\n", kind, tasks, limit)
