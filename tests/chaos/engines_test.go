@@ -29,8 +29,6 @@ type engine interface {
 	watchers() map[string][]int
 	// running lists the task ids of the running containers, nil where that cannot be told.
 	running() []string
-	// left is what of the tasks is still there.
-	left() []string
 }
 
 // withName sorts processes by the allocation in the container's name in their command lines.
@@ -152,26 +150,6 @@ func (p *podman) running() []string {
 	return tasks
 }
 
-func (p *podman) left() []string {
-	var left []string
-	for _, container := range nomadkit.PodmanContainersOf(p.agent.Dir) {
-		left = append(left, "container "+container)
-	}
-	// What a killed podman left in its storage has neither labels nor mounts, but our names.
-	stored, _ := nomadkit.Podman("ps", "--all", "--external", "--format", "{{.Status}} {{.Names}}")
-	for _, line := range strings.Split(stored, "\n") {
-		if name, found := strings.CutPrefix(line, "Storage nomad-main-"); found {
-			left = append(left, "in podman's storage nomad-main-"+name)
-		}
-	}
-	// A workload that was never let go has nothing of us in its command line. Other tests may have
-	// such ones on this machine for a moment, not longer.
-	for _, pid := range nomadkit.ProcessesWith("runc init") {
-		left = append(left, fmt.Sprintf("process %d (runc init)", pid))
-	}
-	return left
-}
-
 // --- the stand-in for Apple's CLI
 
 type apple struct {
@@ -273,14 +251,3 @@ func (a *apple) running() []string {
 }
 
 func (a *apple) Containers() []string { return a.Standin.Containers() }
-
-func (a *apple) left() []string {
-	var left []string
-	for _, id := range a.Containers() {
-		left = append(left, "container "+id)
-	}
-	if text := a.Rejected(); text != "" {
-		left = append(left, "calls that the CLI rejected: "+text)
-	}
-	return left
-}

@@ -289,7 +289,7 @@ func (w *world) oneEach() {
 func (w *world) nothingLeft() {
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		left := w.left()
+		left := w.agent.Left()
 		if len(left) == 0 {
 			return
 		}
@@ -299,24 +299,6 @@ func (w *world) nothingLeft() {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-}
-
-func (w *world) left() []string {
-	left := w.engine.left()
-	for _, file := range nomadkit.FilesIn(w.state()) {
-		left = append(left, "file "+file)
-	}
-	if plugins := w.agent.Plugins(); len(plugins) != 1 {
-		left = append(left, fmt.Sprintf("%d plugins", len(plugins)))
-	}
-	for _, pid := range nomadkit.ChildrenOf(w.plugin()) {
-		left = append(left, fmt.Sprintf("child process %d", pid))
-	}
-	for _, pid := range nomadkit.ProcessesWith(w.state()) {
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		left = append(left, fmt.Sprintf("process %d (%s)", pid, strings.ReplaceAll(string(line), "\x00", " ")))
-	}
-	return left
 }
 
 // report prints what was done and seen.

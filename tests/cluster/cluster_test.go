@@ -3,6 +3,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -257,12 +258,11 @@ func TestAClusterLosesDrainsAndRegainsItsClients(t *testing.T) {
 	_, _, err = c.API.Jobs().Deregister(job.ID, false, nil)
 	must.NoError(t, err)
 	for _, node := range c.Clients {
-		Eventually(t, 30*time.Second, node.Name+" is empty", func() error {
-			found, err := containersOn(node)
-			if err == nil && len(found) != 0 {
-				return fmt.Errorf("%v", found)
+		Eventually(t, 60*time.Second, "nothing is left on "+node.Name, func() error {
+			if left := node.Left(); len(left) != 0 {
+				return errors.New(strings.Join(left, ", "))
 			}
-			return err
+			return nil
 		})
 	}
 }

@@ -138,6 +138,18 @@ func (a *Apple) Network(t testing.TB) string {
 
 func (a *Apple) RemoveVolume(name string) { _, _ = a.Run("volume", "delete", name) }
 
+// Left is what is left of the one agent that has this CLI, and what the CLI rejected.
+func (a *Apple) Left(string) []string {
+	var left []string
+	for _, id := range a.Standin.Containers() {
+		left = append(left, "container "+id)
+	}
+	if text := a.Rejected(); text != "" {
+		left = append(left, "calls that the CLI rejected: "+text)
+	}
+	return left
+}
+
 // Close ends what outlives the containers as well.
 func (a *Apple) Close(agentDir string) {
 	a.Standin.Close()

@@ -28,6 +28,30 @@ func NothingLeftOf(t testing.TB, p *Plugin, task *Task) {
 	})
 }
 
+// Left says what is still there of all tasks that an agent has run, which runs itself: containers,
+// processes, and files in its driver's state directory.
+func (a *Agent) Left() []string {
+	state := filepath.Join(a.Dir, "state")
+	left := a.Runtime.Left(a.Dir)
+	for _, file := range FilesIn(state) {
+		left = append(left, "file "+file)
+	}
+	plugins := a.Plugins()
+	if len(plugins) != 1 {
+		left = append(left, fmt.Sprintf("%d plugins", len(plugins)))
+	}
+	for _, plugin := range plugins {
+		for _, pid := range ChildrenOf(plugin) {
+			left = append(left, fmt.Sprintf("child process %d", pid))
+		}
+	}
+	for _, pid := range ProcessesWith(state) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		left = append(left, fmt.Sprintf("process %d (%s)", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+	}
+	return left
+}
+
 // NoneInContainer is an error that names the processes in the cgroups of a container, by its id.
 func NoneInContainer(id string) error {
 	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")

@@ -26,6 +26,8 @@ type Runtime interface {
 	// RemoveContainers and RemoveVolume take away by force, and mind nothing that is not there.
 	RemoveContainers(allocID string)
 	RemoveVolume(name string)
+	// Left says what the engine still has of the tasks of an agent with this directory.
+	Left(agentDir string) []string
 	// Close removes what containers are left of an agent with this directory.
 	Close(agentDir string)
 }
@@ -92,6 +94,26 @@ func (podman) Network(t testing.TB) string {
 func (podman) RemoveContainers(allocID string) { RemoveContainersOf(allocID) }
 func (podman) RemoveVolume(name string)        { _, _ = Podman("volume", "rm", "-f", name) }
 
+func (podman) Left(agentDir string) []string {
+	var left []string
+	for _, container := range PodmanContainersOf(agentDir) {
+		left = append(left, "container "+container)
+	}
+	// What a killed podman left in its storage has neither labels nor mounts, but our names.
+	stored, _ := Podman("ps", "--all", "--external", "--format", "{{.Status}} {{.Names}}")
+	for _, line := range strings.Split(stored, "\n") {
+		if name, found := strings.CutPrefix(line, "Storage nomad-main-"); found {
+			left = append(left, "in podman's storage nomad-main-"+name)
+		}
+	}
+	// A workload that was never let go has nothing of us in its command line. Other tests may have
+	// such ones on this machine for a moment, not longer.
+	for _, pid := range ProcessesWith("runc init") {
+		left = append(left, fmt.Sprintf("process %d (runc init)", pid))
+	}
+	return left
+}
+
 func (podman) Close(agentDir string) {
 	for _, id := range PodmanContainersOf(agentDir) {
 		_, _ = Podman("rm", "-f", "-t", "0", id)
@@ -108,7 +130,7 @@ func PodmanContainersOf(agentDir string) []string {
 	var found []string
 	for _, id := range strings.Fields(out) {
 		mounts, _ := Podman("inspect", "-f", "{{range .Mounts}}{{.Source}} {{end}}", id)
-		if strings.Contains(mounts, agentDir) {
+		if strings.Contains(mounts, agentDir+"/") {
 			found = append(found, id)
 		}
 	}
