@@ -4,6 +4,7 @@
 package crashpoints
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -171,7 +172,8 @@ func freshImage(w *world) string {
 
 // --- Apple's container, imitated
 
-const appleVersion = "1.2.2"
+// appleVersion is that of the stand-in.
+var appleVersion = cmp.Or(os.Getenv("NDC_CRASH_APPLE_VERSION"), nomadkit.StandinVersion)
 
 func standin() string {
 	return filepath.Join(filepath.Dir(filepath.Dir(nomadkit.Binary())), "standin", "container")

@@ -32,6 +32,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "not built (%v): build the preset crash\n", err)
 		os.Exit(1)
 	}
+	version := exec.Command(standin()) // with nothing to parse
+	version.Env = append(os.Environ(), "NDC_STANDIN_PARSE_ONLY=1", "NDC_STANDIN_VERSION="+appleVersion)
+	if out, err := version.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "NDC_CRASH_APPLE_VERSION=%s: %v: %s", appleVersion, err, out)
+		os.Exit(1)
+	}
 	nomadkit.Main(m)
 }
 

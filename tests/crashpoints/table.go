@@ -82,6 +82,11 @@ func (c *table) missed() []string {
 	return out
 }
 
+func podmanVersion() string {
+	text, _ := nomadkit.Podman("--version")
+	return strings.TrimPrefix(text, "podman version ")
+}
+
 // write prints the table and leaves it in build/crash-points.md.
 func (c *table) write(t *testing.T) {
 	t.Helper()
@@ -90,6 +95,9 @@ func (c *table) write(t *testing.T) {
 	var out strings.Builder
 	counts, points := map[string]int{}, map[string]bool{}
 	var passing []string
+	stamp := nomadkit.NewStamp()
+	fmt.Fprintf(&out, "Podman %s, the stand-in for Apple's CLI %s; %s, commit %s\n\n", podmanVersion(), appleVersion,
+		stamp.Date, stamp.Commit)
 	fmt.Fprintf(&out, "| engine | life cycle | point | victim | |\n|---|---|---|---|---|\n")
 	for _, point := range c.points {
 		for _, v := range []victim{plugin, agent, cli, conmon, monitor, attached} {

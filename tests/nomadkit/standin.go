@@ -19,6 +19,10 @@ type Standin struct {
 	version string
 }
 
+// StandinVersion is the newest version of the CLI that the stand-in knows, which tests take that are not
+// about versions.
+const StandinVersion = "1.2.2"
+
 // StandinBinary is $NDC_STANDIN, else the stand-in of the build that the plugin under test comes from.
 func StandinBinary() string {
 	if path := os.Getenv("NDC_STANDIN"); path != "" {

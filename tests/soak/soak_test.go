@@ -30,7 +30,7 @@ func TestApple(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	cli, err := nomadkit.NewStandin(dir, "1.2.2", "NDC_STANDIN_STATS_MS=50")
+	cli, err := nomadkit.NewStandin(dir, nomadkit.StandinVersion, "NDC_STANDIN_STATS_MS=50")
 	if err != nil {
 		t.Fatal(err)
 	}
