@@ -22,13 +22,13 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	nomadkit.MainWith(m, func(m *testing.M) int {
-		load, steal, start := LoadAverage(), Steal(), time.Now()
+		stamp, load, steal, start := nomadkit.NewStamp(), LoadAverage(), Steal(), time.Now()
 		status := m.Run()
 		wall := time.Since(start)
 		report.Note("machine: load before", load, "", "/proc/loadavg, last minute, when the run began")
 		report.Note("machine: stolen time", 100*float64(Steal()-steal)/float64(wall), "% of a core",
 			"time that the host of this virtual machine kept for others during the run")
-		if err := report.Write(filepath.Join(nomadkit.Root(), "build", "bench.json")); err != nil {
+		if err := report.Write(filepath.Join(nomadkit.Root(), "build", "bench.json"), stamp); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"nomad-driver-container/tests/nomadkit"
 )
 
 // Row is one figure. Goal is empty and OK is nil where nothing is promised.
@@ -19,6 +21,12 @@ type Row struct {
 	Goal  string  `json:"goal"`
 	OK    *bool   `json:"ok"`
 	How   string  `json:"how"`
+}
+
+// Results is what build/bench.json holds.
+type Results struct {
+	Measured nomadkit.Stamp `json:"measured"`
+	Rows     []Row          `json:"rows"`
 }
 
 // Report collects rows in the order in which they are measured.
@@ -44,10 +52,10 @@ func (r *Report) add(row Row) {
 }
 
 // Write replaces the file at `path`.
-func (r *Report) Write(path string) error {
+func (r *Report) Write(path string, measured nomadkit.Stamp) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	data, err := json.MarshalIndent(r.rows, "", "  ")
+	data, err := json.MarshalIndent(Results{measured, r.rows}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -57,14 +65,14 @@ func (r *Report) Write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// Read is the rows of a file that Write made.
-func Read(path string) ([]Row, error) {
+// Read reads a file that Write made.
+func Read(path string) (results Results, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return results, err
 	}
-	var rows []Row
-	return rows, json.Unmarshal(data, &rows)
+	err = json.Unmarshal(data, &results)
+	return results, err
 }
 
 // ---------------------------------------------------------------------------------------------

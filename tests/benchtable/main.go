@@ -29,14 +29,14 @@ func main() {
 }
 
 func run(readme bool) error {
-	rows, err := bench.Read(filepath.Join(nomadkit.Root(), "build", "bench.json"))
+	results, err := bench.Read(filepath.Join(nomadkit.Root(), "build", "bench.json"))
 	if err != nil {
 		return fmt.Errorf("%w; run scripts/bench", err)
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	missed := 0
 	fmt.Fprintln(table, "what\tvalue\tgoal\t\thow")
-	for _, row := range rows {
+	for _, row := range results.Rows {
 		verdict := ""
 		if row.OK != nil {
 			verdict = "ok"
@@ -50,11 +50,11 @@ func run(readme bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Printf("%d figures, %d goals missed\n", len(rows), missed)
+	fmt.Printf("%d figures, %d goals missed; measured %s\n", len(results.Rows), missed, results.Measured)
 	if !readme {
 		return nil
 	}
-	return update(filepath.Join(nomadkit.Root(), "README.md"), markdown(rows))
+	return update(filepath.Join(nomadkit.Root(), "README.md"), markdown(results))
 }
 
 func value(row bench.Row) string {
@@ -69,10 +69,11 @@ func value(row bench.Row) string {
 	return strings.TrimSpace(fmt.Sprintf("%.*f %s", digits, row.Value, row.Unit))
 }
 
-func markdown(rows []bench.Row) string {
+func markdown(results bench.Results) string {
 	var out strings.Builder
+	fmt.Fprintf(&out, "Measured %s:\n\n", results.Measured)
 	out.WriteString("| what | measured | goal | how |\n|---|---|---|---|\n")
-	for _, row := range rows {
+	for _, row := range results.Rows {
 		goal := row.Goal
 		if row.OK != nil && !*row.OK {
 			goal += " (missed)"

@@ -16,7 +16,7 @@ import (
 // tasks is how many are started over each engine: $SOAK_TASKS.
 var tasks = 3000
 
-var report strings.Builder // a Markdown table
+var report strings.Builder // a Markdown table, and what it is of
 
 func TestMain(m *testing.M) {
 	if os.Getenv("NDC_SOAK") == "" {
@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		tasks = number
 	}
 	nomadkit.MainWith(m, func(m *testing.M) int {
+		fmt.Fprintf(&report, "Measured %s:\n\n", nomadkit.NewStamp())
 		fmt.Fprintf(&report, "| runtime | of the idle plugin | after warm-up | at the end | bound | |\n|---|---|---|---|---|---|\n")
 		status := m.Run()
 		fmt.Print(report.String())

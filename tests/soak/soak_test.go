@@ -40,20 +40,22 @@ func TestApple(t *testing.T) {
 
 func soak(t *testing.T, engine string, p *nomadkit.Plugin) {
 	var seen []figures
-	begun := time.Now()
+	var after []time.Duration // each shift
+	begun, perShift := time.Now(), tasks/shifts/lanes*lanes
 	for shift := 1; shift <= shifts; shift++ {
 		if !t.Run(fmt.Sprintf("shift%d", shift), func(t *testing.T) {
 			for lane := range lanes {
 				t.Run(fmt.Sprintf("lane%d", lane), func(t *testing.T) {
 					t.Parallel()
-					work(t, p, tasks/shifts/lanes)
+					work(t, p, perShift/lanes)
 				})
 			}
 		}) {
 			return
 		}
 		seen = append(seen, rest(t, p))
-		t.Logf("%s, %d tasks after %.0f s: %+v", engine, shift*(tasks/shifts/lanes)*lanes, time.Since(begun).Seconds(), seen[shift-1])
+		after = append(after, time.Since(begun))
+		t.Logf("%s, %d tasks after %.0f s: %+v", engine, shift*perShift, after[shift-1].Seconds(), seen[shift-1])
 	}
 	for _, m := range measures {
 		plateau, end := median(seen[warmUp:2*warmUp], m.of), median(seen[shifts-warmUp:], m.of)
@@ -64,7 +66,8 @@ func soak(t *testing.T, engine string, p *nomadkit.Plugin) {
 		}
 		fmt.Fprintf(&report, "| %s | %s%s | %d | %d | %d | %s |\n", engine, m.name, m.unit, plateau, end, bound, verdict)
 	}
-	fmt.Fprintf(&report, "| %s | tasks | %d | %d | | in %.0f s |\n", engine, 2*warmUp*tasks/shifts, tasks, time.Since(begun).Seconds())
+	fmt.Fprintf(&report, "| %s | tasks started so far | %d | %d | | |\n", engine, 2*warmUp*perShift, shifts*perShift)
+	fmt.Fprintf(&report, "| %s | duration so far, s | %.0f | %.0f | | |\n", engine, after[2*warmUp-1].Seconds(), after[shifts-1].Seconds())
 }
 
 // rest waits for the ends of what still ends, and looks.
