@@ -26,7 +26,10 @@ type mac struct {
 	tasks []*nomadkit.Task
 }
 
-func newMac(t *testing.T) *mac {
+func newMac(t *testing.T) *mac { return newMacWith(t, (*nomadkit.Standin).Config) }
+
+// newMacWith is newMac with another configuration of the plugin.
+func newMacWith(t *testing.T, config func(cli *nomadkit.Standin) string) *mac {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ndc-bench-")
 	if err != nil {
@@ -38,7 +41,7 @@ func newMac(t *testing.T) *mac {
 		t.Fatal(err)
 	}
 	t.Cleanup(cli.Close)
-	return &mac{Plugin: nomadkit.StartPluginIn(t, filepath.Join(dir, "state"), cli.Config()), cli: cli}
+	return &mac{Plugin: nomadkit.StartPluginIn(t, filepath.Join(dir, "state"), config(cli)), cli: cli}
 }
 
 func (m *mac) grow(t *testing.T, size int) {
@@ -59,7 +62,7 @@ func (m *mac) grow(t *testing.T, size int) {
 
 func (m *mac) monitor(t *testing.T, task *nomadkit.Task) int {
 	t.Helper()
-	pid := nomadkit.MonitorOf(m.StateDir, "nomad-main-"+task.AllocID[:8])
+	pid := nomadkit.MonitorOf(m.StateDir, containerName(task))
 	if pid == 0 {
 		t.Fatal("a task without a monitor")
 	}
@@ -201,14 +204,45 @@ func (m *mac) exitsWith(t *testing.T, codes ...int) []float64 {
 	var sample []float64
 	for i := range exits {
 		code := codes[i%len(codes)]
-		task := nomadkit.NewTask(t, m.Plugin, shell(""))
-		release := filepath.Join(task.Dir, "local", "go")
-		task.SetConfig(t, shell(fmt.Sprintf("mkfifo %s; echo ready; read x <%s; exit %d", release, release, code)))
+		task, release := m.waiting(t, code)
 		task.Start(t)
 		task.WaitLog(t, "stdout", "ready")
 		sample = append(sample, milliseconds(m.exitOf(t, task, release, code)))
 	}
 	return sample
+}
+
+// waiting is a task that ends with this code when something is written into the FIFO.
+func (m *mac) waiting(t *testing.T, code int) (task *nomadkit.Task, release string) {
+	t.Helper()
+	task = nomadkit.NewTask(t, m.Plugin, shell(""))
+	release = filepath.Join(task.Dir, "local", "go")
+	task.SetConfig(t, shell(fmt.Sprintf("mkfifo %s; echo ready; read x <%s; exit %d", release, release, code)))
+	return task, release
+}
+
+// life is lifeOf over the stand-in.
+func (m *mac) life(t *testing.T) [3]float64 {
+	t.Helper()
+	task, release := m.waiting(t, 3)
+	begun := time.Now()
+	task.Start(t)
+	start := time.Since(begun)
+	task.WaitLog(t, "stdout", "ready")
+	exit := m.exitOf(t, task, release, 3)
+	Settle(t, containerName(task))
+
+	other := nomadkit.NewTask(t, m.Plugin, shell(sleeper)).Start(t)
+	begun = time.Now()
+	if err := m.StopTask(other.ID, limit, "SIGKILL"); err != nil {
+		t.Fatal(err)
+	}
+	stop := time.Since(begun)
+	if err := m.DestroyTask(other.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	Settle(t, containerName(other))
+	return [3]float64{milliseconds(start), milliseconds(exit), milliseconds(stop)}
 }
 
 func (m *mac) exitOf(t *testing.T, task *nomadkit.Task, release string, code int) time.Duration {
