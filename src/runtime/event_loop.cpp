@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -114,23 +115,24 @@ EventLoop::EventLoop() : impl_{std::make_unique<Impl>()} {
 }
 
 EventLoop::~EventLoop() {
+  if (on_loop_thread()) std::abort();  // would wait for itself
   {
     const std::lock_guard lock{impl_->queue->mutex};
     impl_->stopping = true;
     impl_->queue->wake = nullptr;
     uv_async_send(&impl_->wake);
   }
-  const bool own_thread = on_loop_thread();
-  const auto end = [impl = std::shared_ptr<Impl>{std::move(impl_)}] {
-    impl->thread.join();
-    [[maybe_unused]] const int error = uv_loop_close(&impl->loop);
-    assert(error == 0);
-  };
-  if (own_thread) {
-    std::thread{end}.detach();  // this one would wait for itself
-  } else {
-    end();
-  }
+  impl_->thread.join();
+  [[maybe_unused]] const int error = uv_loop_close(&impl_->loop);
+  assert(error == 0);
+}
+
+std::shared_ptr<EventLoop> released_anywhere(std::shared_ptr<EventLoop> loop) {
+  EventLoop* const same = loop.get();
+  return {same, [loop = std::move(loop)](EventLoop*) mutable {
+            if (!loop->on_loop_thread()) return loop.reset();
+            std::thread{[last = std::move(loop)]() mutable { last.reset(); }}.detach();
+          }};
 }
 
 bool EventLoop::post(std::function<void()> task) { return impl_->queue->push(std::move(task)); }

@@ -16,8 +16,7 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   // Stops the thread. Running child processes are left alone, unless they were started to end with
-  // the loop; callbacks that did not run yet are dropped. Does not wait for the thread's end where
-  // it is called on that: by a callback that was the last to have the loop.
+  // the loop; callbacks that did not run yet are dropped. Must not be called on the loop thread.
   ~EventLoop();
 
   // Runs `task` on the loop thread, after everything posted before. Any thread. False (and the task
@@ -42,5 +41,9 @@ class EventLoop {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The same loop for who may let go of it on any thread, as what callbacks hold does: where that is
+// the loop's own, another one waits for its end.
+std::shared_ptr<EventLoop> released_anywhere(std::shared_ptr<EventLoop> loop);
 
 }  // namespace ndc::runtime

@@ -18,6 +18,9 @@ constexpr RuntimeKind kOfThisPlatform = RuntimeKind::kPodman;
 
 Expected<std::shared_ptr<ContainerRuntime>> make_runtime(const PluginConfig& config,
                                                          std::shared_ptr<EventLoop> loop) {
+  // Its callbacks hold it, and with it the loop that they run on: the last of them may outlive
+  // whoever made both.
+  loop = released_anywhere(std::move(loop));
   const RuntimeKind kind = config.runtime == RuntimeKind::kAuto ? kOfThisPlatform : config.runtime;
   if (kind == RuntimeKind::kPodman) return make_podman(config, std::move(loop));
   return make_apple(config, std::move(loop));

@@ -66,6 +66,7 @@ TEST_CASE("what a task depends on can be killed, and its end is told as far as i
   REQUIRE(handle);
   const auto which = GENERATE(runtime::ContainerProcess::kWatcher, runtime::ContainerProcess::kCli);
   REQUIRE(eventually([&] { return driver.kill_process(*handle, which).has_value(); }, kLong));
+  CHECK(driver.stop(spec.id, 5s, kLong));
   const auto exit = driver.wait(spec.id, kLong);
   REQUIRE(exit);
   CHECK(std::holds_alternative<UnknownExit>(exit->status));
