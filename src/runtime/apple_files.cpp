@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
 
+#include "runtime/fnv.hpp"
 #include "runtime/monitor_files.hpp"
 #include "runtime/state_directory.hpp"
 #include "runtime/state_leftovers.hpp"
@@ -22,12 +23,9 @@ namespace {
 constexpr std::size_t kMaxSocketPath = 100;  // macOS has room for 103 and a zero
 constexpr const char* kEnvironment = "environment";
 
-// FNV-1a: stable over versions and platforms, which std::hash is not.
 std::string hash(std::string_view text) {
-  std::uint64_t value = 14695981039346656037u;
-  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 1099511628211u;
   char out[20];
-  std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(value));
+  std::snprintf(out, sizeof out, "%016" PRIx64, fnv1a(text));
   return out;
 }
 

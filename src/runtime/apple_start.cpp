@@ -168,7 +168,7 @@ bool AppleStart::ran_before() const {
   if (living_monitor(directory) != 0) return true;
   if (owner_task(directory) != request_.spec->id) return false;
   const RecordLook look = look_for_exit_record(directory);
-  return look.record || !look.known || has_spooled(directory);
+  return look.record || look.damaged || !look.known || has_spooled(directory);
 }
 
 void AppleStart::create() {

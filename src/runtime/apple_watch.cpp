@@ -46,6 +46,10 @@ constexpr const char* kMayHaveVanished =
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
 
+constexpr const char* kDamagedRecord =
+    "the exit record that the task's monitor left is damaged, another user's, or of a newer "
+    "version of the driver";
+
 }  // namespace
 
 Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
@@ -120,6 +124,9 @@ void AppleWatch::line(const std::string& text) {
 bool AppleWatch::look_for_record() {
   RecordLook look = look_for_exit_record(files_.directory());
   record_ = std::move(look.record);
+  if (look.damaged && !std::exchange(record_damaged_, true)) {
+    spdlog::warn("container {}: {}", id_, kDamagedRecord);
+  }
   return look.known;
 }
 
@@ -207,6 +214,11 @@ std::string AppleWatch::cli_end() const {
   out += "failed";
   const std::string reason = apple_reason(record_->stderr_tail);
   return ends_with_cli_failure(record_->stderr_tail) ? out + " (" + reason + ")" : out;
+}
+
+// Of one that has left no record.
+std::string AppleWatch::monitor_end() const {
+  return record_damaged_ ? kDamagedRecord : "the task's monitor was killed";
 }
 
 ExitStatus AppleWatch::cli_status() const {
@@ -341,7 +353,7 @@ void AppleWatch::lost() {
       if (!self->logs_.stdout_path.empty()) self->deliver_to(self->logs_);
       if (!self->degraded_answer(found)) return;
     }
-    self->degrade("the task's monitor was killed");
+    self->degrade(self->monitor_end());
   });
 }
 
@@ -376,7 +388,7 @@ bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& 
     end(UnknownExit{"the container was removed before its exit status was read"});
     return false;
   }
-  end(UnknownExit{(record_ ? cli_end() : std::string{"the task's monitor was killed"}) +
+  end(UnknownExit{(record_ ? cli_end() : monitor_end()) +
                   ", and with it the exit status was lost"});
   return false;
 }

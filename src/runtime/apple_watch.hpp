@@ -99,6 +99,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void deliver_rest();
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
   std::string cli_end() const;
+  std::string monitor_end() const;
   ExitStatus cli_status() const;
   bool is_the_tasks_own() const;
 
@@ -108,7 +109,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   Phase phase_ = Phase::kConnecting;
   std::shared_ptr<MonitorLink> link_;
   std::optional<ExitRecord> record_;
-  bool runs_ = false;  // the process is known to have started
+  bool record_damaged_ = false;  // it has been seen so
+  bool runs_ = false;            // the process is known to have started
   bool removal_ = false;
   int tries_ = 0;
   pid_t cli_ = 0;  // attached, as its monitor says

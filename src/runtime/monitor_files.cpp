@@ -6,19 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "runtime/crash_point.hpp"
 #include "runtime/monitor_spool.hpp"
+#include "runtime/own_file.hpp"
+#include "runtime/text_fields.hpp"
 #include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 namespace {
 
 constexpr std::size_t kMaxRecord = 16u << 10;
-constexpr const char* kKinds[] = {"exited", "signalled", "not-spawned"};
 
 bool write_all(int fd, const char* bytes, std::size_t size) {
   while (size > 0) {
@@ -51,24 +50,6 @@ std::string read_some(int fd, std::size_t limit) {
   return out;
 }
 
-std::optional<ExitRecord> parse_exit_record(const std::string& text) {
-  char kind[32] = {};
-  int value = 0;
-  long long at = 0;
-  std::size_t tail = 0;
-  int head = 0;
-  const int fields = std::sscanf(text.c_str(), "exit-record 1\n%31s %d\nat %lld\nstderr %zu%n",
-                                 kind, &value, &at, &tail, &head);
-  if (fields != 4 || head <= 0) return std::nullopt;
-  const std::size_t begin = static_cast<std::size_t>(head) + 1;  // the line's end
-  if (text.size() < begin || text.size() - begin < tail) return std::nullopt;
-  for (int i = 0; i < 3; ++i) {
-    if (std::strcmp(kind, kKinds[i]) != 0) continue;
-    return ExitRecord{static_cast<ExitRecord::Kind>(i), value, at, text.substr(begin, tail)};
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 bool write_exit_record(const char* directory, const ExitRecord& record) {
@@ -77,14 +58,8 @@ bool write_exit_record(const char* directory, const ExitRecord& record) {
   const UniqueFd file{
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!file) return false;
-  char head[160];
-  const int size = std::snprintf(head, sizeof head, "exit-record 1\n%s %d\nat %lld\nstderr %zu\n",
-                                 kKinds[static_cast<int>(record.kind)], record.value,
-                                 static_cast<long long>(record.at_ms), record.stderr_tail.size());
-  if (!write_all(file.get(), head, static_cast<std::size_t>(size)) ||
-      !write_all(file.get(), record.stderr_tail.data(), record.stderr_tail.size())) {
-    return false;
-  }
+  const std::string text = exit_record_text(record);
+  if (!write_all(file.get(), text.data(), text.size())) return false;
   crash_point("monitor.exit.written");
   if (::rename(path.c_str(), final_path.c_str()) != 0) return false;
   crash_point("monitor.exit.renamed");
@@ -102,9 +77,17 @@ bool sync_exit_record(const char* directory) {
 
 RecordLook look_for_exit_record(const std::string& directory) {
   const std::string path = directory + "/" + kMonitorExit;
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
-  if (!file) return {std::nullopt, says_absent(errno)};
-  return {parse_exit_record(read_some(file.get(), kMaxRecord)), true};
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  if (!file) {
+    const int error = errno;
+    return {std::nullopt, says_absent(error), error == ELOOP};
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return {std::nullopt, false, false};
+  if (!is_own_file(info)) return {std::nullopt, true, true};
+  auto record = parse_exit_record(read_some(file.get(), kMaxRecord));
+  const bool damaged = !record;
+  return {std::move(record), true, damaged};
 }
 
 pid_t living_monitor(const std::string& directory) {

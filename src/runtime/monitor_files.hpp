@@ -19,6 +19,8 @@
 #include <optional>
 #include <string>
 
+#include "runtime/exit_record.hpp"
+
 namespace ndc::runtime {
 
 inline constexpr const char* kMonitorLock = "lock";
@@ -31,15 +33,6 @@ enum class MonitorStreams { kPipes, kPipesAndStdin, kTerminal };
 inline constexpr const char* kMonitorStdin = "--stdin";
 inline constexpr const char* kMonitorTerminal = "--tty";
 
-// How the attached CLI ended: raw, not yet what it says about the task.
-struct ExitRecord {
-  enum class Kind { kExited, kSignalled, kNotSpawned };
-  Kind kind = Kind::kExited;
-  int value = 0;              // exit code, signal, or errno
-  std::int64_t at_ms = 0;     // Unix time
-  std::string stderr_tail{};  // last bytes of its stderr; empty with a terminal
-};
-
 // Puts `<directory>/exit` in its place, whole: whoever dies from now on, it can be read. False
 // (errno) if it could not.
 bool write_exit_record(const char* directory, const ExitRecord& record);
@@ -49,10 +42,12 @@ bool sync_exit_record(const char* directory);
 // What a look for the record tells.
 struct RecordLook {
   std::optional<ExitRecord> record{};
-  bool known = true;  // false: it could not be looked at, for want of a descriptor say
+  bool known = true;     // false: it could not be looked at, for want of a descriptor say
+  bool damaged = false;  // something is in its place that is no record
 };
 
-// A file that is no record, as a host that lost its power may leave one, counts as none.
+// A file that is no record, as a host that lost its power may leave one, or that is not this user's
+// counts as damaged: it tells that there was an exit, and not which.
 RecordLook look_for_exit_record(const std::string& directory);
 // nullopt: there is none, or that cannot be told now.
 inline std::optional<ExitRecord> read_exit_record(const std::string& directory) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <variant>
 
 #include "cli/apple_node.hpp"
 #include "runtime/log_route.hpp"
@@ -202,6 +203,28 @@ TEST_CASE("a task that ended with its monitor, while no plugin was there, is not
   (*route)->follow(started->container, [told](const Error& error) { told.set(error.message()); });
   CHECK(node.remove(started->container));
   CHECK(!told.is_set());
+}
+
+TEST_CASE("an exit record that was damaged while no plugin was there is no exit, and said to be") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 1; exit 3", exited);
+  REQUIRE(started);
+  node.runtime.reset();
+  REQUIRE(eventually(
+      [&] { return read_exit_record(node.files()) && living_monitor(node.files()) == 0; }, kLong));
+  const std::string path = node.files() + "/exit";
+  (void)run(*node.loop, shell("sed -i.before 's/^exited 3/exited 0/' " + path));
+  CHECK(!read_exit_record(node.files()));
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  REQUIRE(std::holds_alternative<TaskExit>(*attached));
+  const TaskExit& exit = std::get<TaskExit>(*attached);
+  CHECK(unknown(exit));
+  CHECK(contains(describe(exit), "damaged"));
+  CHECK(node.remove(started->container));
 }
 
 TEST_CASE("output that nobody collects is not kept either") {
