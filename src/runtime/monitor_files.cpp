@@ -95,8 +95,10 @@ pid_t living_monitor(const std::string& directory) {
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
   if (!file) return says_absent(errno) ? 0 : -1;
   if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) return 0;
-  const int pid = std::atoi(read_some(file.get(), 32).c_str());
-  return pid > 0 ? pid : 0;
+  const std::string text = read_some(file.get(), 32);
+  std::string_view rest = text;
+  pid_t pid = 0;
+  return take_number(rest, pid, '\n') && pid > 0 ? pid : -1;
 }
 
 std::uint64_t spooled(const std::string& directory) {

@@ -55,7 +55,8 @@ inline std::optional<ExitRecord> read_exit_record(const std::string& directory) 
 }
 
 // The process id of the monitor that holds the directory's lock; 0 if none does, negative if that
-// cannot be told now. Its record is to be looked for after this, not before: it may end in between.
+// cannot be told now, or if one does that is not named there. Its record is to be looked for after
+// this, not before: it may end in between.
 pid_t living_monitor(const std::string& directory);
 
 // How many bytes the spools hold that the collector has not got.

@@ -190,7 +190,7 @@ TEST_CASE("a task that ended with its monitor, while no plugin was there, is not
   const auto started = node.start("sleep 30", exited);
   REQUIRE(started);
   node.runtime.reset();
-  ::kill(living_monitor(node.files()), SIGKILL);
+  node.kill_monitor();
   (void)node.ask("stop --time 0 " + node.id);
   node.restart();
   const Awaited<TaskExit> later;

@@ -75,6 +75,12 @@ struct Node {
     runtime = *make_apple(config, loop, NDC_TEST_MONITOR);
   }
   std::string files() const { return config.state_dir + "/" + id; }
+  // Never another process: kill() takes a number below 1 for many.
+  void kill_monitor() const {
+    const pid_t monitor = living_monitor(files());
+    REQUIRE(monitor > 0);
+    REQUIRE(::kill(monitor, SIGKILL) == 0);
+  }
   void fault(const std::string& name, const std::string& line) const {
     const std::string path = directory / ("cli/faults/" + name);
     if (line.empty()) {

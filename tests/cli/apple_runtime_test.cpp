@@ -272,7 +272,7 @@ TEST_CASE("a monitor that was killed does not end the task") {
   const Awaited<TaskExit> exited;
   const auto started = node.start("sleep 30", exited);
   REQUIRE(started);
-  ::kill(living_monitor(node.files()), SIGKILL);
+  node.kill_monitor();
   node.restart();
   const Awaited<TaskExit> later;
   const auto attached = node.attach(started->container, later);
@@ -300,7 +300,7 @@ TEST_CASE(
   REQUIRE(eventually([&] {
     return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
   }));
-  ::kill(living_monitor(node.files()), SIGKILL);
+  node.kill_monitor();
   const UniqueFd collector{
       ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
   std::string text;
@@ -410,7 +410,7 @@ TEST_CASE("a record that is seen late counts, though the monitor was given up") 
   const Awaited<TaskExit> exited;
   const auto started = node.start("sleep 30", exited);
   REQUIRE(started);
-  ::kill(living_monitor(node.files()), SIGKILL);
+  node.kill_monitor();
   node.restart();
   const Awaited<TaskExit> later;
   const auto attached = node.attach(started->container, later);
@@ -444,7 +444,7 @@ TEST_CASE("a container that was removed behind our back is gone, and not an exit
   const Awaited<TaskExit> exited;
   const auto started = node.start("sleep 30", exited);
   REQUIRE(started);
-  ::kill(living_monitor(node.files()), SIGKILL);
+  node.kill_monitor();
   (void)run(*node.loop, shell(node.directory / "container" + " delete --force " + node.id));
   node.restart();
   const Awaited<TaskExit> later;
