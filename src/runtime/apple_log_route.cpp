@@ -90,7 +90,7 @@ class AppleLogRoute final : public LogRoute {
       const auto watch = state->watch_of(id);
       if (!watch) return;
       if (failed) watch->when_degraded(failed);
-      watch->deliver_to(state->paths);
+      watch->deliver_to(state->paths, failed);
     });
   }
 

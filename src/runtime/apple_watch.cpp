@@ -350,7 +350,7 @@ void AppleWatch::lost() {
     }
     if (found && (!*found || (*found)->state == "stopped")) {  // nothing goes on
       self->phase_ = Phase::kDegraded;
-      if (!self->logs_.stdout_path.empty()) self->deliver_to(self->logs_);
+      self->deliver();
       if (!self->degraded_answer(found)) return;
     }
     self->degrade(self->monitor_end());
@@ -366,7 +366,7 @@ void AppleWatch::degrade(const std::string& why) {
   spdlog::warn("{}", degraded_->message());
   still_running();
   for (const auto& told : std::exchange(when_degraded_, {})) told(*degraded_);
-  if (!logs_.stdout_path.empty()) deliver_to(logs_);
+  deliver();
   tools_.degraded->add(id_, [weak = weak_from_this()](const auto& found) {
     const auto self = weak.lock();
     return self && self->degraded_answer(found);
@@ -423,7 +423,7 @@ void AppleWatch::delivered() {
 
 // The monitor may have been killed with output in its spool.
 void AppleWatch::deliver_rest() {
-  if (!logs_.stdout_path.empty() && rests_++ < kRests) deliver_to(logs_);
+  if (!logs_.stdout_path.empty() && rests_++ < kRests) deliver();
   if (!delivering_) delivered();
 }
 
@@ -437,16 +437,38 @@ void AppleWatch::when_degraded(std::function<void(Error)> told) {
   when_degraded_.push_back(std::move(told));
 }
 
-void AppleWatch::deliver_to(const LogPaths& paths) {
+void AppleWatch::deliver_to(const LogPaths& paths, std::function<void(Error)> lost) {
   logs_ = paths;
-  if (delivering_) return;
-  if (living_monitor(files_.directory()) != 0 || !has_spooled(files_.directory())) return;
-  Command deliver =
-      monitor_command(tools_.monitor_program, files_, paths, MonitorStreams::kPipes, {});
-  deliver.timeout = tools_.cli->timeout();
+  output_lost_ = std::move(lost);
+  deliver();
+}
+
+// Once, and the other stream is delivered all the same.
+void AppleWatch::tell_of_damaged_spools() {
+  const std::string spools = damaged_spools(files_.directory());
+  if (spools.empty() || std::exchange(damage_told_, true)) return;
+  const Error error{ErrorCode::kInternal,
+                    "deliver the log in",
+                    files_.directory(),
+                    spools +
+                        ": damaged, another user's, or of a newer version of the driver: the "
+                        "output that waited there for Nomad's log collector is lost",
+                    {}};
+  spdlog::warn("{}", error.message());
+  if (output_lost_) output_lost_(error);
+}
+
+void AppleWatch::deliver() {
+  if (logs_.stdout_path.empty() || delivering_) return;
+  if (living_monitor(files_.directory()) != 0) return;
+  tell_of_damaged_spools();
+  if (!has_spooled(files_.directory())) return;
+  Command command =
+      monitor_command(tools_.monitor_program, files_, logs_, MonitorStreams::kPipes, {});
+  command.timeout = tools_.cli->timeout();
   delivered_ = false;
   delivering_ = true;
-  run_command(tools_.cli->loop(), std::move(deliver),
+  run_command(tools_.cli->loop(), std::move(command),
               [weak = weak_from_this()](const Expected<CommandResult>& result) {
                 const auto self = weak.lock();
                 if (!self) return;

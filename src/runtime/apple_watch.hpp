@@ -54,8 +54,9 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void when_delivered(std::function<void()> done);
   // Called once, if it comes to that: the monitor or its CLI is lost, the container lives on.
   void when_degraded(std::function<void(Error)> told);
-  // Where output goes: what a lost monitor had spooled is delivered there.
-  void deliver_to(const LogPaths& paths);
+  // Where output goes: what a lost monitor had spooled is delivered there. `lost` is told of what
+  // cannot be, now or later.
+  void deliver_to(const LogPaths& paths, std::function<void(Error)> lost);
 
   // The container is about to be removed by force: its end is near, and not the task's own.
   // What it wrote last is on its way then, which it is not where it had ended before.
@@ -96,7 +97,9 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void still_running();
   void end(ExitStatus status, std::string note = {});
   void delivered();
+  void deliver();
   void deliver_rest();
+  void tell_of_damaged_spools();
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
   std::string cli_end() const;
   std::string monitor_end() const;
@@ -126,6 +129,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::optional<Error> degraded_;
   std::vector<std::function<void(Error)>> when_degraded_;
   LogPaths logs_;
+  std::function<void(Error)> output_lost_;
+  bool damage_told_ = false;
   std::shared_ptr<EventLoop::Timer> timer_;
   std::chrono::steady_clock::time_point begun_{};
 };

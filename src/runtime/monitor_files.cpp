@@ -106,4 +106,14 @@ std::uint64_t spooled(const std::string& directory) {
          Spool::pending_in((directory + "/" + kMonitorSpoolErr).c_str());
 }
 
+std::string damaged_spools(const std::string& directory) {
+  std::string out;
+  for (const char* const name : {kMonitorSpoolOut, kMonitorSpoolErr}) {
+    if (!Spool::damaged((directory + "/" + name).c_str())) continue;
+    if (!out.empty()) out += " and ";
+    out += name;
+  }
+  return out;
+}
+
 }  // namespace ndc::runtime

@@ -63,4 +63,8 @@ pid_t living_monitor(const std::string& directory);
 std::uint64_t spooled(const std::string& directory);
 inline bool has_spooled(const std::string& directory) { return spooled(directory) > 0; }
 
+// The names of the spools whose bytes cannot be made out any more (Spool::damaged()), for a
+// message; empty: none. Not while a monitor lives, which may be about to begin one.
+std::string damaged_spools(const std::string& directory);
+
 }  // namespace ndc::runtime

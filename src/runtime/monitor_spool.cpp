@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runtime/own_file.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -32,25 +34,37 @@ bool write_at(int fd, const char* bytes, std::size_t size, off_t at) {
   return true;
 }
 
+// Leaves both numbers alone where it is no spool.
 bool read_state(int fd, std::uint64_t& delivered, std::uint64_t& end) {
   struct stat info {};
   Header header{};
-  if (::fstat(fd, &info) != 0 || info.st_size < kBegin) return false;
+  if (::fstat(fd, &info) != 0 || !is_own_file(info) || info.st_size < kBegin) return false;
   if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return false;
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return false;
-  end = static_cast<std::uint64_t>(info.st_size - kBegin);
-  delivered = std::min(header.delivered, end);
+  const auto size = static_cast<std::uint64_t>(info.st_size - kBegin);
+  // consume() cuts all bytes off before it notes that. Where some are left it was not consume().
+  if (size > 0 && header.delivered > size) return false;
+  end = size;
+  delivered = std::min(header.delivered, size);
   return true;
 }
 
 }  // namespace
 
 std::uint64_t Spool::pending_in(const char* path) {
-  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   std::uint64_t delivered = 0;
   std::uint64_t end = 0;
   if (!file || !read_state(file.get(), delivered, end)) return 0;
   return end - delivered;
+}
+
+bool Spool::damaged(const char* path) {
+  const UniqueFd file{::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  if (!file) return errno == ELOOP || errno == EACCES;
+  std::uint64_t delivered = 0;
+  std::uint64_t end = 0;
+  return !read_state(file.get(), delivered, end);
 }
 
 bool Spool::restore() {
@@ -59,8 +73,9 @@ bool Spool::restore() {
   file_ = UniqueFd{::open(path_, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
   if (!file_) return errno == ENOENT;
   if (!read_state(file_.get(), delivered_, end_)) {
-    delivered_ = end_ = 0;
     file_.reset();
+  } else if (end_ == 0 && !save_position()) {
+    drop();  // as in consume()
   }
   return true;
 }

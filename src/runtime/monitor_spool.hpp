@@ -14,7 +14,8 @@ class Spool {
   // `path` must outlive the spool. Nothing is opened before it is needed.
   explicit Spool(const char* path) : path_{path} {}
 
-  // Takes over what an earlier process left. False (errno) if the file cannot be read.
+  // Takes over what an earlier process left. False (errno) if the file cannot be read. A damaged
+  // one stays until something is appended: the plugin tells that what was in it is lost.
   bool restore();
 
   // Behind everything that is pending. False (errno) if the disk does not take it: nothing of it
@@ -32,6 +33,11 @@ class Spool {
 
   // What a spool at `path` holds, without taking it over.
   static std::uint64_t pending_in(const char* path);
+  // Something is at `path` whose bytes cannot be made out: its header is cut off, damaged or of
+  // another version, it was cut in front of its position, or it is no file of this user. An empty
+  // one was begun, and whoever was killed then had bytes for it. One that was cut behind its
+  // position, or right behind its header, is not told from one that never had more.
+  static bool damaged(const char* path);
 
  private:
   // Fewer delivered bytes are not worth a new file.

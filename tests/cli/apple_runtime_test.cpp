@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -311,6 +313,35 @@ TEST_CASE(
     return text.size() >= want.size();
   }));
   CHECK(text == want);
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a spool that was damaged is not delivered, and the task's user is told what is lost") {
+  std::mutex mutex;
+  std::string told;
+  Node node;
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  REQUIRE(eventually([&] { return has_spooled(node.files()); }));
+  node.kill_monitor();
+  REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+  const std::string spool = node.files() + "/spool.out";
+  std::fstream{spool, std::ios::in | std::ios::out | std::ios::binary} << "bad";
+  CHECK(damaged_spools(node.files()) == "spool.out");
+  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
+  REQUIRE(route);
+  (*route)->follow(started->container, [&](const Error& error) {
+    const std::lock_guard lock{mutex};
+    told += error.message() + "\n";
+  });
+  CHECK(eventually([&] {
+    const std::lock_guard lock{mutex};
+    return contains(told, "spool.out: damaged") && contains(told, "is lost");
+  }));
+  CHECK(spooled(node.files()) == 0);
   CHECK(node.remove(started->container));
 }
 
