@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/crash_point.hpp"
+#include "runtime/monitor_lines.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -108,16 +108,22 @@ void AppleWatch::connect() {
 }
 
 void AppleWatch::line(const std::string& text) {
-  if (text.starts_with("running ") && phase_ == Phase::kConnecting) {
-    phase_ = Phase::kFollowing;
-    cli_ = static_cast<pid_t>(std::strtol(text.c_str() + std::strlen("running "), nullptr, 10));
-    tries_ = 0;
-    crash_point("apple.attach.running");
-    if (attached_) still_running();
-  } else if (text == "exit") {
-    exit_said();
-  } else if (text == "delivered") {
-    delivered();
+  const MonitorNews news = parse_monitor_news(text);
+  switch (news.kind) {
+    case MonitorNews::Kind::kRunning:
+      if (phase_ != Phase::kConnecting) return;
+      phase_ = Phase::kFollowing;
+      cli_ = news.cli;
+      tries_ = 0;
+      crash_point("apple.attach.running");
+      if (attached_) still_running();
+      return;
+    case MonitorNews::Kind::kExit:
+      return exit_said();
+    case MonitorNews::Kind::kDelivered:
+      return delivered();
+    case MonitorNews::Kind::kNone:
+      return;
   }
 }
 

@@ -1,5 +1,5 @@
 // The monitor's socket: the plugin, or several of them across its restarts. What is said on it is
-// in monitor_files.hpp. Part of the monitor: plain calls, no allocation.
+// in monitor_lines.hpp. Part of the monitor: plain calls, no allocation.
 #pragma once
 
 #include <poll.h>

@@ -8,9 +8,7 @@
 //   <directory>/spool.out  what the log collector has not taken yet (monitor_spool.hpp)
 //   <directory>/spool.err
 //
-// On the socket, in lines. Monitor: "running <pid of the CLI>", "exit" (the record is there),
-// "delivered" (the collector has everything). Plugin: "resize <rows> <columns>", "quit" (the
-// container is gone, what is not delivered yet is not wanted any more).
+// What is said on the socket is in monitor_lines.hpp.
 #pragma once
 
 #include <sys/types.h>

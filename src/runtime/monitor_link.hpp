@@ -1,4 +1,4 @@
-// The plugin's connection to one monitor (monitor_files.hpp has the protocol). Loop thread only.
+// The plugin's connection to one monitor (monitor_lines.hpp has the protocol). Loop thread only.
 #pragma once
 
 #include <uv.h>

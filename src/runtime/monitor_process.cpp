@@ -20,6 +20,7 @@
 #include "runtime/monitor_cli.hpp"
 #include "runtime/monitor_clients.hpp"
 #include "runtime/monitor_files.hpp"
+#include "runtime/monitor_lines.hpp"
 #include "runtime/monitor_poll.hpp"
 #include "runtime/unique_fd.hpp"
 
@@ -246,14 +247,16 @@ void Monitor::greet() {
 }
 
 void Monitor::obey(const char* line) {
-  int rows = 0;
-  int columns = 0;
-  if (::strcmp(line, "quit") == 0) {
-    quit_ = true;
-    quit_at_ = monotonic_ms();
-  } else if (::sscanf(line, "resize %d %d", &rows, &columns) == 2 && rows > 0 && columns > 0 &&
-             rows < 10000 && columns < 10000) {
-    cli_.resize(rows, columns);
+  const MonitorOrder order = parse_monitor_order(line);
+  switch (order.kind) {
+    case MonitorOrder::Kind::kQuit:
+      quit_ = true;
+      quit_at_ = monotonic_ms();
+      return;
+    case MonitorOrder::Kind::kResize:
+      return cli_.resize(order.rows, order.columns);
+    case MonitorOrder::Kind::kNone:
+      return;
   }
 }
 
