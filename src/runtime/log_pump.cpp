@@ -7,13 +7,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <cstring>
-#include <string_view>
+#include <optional>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "runtime/crash_point.hpp"
+#include "runtime/log_position.hpp"
+#include "runtime/own_file.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -86,24 +88,29 @@ bool LogPump::open_log() {
   return true;
 }
 
-// Of another file (rotated) or past the end (truncated): from the start.
+// Of another file (rotated), past the end (truncated) or damaged: from the start. What is repeated
+// is not lost.
 void LogPump::restore_position(std::uint64_t inode, std::uint64_t size) {
   base_ = 0;
   skip_ = 0;
   chunk_ = {};
   written_ = 0;
   next_record_ = 0;
-  char text[96] = {};
-  if (retry_read(position_.get(), text, sizeof text - 1, 0) <= 0) return;
-  std::uint64_t saved_inode = 0;
-  std::uint64_t offset = 0;
-  std::uint64_t skip = 0;
-  if (std::sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &saved_inode, &offset, &skip) != 3) {
+  char text[96];
+  const ssize_t got = retry_read(position_.get(), text, sizeof text, 0);
+  if (got == 0) return;  // made just now
+  struct stat info {};
+  std::optional<LogPosition> saved;
+  if (got > 0 && ::fstat(position_.get(), &info) == 0 && is_own_file(info)) {
+    saved = parse_log_position({text, static_cast<std::size_t>(got)});
+  }
+  if (!saved) {
+    spdlog::warn("{}.delivered is damaged: the log is delivered from its start again", log_path_);
     return;
   }
-  if (saved_inode != inode || offset > size) return;
-  base_ = offset;
-  skip_ = static_cast<std::size_t>(skip);
+  if (saved->inode != inode || saved->offset > size) return;
+  base_ = saved->offset;
+  skip_ = static_cast<std::size_t>(saved->skip);
 }
 
 // Fixed width, one write: a reader never sees half of an old and half of a new position.
@@ -111,13 +118,9 @@ void LogPump::save_position() {
   const bool in_record = next_record_ < chunk_.records.size();
   const LogRecordEnd done = next_record_ == 0 ? LogRecordEnd{} : chunk_.records[next_record_ - 1];
   const std::uint64_t skip = in_record ? written_ - done.text : 0;
-  char text[96];
-  const int size =
-      std::snprintf(text, sizeof text, "%020" PRIu64 " %020" PRIu64 " %020" PRIu64 "\n", inode_,
-                    base_ + done.log, skip);
+  const std::string text = log_position_text({inode_, base_ + done.log, skip});
   // A failure costs repeated output after a crash, nothing now.
-  [[maybe_unused]] const ssize_t written =
-      ::pwrite(position_.get(), text, static_cast<std::size_t>(size), 0);
+  [[maybe_unused]] const ssize_t written = ::pwrite(position_.get(), text.data(), text.size(), 0);
 }
 
 // The log, or its directory as long as there is no log.
@@ -178,7 +181,7 @@ bool LogPump::read_chunk() {
     if (at_end) return reopen_if_replaced();
     size *= 2;
   }
-  written_ = std::min(std::exchange(skip_, 0), chunk_.text.size());
+  written_ = std::min(std::exchange(skip_, 0), chunk_.records.front().text);
   next_record_ = 0;
   advance(0);
   crash_point("log.pump.read");
