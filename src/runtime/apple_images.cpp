@@ -207,7 +207,8 @@ void AppleImages::settle_all() {
 void AppleImages::settle(const std::string& host, Done<void> done) {
   if (!marks_.exists(host)) return done({});
   const auto mark = marks_.read(host);
-  if (!mark) {  // it proves nothing
+  if (!mark) {
+    spdlog::warn("registry {}: the mark of a login cannot be made out, and proves nothing", host);
     marks_.remove(host);
     return done({});
   }

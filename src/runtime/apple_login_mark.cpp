@@ -1,16 +1,23 @@
 #include "runtime/apple_login_mark.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
+#include "runtime/own_file.hpp"
 #include "runtime/state_directory.hpp"
+#include "runtime/text_fields.hpp"
+#include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -18,24 +25,38 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr const char* kPrefix = "login-";
+constexpr std::size_t kMaxSize = 64u << 10;  // names of a host and a user
 
-// The user comes last: what it holds cannot be taken for anything else.
-std::optional<LoginMark> parse(const std::string& path) {
-  std::ifstream file{path, std::ios::binary};
-  std::string kind;
-  long long until = 0;
-  LoginMark out;
-  if (!std::getline(file, kind) || kind != "login 1" || !(file >> until) || file.get() != '\n' ||
-      !std::getline(file, out.host)) {
-    return std::nullopt;
-  }
-  out.user.assign(std::istreambuf_iterator<char>{file}, {});
-  if (out.host.empty() || out.user.empty()) return std::nullopt;
-  out.until = WallTime{milliseconds{until}};
-  return out;
+std::optional<LoginMark> read_mark(const std::string& path) {
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  struct stat info {};
+  if (!file || ::fstat(file.get(), &info) != 0 || !is_own_file(info)) return std::nullopt;
+  std::string text(kMaxSize, '\0');
+  const ssize_t size = ::read(file.get(), text.data(), text.size());
+  if (size <= 0) return std::nullopt;
+  return parse_login_mark({text.data(), static_cast<std::size_t>(size)});
 }
 
 }  // namespace
+
+std::string login_mark_text(const LoginMark& mark) {
+  const auto until = std::chrono::ceil<milliseconds>(mark.until.time_since_epoch());
+  return "login 2\n" + std::to_string(until.count()) + " " + std::to_string(mark.user.size()) +
+         "\n" + mark.host + "\n" + mark.user;
+}
+
+std::optional<LoginMark> parse_login_mark(std::string_view text) {
+  std::int64_t until = 0;
+  std::size_t size = 0;
+  std::string_view host;
+  const bool first = take(text, "login 1\n");
+  if (!first && !take(text, "login 2\n")) return std::nullopt;
+  const bool timed = first ? take_number(text, until, '\n')
+                           : take_number(text, until, ' ') && take_number(text, size, '\n');
+  if (!timed || until > kLatestMs || !take_until(text, host, '\n')) return std::nullopt;
+  if (host.empty() || text.empty() || (!first && text.size() != size)) return std::nullopt;
+  return LoginMark{std::string{host}, std::string{text}, WallTime{milliseconds{until}}};
+}
 
 std::string LoginMarks::path_of(const std::string& host) const {
   std::string name = kPrefix + host;
@@ -45,10 +66,7 @@ std::string LoginMarks::path_of(const std::string& host) const {
 
 Expected<void> LoginMarks::write(const LoginMark& mark) const {
   if (auto made = make_private_directory(directory_); !made) return made;
-  const auto until = std::chrono::ceil<milliseconds>(mark.until.time_since_epoch());
-  const std::string text =
-      "login 1\n" + std::to_string(until.count()) + "\n" + mark.host + "\n" + mark.user;
-  return replace_file(path_of(mark.host), text);
+  return replace_file(path_of(mark.host), login_mark_text(mark));
 }
 
 bool LoginMarks::exists(const std::string& host) const {
@@ -56,7 +74,7 @@ bool LoginMarks::exists(const std::string& host) const {
 }
 
 std::optional<LoginMark> LoginMarks::read(const std::string& host) const {
-  auto mark = parse(path_of(host));
+  auto mark = read_mark(path_of(host));
   return mark && mark->host == host ? mark : std::nullopt;
 }
 
@@ -69,11 +87,16 @@ std::vector<std::string> LoginMarks::hosts() const {
   for (; !failed && entry != std::filesystem::directory_iterator{}; entry.increment(failed)) {
     const std::string path = entry->path();
     if (!entry->path().filename().string().starts_with(kPrefix)) continue;
-    const auto mark = parse(path);
+    const auto mark = read_mark(path);
     if (mark && path_of(mark->host) == path) {
       out.push_back(mark->host);
-    } else if (std::error_code ignored; entry->is_regular_file(ignored)) {
-      ::unlink(path.c_str());
+    } else {
+      spdlog::warn(
+          "{}: no mark of a login that can be made out: if the driver logged in there and was "
+          "killed, that login stays (container registry logout)",
+          path);
+      std::error_code unknown;
+      if (!std::filesystem::is_directory(entry->symlink_status(unknown))) ::unlink(path.c_str());
     }
   }
   return out;

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,11 @@ struct LoginMark {
   bool operator==(const LoginMark&) const = default;
 };
 
+// The user comes last, after its length: a name that was cut off is not taken for another one.
+std::string login_mark_text(const LoginMark& mark);
+// Of this version or the first, which had no length. nullopt for what is cut off, damaged or newer.
+std::optional<LoginMark> parse_login_mark(std::string_view text);
+
 class LoginMarks {
  public:
   explicit LoginMarks(std::string state_dir) : directory_{std::move(state_dir)} {}
@@ -31,7 +37,8 @@ class LoginMarks {
   // Nothing where there is none, or none that could be made out.
   std::optional<LoginMark> read(const std::string& host) const;
   void remove(const std::string& host) const;
-  // The hosts of all that can be made out; the others prove nothing and are removed.
+  // The hosts of all that can be made out; the others prove nothing and are removed, with a
+  // warning.
   std::vector<std::string> hosts() const;
 
  private:
