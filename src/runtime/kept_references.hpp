@@ -5,10 +5,19 @@
 
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "model/error.hpp"
 
 namespace ndc::runtime {
+
+struct KeptReferences {
+  std::set<std::string> references{};
+  std::vector<Error> refused{};  // one for each line that is no reference, or was cut off
+};
+std::string kept_references_text(const std::set<std::string>& references);
+KeptReferences parse_kept_references(std::string_view text);
 
 // Empty where none were kept. What is no reference is left out with a warning. The error is
 // kInternal.

@@ -10,19 +10,20 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
 #include "model/container_name.hpp"
 #include "model/labels.hpp"
+#include "runtime/own_file.hpp"
 #include "runtime/state_directory.hpp"
+#include "runtime/text_fields.hpp"
 #include "runtime/unique_fd.hpp"
 
 namespace ndc::runtime {
 namespace {
 
-constexpr const char* kOwner = "/owner";  // lines of label=value
+constexpr const char* kOwner = "/owner";
 
 // A monitor that has lost its directory may still write its record there, once or twice.
 constexpr int kRemovals = 3;
@@ -40,18 +41,12 @@ std::optional<Owner> read_owner(const std::string& directory) {
   const std::string path = directory + kOwner;
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   struct stat info {};
-  if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  if (!file || ::fstat(file.get(), &info) != 0 || !is_own_file(info)) return std::nullopt;
   char text[2048];  // three labels of 64 characters or so
   const ssize_t size = ::read(file.get(), text, sizeof text);
   if (size <= 0) return std::nullopt;
-  Owner out;
-  out.since = std::chrono::system_clock::from_time_t(info.st_mtime);
-  std::istringstream lines{std::string(text, static_cast<std::size_t>(size))};
-  for (std::string line; std::getline(lines, line);) {
-    const auto equals = line.find('=');
-    if (equals != std::string::npos) out.labels[line.substr(0, equals)] = line.substr(equals + 1);
-  }
-  return out;
+  return Owner{parse_owner({text, static_cast<std::size_t>(size)}),
+               std::chrono::system_clock::from_time_t(info.st_mtime)};
 }
 
 // False where that is not known. Listed first: a name that goes may hide another one from a listing
@@ -122,14 +117,28 @@ void remove_task_directory(const std::string& directory) {
   }
 }
 
-Expected<void> write_owner(const std::string& directory,
-                           const std::map<std::string, std::string>& labels) {
-  std::string text;
+std::string owner_text(const std::map<std::string, std::string>& labels) {
+  std::string out;
   for (const char* name : {kLabelNodeId, kLabelAllocId, kLabelTaskId}) {
     const auto found = labels.find(name);
-    if (found != labels.end()) text += found->first + "=" + found->second + "\n";
+    if (found != labels.end()) out += found->first + "=" + found->second + "\n";
   }
-  return replace_file(directory + kOwner, text);
+  return out;
+}
+
+std::map<std::string, std::string> parse_owner(std::string_view text) {
+  std::map<std::string, std::string> out;
+  for (std::string_view line; take_until(text, line, '\n');) {
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    out[std::string{line.substr(0, equals)}] = line.substr(equals + 1);
+  }
+  return out;
+}
+
+Expected<void> write_owner(const std::string& directory,
+                           const std::map<std::string, std::string>& labels) {
+  return replace_file(directory + kOwner, owner_text(labels));
 }
 
 std::string owner_task(const std::string& directory) {

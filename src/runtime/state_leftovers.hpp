@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/error.hpp"
@@ -13,8 +14,12 @@
 
 namespace ndc::runtime {
 
-// Writes into a task's directory whose it is: those of `labels` that say so (model/labels.hpp). The
-// error is kInternal.
+// Whose a task's directory is, as text: those of `labels` that say so (model/labels.hpp).
+std::string owner_text(const std::map<std::string, std::string>& labels);
+// Lines of label=value; without the last one where that was cut off.
+std::map<std::string, std::string> parse_owner(std::string_view text);
+
+// Writes into a task's directory whose it is. The error is kInternal.
 Expected<void> write_owner(const std::string& directory,
                            const std::map<std::string, std::string>& labels);
 

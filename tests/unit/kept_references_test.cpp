@@ -33,9 +33,9 @@ TEST_CASE("references of images are kept, whole") {
   CHECK(read_kept_references(state.path).value() == References{});
 }
 
-TEST_CASE("what is no reference in the file of kept references is left out") {
+TEST_CASE("what is no reference in the file of kept references, or half of one, is left out") {
   const State state;
-  std::ofstream{state.file} << "redis:7\n--all\n\nBAD NAME\nbusybox";
+  std::ofstream{state.file} << "redis:7\n--all\n\nBAD NAME\nbusybox\nredis";
   CHECK(read_kept_references(state.path).value() == References{"busybox", "redis:7"});
 }
 
