@@ -1,8 +1,14 @@
 // What engines print, what conmon logs, and environments on their way to podman.
 
+#include <rapidjson/document.h>
+
 #include <string>
 
+#include "runtime/apple_errors.hpp"
 #include "runtime/apple_json.hpp"
+#include "runtime/apple_labels.hpp"
+#include "runtime/doctor_checks.hpp"
+#include "runtime/doctor_report.hpp"
 #include "runtime/k8s_log.hpp"
 #include "runtime/podman_argv.hpp"
 #include "runtime/podman_authfile.hpp"
@@ -79,6 +85,57 @@ void apple_json(std::string_view input) {
   parse_apple_versions(input);
   parse_apple_status(input);
   parse_apple_logins(input);
+  if (const auto networks = parse_apple_networks(input)) {
+    for (const AppleNetwork& network : *networks) {
+      fuzz::require(!network.name.empty(), "a network has a name");
+    }
+  }
+}
+
+void apple_label(std::string_view input) {
+  const std::string label = encode_label(input);
+  fuzz::require(label.find('=') == std::string::npos, "no version rejects a label");
+  fuzz::require(decode_label(label) == input, "a label comes back as it was");
+  fuzz::require(decode_label(input).size() <= input.size(), "nothing is made up");
+}
+
+void apple_text(std::string_view input) {
+  const std::string version = apple_version_in(input);
+  fuzz::require(version.find_first_not_of("0123456789.") == std::string::npos,
+                "a version is numbers");
+  const std::string reason = apple_reason(input);
+  fuzz::require(reason.size() <= 1800, "a reason is short");  // 600 bytes, none of them UTF-8
+  fuzz::require(valid_utf8(reason) == reason, "a reason is valid UTF-8");
+  fuzz::require(reason.find('\n') == std::string::npos, "a reason is one line");
+  const Error error = apple_error("a", "b", Exited{1}, input);
+  fuzz::require(!error.cause.empty(), "an error has a cause");
+  fuzz::require(!says_daemon_is_down(input) || error.code == ErrorCode::kRuntimeUnavailable,
+                "without its service the engine is to blame, whatever else is said");
+  fuzz::require(!ends_with_cli_failure(input) || ends_like_cli_error(input),
+                "a failure of the CLI looks like one");
+  says_container_not_found(input, "web");
+  says_image_not_found(input);
+  says_already_exists(input);
+  says_not_running(input);
+  says_daemon_timed_out(input);
+}
+
+void doctor_answers(std::string_view input) {
+  Findings all{{"any", Verdict::kWarning, std::string{input}, std::string{input}}};
+  for (const Findings& some : {podman_info_findings(input), apple_version_findings(input),
+                               apple_status_findings(input), macos_findings(input, input)}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  const std::string json = findings_json(all);
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseValidateEncodingFlag>(json.data(), json.size());
+  fuzz::require(!document.HasParseError(), "the doctor's JSON is JSON");
+  fuzz::require(document["ok"].GetBool() == tasks_can_run(all), "both say whether tasks can run");
+  fuzz::require(document["checks"].Size() == all.size(), "no finding is left out");
+  for (const char c : findings_table(all)) {
+    const auto byte = static_cast<unsigned char>(c);
+    fuzz::require(c == '\n' || (byte >= 0x20 && byte != 0x7f), "a table is harmless to a terminal");
+  }
 }
 
 }  // namespace
@@ -87,16 +144,16 @@ void apple_json(std::string_view input) {
 namespace ndc::fuzz {
 
 std::vector<Target> runtime_targets() {
-  return {{"podman_json", runtime::podman_json},
-          {"podman_text", runtime::podman_text},
-          {"k8s_log", runtime::k8s_log},
-          {"environment", runtime::environment},
-          {"apple_json", runtime::apple_json}};
+  return {{"podman_json", runtime::podman_json}, {"podman_text", runtime::podman_text},
+          {"k8s_log", runtime::k8s_log},         {"environment", runtime::environment},
+          {"apple_json", runtime::apple_json},   {"apple_label", runtime::apple_label},
+          {"apple_text", runtime::apple_text},   {"doctor", runtime::doctor_answers}};
 }
 
 std::vector<Target> all_targets() {
   std::vector<Target> out = model_targets();
   for (const Target& target : runtime_targets()) out.push_back(target);
+  for (const Target& target : state_targets()) out.push_back(target);
   for (const Target& target : linux_targets()) out.push_back(target);
   return out;
 }

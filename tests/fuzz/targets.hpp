@@ -16,6 +16,8 @@ struct Target {
 
 std::vector<Target> model_targets();
 std::vector<Target> runtime_targets();
+std::vector<Target> state_targets();
+std::vector<Target> wire_targets();   // only where protobuf is
 std::vector<Target> linux_targets();  // none elsewhere
 std::vector<Target> all_targets();
 
