@@ -1,5 +1,5 @@
 # A list of entry points. The work is done by CMake's presets and by scripts/.
-.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-wire test-apple test-e2e test-cluster crash-points chaos soak test-nomad fuzz bench doctor lint format install clean
+.PHONY: help setup build debug demo test test-unit test-asan test-tsan test-portable test-fuzz test-wire test-apple test-e2e test-cluster crash-points chaos soak test-nomad fuzz bench doctor lint format install clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /opt/nomad/plugins
@@ -35,6 +35,9 @@ test-tsan: ## C++ tests below RPC under ThreadSanitizer
 
 test-portable: ## C++ tests of the build without Linux-only files
 	@scripts/test portable
+
+test-fuzz: ## each decoder under libFuzzer for FUZZ_SECONDS (default 3)
+	@scripts/test fuzz
 
 test-wire: ## Nomad's own client packages drive the binary
 	@scripts/test wire
