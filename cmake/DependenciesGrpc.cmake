@@ -1,10 +1,7 @@
 # gRPC and protobuf as one target ndc::grpc. With NDC_STATIC it lists the archives by full path:
 # CMake's own targets and pkg-config only know the shared libraries.
 
-find_package(Protobuf CONFIG QUIET)
-if(NOT TARGET protobuf::libprotobuf)
-  find_package(Protobuf REQUIRED)
-endif()
+include(DependenciesProtobuf)
 find_package(gRPC CONFIG REQUIRED)
 
 add_library(ndc_grpc INTERFACE)

@@ -155,6 +155,9 @@ std::vector<Target> all_targets() {
   for (const Target& target : runtime_targets()) out.push_back(target);
   for (const Target& target : state_targets()) out.push_back(target);
   for (const Target& target : linux_targets()) out.push_back(target);
+#ifdef NDC_FUZZ_WIRE
+  for (const Target& target : wire_targets()) out.push_back(target);
+#endif
   return out;
 }
 
