@@ -208,6 +208,11 @@ void AppleImages::settle(const std::string& host, Done<void> done) {
   if (!marks_.exists(host)) return done({});
   const auto mark = marks_.read(host);
   if (!mark) {
+    if (!marks_.readable(host)) {
+      return done(
+          fail({ErrorCode::kRuntimeUnavailable, "look at the mark of a login at", host,
+                "no file can be opened at the moment", "raise the agent's limit of open files"}));
+    }
     spdlog::warn("registry {}: the mark of a login cannot be made out, and proves nothing", host);
     marks_.remove(host);
     return done({});

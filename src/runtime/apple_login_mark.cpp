@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -27,8 +29,12 @@ using std::chrono::milliseconds;
 constexpr const char* kPrefix = "login-";
 constexpr std::size_t kMaxSize = 64u << 10;  // names of a host and a user
 
+UniqueFd open_mark(const std::string& path) {
+  return UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+}
+
 std::optional<LoginMark> read_mark(const std::string& path) {
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  const UniqueFd file = open_mark(path);
   struct stat info {};
   if (!file || ::fstat(file.get(), &info) != 0 || !is_own_file(info)) return std::nullopt;
   std::string text(kMaxSize, '\0');
@@ -78,6 +84,11 @@ std::optional<LoginMark> LoginMarks::read(const std::string& host) const {
   return mark && mark->host == host ? mark : std::nullopt;
 }
 
+bool LoginMarks::readable(const std::string& host) const {
+  if (open_mark(path_of(host))) return true;
+  return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+}
+
 void LoginMarks::remove(const std::string& host) const { ::unlink(path_of(host).c_str()); }
 
 std::vector<std::string> LoginMarks::hosts() const {
@@ -90,7 +101,7 @@ std::vector<std::string> LoginMarks::hosts() const {
     const auto mark = read_mark(path);
     if (mark && path_of(mark->host) == path) {
       out.push_back(mark->host);
-    } else {
+    } else if (readable(entry->path().filename().string().substr(std::strlen(kPrefix)))) {
       spdlog::warn(
           "{}: no mark of a login that can be made out: if the driver logged in there and was "
           "killed, that login stays (container registry logout)",

@@ -36,6 +36,8 @@ class LoginMarks {
   bool exists(const std::string& host) const;
   // Nothing where there is none, or none that could be made out.
   std::optional<LoginMark> read(const std::string& host) const;
+  // False where it cannot be told what it says, for want of a descriptor.
+  bool readable(const std::string& host) const;
   void remove(const std::string& host) const;
   // The hosts of all that can be made out; the others prove nothing and are removed, with a
   // warning.

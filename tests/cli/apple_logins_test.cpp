@@ -233,3 +233,19 @@ TEST_CASE("a mark names host, user and time, and nothing else proves a login") {
   CHECK(marks.hosts().empty());
   CHECK(std::filesystem::is_empty(state));
 }
+
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("a mark that cannot be opened for want of descriptors is kept") {
+  const TemporaryDirectory directory;
+  const LoginMarks marks{directory / "state"};
+  const LoginMark mark{"localhost:5000", "someone", WallTime{1234567ms}};
+  REQUIRE(marks.write(mark));
+  {
+    const NoDescriptors none;
+    CHECK(!marks.read(mark.host));
+    CHECK(!marks.readable(mark.host));
+    marks.hosts();
+  }
+  CHECK(marks.hosts() == std::vector{mark.host});
+}
+#endif
