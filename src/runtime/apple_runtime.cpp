@@ -1,9 +1,8 @@
 #include "runtime/apple_runtime.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <set>
 #include <utility>
 
