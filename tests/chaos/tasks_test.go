@@ -273,7 +273,7 @@ func (w *world) uncollected(alloc string, start time.Time) (string, missing) {
 	// Nomad starts no new collector when it calls StartTask again. The one that it has came to its
 	// FIFO's end when the plugin that had opened it was killed.
 	if w.agentsSaid(alloc, "failed to start task because plugin shutdown unexpectedly") {
-		return "the plugin was killed within StartTask", missing{end: true}
+		return "the plugin was killed within StartTask", missing{end: true, any: true}
 	}
 	return "", missing{}
 }
