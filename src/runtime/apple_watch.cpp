@@ -46,6 +46,11 @@ constexpr const char* kMayHaveVanished =
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
 
+// A process that is killed closes its socket a moment before its lock goes. One that has only hung
+// up on us still has its lock after that.
+constexpr auto kLockPause = 20ms;
+constexpr int kLockLooks = 100;
+
 constexpr const char* kDamagedRecord =
     "the exit record that the task's monitor left is damaged, another user's, or of a newer "
     "version of the driver";
@@ -429,12 +434,23 @@ void AppleWatch::delivered() {
 
 // The monitor may have been killed with output in its spool.
 void AppleWatch::deliver_rest() {
-  if (!logs_.stdout_path.empty() && rests_++ < kRests) deliver();
+  lock_timer_.reset();
+  if (!logs_.stdout_path.empty() && rests_ < kRests) {
+    if (living_monitor(files_.directory()) != 0 && lock_looks_++ < kLockLooks) {
+      lock_timer_ = tools_.cli->loop().after(kLockPause, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->deliver_rest();
+      });
+      return;
+    }
+    ++rests_;
+    deliver();
+  }
   if (!delivering_) delivered();
 }
 
 void AppleWatch::when_delivered(std::function<void()> done) {
-  if (delivered_ || (!link_ && !delivering_ && phase_ != Phase::kConnecting)) return done();
+  const bool underway = link_ || delivering_ || lock_timer_ || phase_ == Phase::kConnecting;
+  if (delivered_ || !underway) return done();
   when_delivered_.push_back(std::move(done));
 }
 
@@ -495,6 +511,7 @@ void AppleWatch::give_up_exit() {
 
 void AppleWatch::dismiss() {
   give_up_exit();
+  lock_timer_.reset();
   if (!link_ && living_monitor(files_.directory()) != 0) connect();
   if (link_) {
     link_->send("quit");

@@ -124,6 +124,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::vector<ExitSink> sinks_;
   bool delivered_ = false;
   int rests_ = 0;            // processes started to deliver what a killed monitor left
+  int lock_looks_ = 0;       // at the lock of a monitor whose socket is closed
   bool delivering_ = false;  // a process that delivers what is spooled is being started
   std::vector<std::function<void()>> when_delivered_;
   std::optional<Error> degraded_;
@@ -132,6 +133,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::function<void(Error)> output_lost_;
   bool damage_told_ = false;
   std::shared_ptr<EventLoop::Timer> timer_;
+  std::shared_ptr<EventLoop::Timer> lock_timer_;
   std::chrono::steady_clock::time_point begun_{};
 };
 
