@@ -25,7 +25,10 @@ void stop_when_abandoned(std::shared_ptr<const HostWatch> watch,
   const pid_t parent = ::getppid();
   std::thread{[watch = std::move(watch), stopping = std::move(stopping), parent] {
     while (!watch->in_use()) {
-      if (::getppid() != parent) return stopping->ask();
+      if (::getppid() != parent) {
+        if (!watch->in_use()) stopping->ask();  // a later client may have come just now
+        return;
+      }
       // The client holds the other end of stderr for as long as it lives.
       pollfd err{STDERR_FILENO, 0, 0};
       if (::poll(&err, 1, kLookInterval) > 0) std::this_thread::sleep_for(kAfterReader);

@@ -2,8 +2,6 @@
 
 #include <signal.h>
 
-#include <algorithm>
-
 #include "podman_node.hpp"
 #include "runtime/ended_already.hpp"
 
@@ -170,22 +168,12 @@ TEST_CASE("a container whose task was given up is removed where it is found, oth
   PodmanNode node;
   const auto task = node.task("sleep 60");
   const auto started = node.start(task);
-  const auto find_and_remove = [&] {
-    const auto all = node.call<std::vector<runtime::FoundContainer>>(
-        [&](auto done) { node.runtime().list_containers(done); });
-    REQUIRE(all.has_value());
-    const auto found = std::find_if(all->begin(), all->end(), [&task](const auto& entry) {
-      return entry.container.name == task.name();
-    });
-    REQUIRE(found != all->end());
-    return node.remove(found->container);
-  };
-  const auto refused = find_and_remove();
+  const auto refused = node.remove_found(task);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::kWrongState);
   CHECK(node.exists(task.name()));
   node.runtime().disown(task.name());
-  CHECK(find_and_remove().has_value());
+  CHECK(node.remove_found(task).has_value());
   CHECK_FALSE(node.exists(task.name()));
   CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
 }

@@ -201,6 +201,18 @@ class PodmanNode {
     return done.get(kPodmanDeadline);
   }
 
+  // What the reaper does with the task's container, or the files that are left of it.
+  Expected<void> remove_found(const PodmanTask& task) {
+    const auto all = call<std::vector<runtime::FoundContainer>>(
+        [&](auto done) { runtime_->list_containers(done); });
+    REQUIRE(all.has_value());
+    const auto found = std::find_if(all->begin(), all->end(), [&task](const auto& entry) {
+      return entry.container.name == task.name();
+    });
+    REQUIRE(found != all->end());
+    return remove(found->container);
+  }
+
   // podman itself, past the runtime.
   runtime::CommandResult podman(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "podman");

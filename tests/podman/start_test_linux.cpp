@@ -1,7 +1,6 @@
 // Starts that meet something: namesakes, what cannot run, images that are not there; and commands
 // in a container.
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -94,14 +93,7 @@ TEST_CASE("what a podman that was killed left in its storage goes with the files
   const auto task = node.task("exit 3");
   node.store_only(task);
   node.make_files(task);
-  const auto found = node.call<std::vector<runtime::FoundContainer>>(
-      [&](auto done) { node.runtime().list_containers(done); });
-  REQUIRE(found.has_value());
-  const auto left = std::find_if(found->begin(), found->end(), [&task](const auto& entry) {
-    return entry.container.name == task.name();
-  });
-  REQUIRE(left != found->end());
-  REQUIRE(node.remove(left->container).has_value());
+  REQUIRE(node.remove_found(task).has_value());
   CHECK_FALSE(node.is_stored(task));
   CHECK_FALSE(node.has_files(task));
 }
