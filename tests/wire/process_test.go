@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,6 +136,35 @@ func TestDescriptorsAndChildrenAreBackToNormalAfterTasks(t *testing.T) {
 		after, children := nomadkit.OpenFiles(pid), nomadkit.ChildrenOf(pid)
 		if len(after) > before || len(children) > 0 {
 			return fmt.Errorf("%d descriptors before, now %v; children %v", before, after, children)
+		}
+		return nil
+	})
+}
+
+// Its client died before it took the plugin into use, and nobody reads its stderr: on macOS, too, the
+// plugin has nothing but its parent to tell it.
+func TestAPluginThatNobodyTookIntoUseEndsWithItsParent(t *testing.T) {
+	client := exec.Command("sh", "-c", `"$0" 2>/dev/null & echo $!; exec sleep 60`, nomadkit.Binary())
+	client.Env = append(os.Environ(), cookie())
+	out, err := client.StdoutPipe()
+	must.NoError(t, err)
+	must.NoError(t, client.Start())
+	plugin := 0
+	lines := bufio.NewScanner(out)
+	for range 2 { // its number, and the handshake: from then on it knows its parent
+		must.True(t, lines.Scan())
+		if !strings.Contains(lines.Text(), "|") {
+			plugin, err = strconv.Atoi(lines.Text())
+			must.NoError(t, err)
+		}
+	}
+	t.Cleanup(func() { _ = syscall.Kill(plugin, syscall.SIGKILL) })
+	must.True(t, running(plugin))
+	must.NoError(t, client.Process.Kill())
+	_ = client.Wait()
+	nomadkit.Eventually(t, 15*time.Second, "the plugin ends", func() error {
+		if running(plugin) {
+			return fmt.Errorf("still running")
 		}
 		return nil
 	})
