@@ -39,7 +39,10 @@ caf::behavior DriverActor::make_behavior() {
       [this](const RecoverTask& m) { recover(m); },
       [this](const WaitTask& m) { wait(m); },
       [this](const StopTask& m) { stop(m); },
-      [this](const DestroyTask& m) { destroy(m); },
+      [this](const DestroyTask& m) {
+        known_to_client(m.task_id);
+        destroy(m);
+      },
       [this](const InspectTask& m) { pass_on(m); },
       [this](const SignalTask& m) { pass_on(m); },
       [this](const ExecTask& m) { pass_on(m); },
@@ -155,6 +158,7 @@ void DriverActor::forget(const std::string& task_id, bool exit_is_wanted) {
     it->second.removed = true;
     it->second.actor = {};
   } else {
+    if (it != tasks_.end()) keep_logs_of_forgotten(it->second);
     tasks_.erase(task_id);
   }
   crash_point("driver.destroy.forgotten");
@@ -190,6 +194,7 @@ bool DriverActor::has_attempt(const std::string& task_id) const {
 }
 
 void DriverActor::wait(const WaitTask& m) {
+  known_to_client(m.task_id);
   auto it = tasks_.find(m.task_id);
   if (it == tasks_.end()) {
     m.reply(fail(not_found(m.task_id)));

@@ -3,6 +3,7 @@
 // task actor.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -35,7 +36,8 @@ class DriverActor {
     caf::actor actor;
     RestartBudget budget;
     std::optional<Reply<Expected<TaskStarted>>> starting;
-    std::shared_ptr<runtime::LogRoute> held_logs;  // until it has started
+    // LogRoute::hold(), until a client has asked for the task by its id (driver_actor_start.cpp).
+    std::shared_ptr<const void> held_logs;
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
@@ -71,6 +73,8 @@ class DriverActor {
   Expected<void> ensure_runtime();
   bool waits_for_predecessor(const StartTask& m);
   void hold_logs(const StartTask& m);
+  void known_to_client(const std::string& task_id);
+  void keep_logs_of_forgotten(Entry& entry);
   void recover(const RecoverTask& m);
   TaskSeed seed_for(TaskIdentity identity);
   void launch(Entry& entry);
@@ -128,6 +132,11 @@ class DriverActor {
   NodeCompute node_;
   std::set<std::string> node_ids_;  // of this client: as a rule one
   std::map<std::string, Entry> tasks_;
+  struct HeldLogs {
+    std::shared_ptr<const void> logs;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::map<std::string, HeldLogs> forgotten_;  // by task: "<allocation>/<name>"
   bool stopping_ = false;
   HelperActors helpers_;
 };

@@ -14,6 +14,12 @@ namespace {
 // How often a start looks whether the attempt before it has come to an end.
 constexpr std::chrono::milliseconds kPredecessorPause{200};
 
+// How long the FIFOs of an attempt that no client knows of are held for the next one. A collector
+// that sees their end after that is started again by a client that comes back even later.
+constexpr std::chrono::hours kForgottenLogs{1};
+
+std::string task_key(const TaskIdentity& task) { return task.alloc_id + '/' + task.task_name; }
+
 }  // namespace
 
 TaskSeed DriverActor::seed_for(TaskIdentity identity) {
@@ -78,6 +84,9 @@ void DriverActor::start(const StartTask& m) {
   entry.budget = limits_.budget();
   entry.starting = m.reply;
   entry.held_logs = m.held_logs.value_or(nullptr);
+  if (auto forgotten = forgotten_.extract(task_key(entry.seed.identity)); forgotten) {
+    entry.held_logs = std::move(forgotten.mapped().logs);
+  }
   crash_point("driver.start.entered");
   launch(entry);
 }
@@ -120,18 +129,35 @@ void DriverActor::hold_logs(const StartTask& m) {
   const auto holder = spawn_log_forwarder(self_, runtime_, {spec.stdout_path, spec.stderr_path},
                                           false, {}, {spec.id, spec.alloc_id, spec.name});
   const auto go_on = [me = caf::actor{self_}, m,
-                      holder](std::optional<std::shared_ptr<runtime::LogRoute>> held) {
+                      holder](std::optional<std::shared_ptr<const void>> held) {
     StartTask with_logs = m;
     with_logs.held_logs = held.value_or(nullptr);
     act::tell(me, std::move(with_logs));
     act::tell(holder, Stop{});
   };
-  act::tell(holder, HoldLogs{Reply<std::shared_ptr<runtime::LogRoute>>{go_on}});
+  act::tell(holder, HoldLogs{Reply<std::shared_ptr<const void>>{go_on}});
+}
+
+// A client that was killed while it started a task does not know the handle, or has not written it
+// down. Its successor looks after the collector first and then starts the task anew: were this
+// attempt to end in between, by itself or by us, the collector would be at its end for good. So
+// the FIFOs are held until a client has named the task, and beyond the attempt's end.
+void DriverActor::known_to_client(const std::string& task_id) {
+  if (const auto it = tasks_.find(task_id); it != tasks_.end()) it->second.held_logs.reset();
+}
+
+void DriverActor::keep_logs_of_forgotten(Entry& entry) {
+  if (!entry.held_logs || entry.seed.identity.alloc_id.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(forgotten_,
+                [now](const auto& held) { return now - held.second.since > kForgottenLogs; });
+  forgotten_[task_key(entry.seed.identity)] = {std::move(entry.held_logs), now};
 }
 
 void DriverActor::recover(const RecoverTask& m) {
   if (const auto known = tasks_.find(m.task_id); known != tasks_.end()) {
     Entry& entry = known->second;
+    known_to_client(m.task_id);
     entry.recovered = entry.destroying;  // re-attached to a living plugin
     // It outlived its removal, and whoever asked for that is gone.
     if (!entry.exit) entry.removing = false;
@@ -226,7 +252,7 @@ void DriverActor::running(const TaskRunning& m) {
     const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
     crash_point("driver.start.answered");
     entry.starting.reset();
-    entry.held_logs.reset();
+    entry.held_logs = m.held_logs;
     entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     if (!told) {
       // The client is gone. Its successor does not know the handle, and will not ask.
@@ -253,7 +279,7 @@ void DriverActor::start_failed(const TaskStartFailed& m) {
   }
   auto node = tasks_.extract(it);
   Entry& entry = node.mapped();
-  if (entry.starting) (*entry.starting)(fail(m.error));
+  if (entry.starting && !(*entry.starting)(fail(m.error))) keep_logs_of_forgotten(entry);
   if (entry.recovering) (*entry.recovering)(fail(m.error));
   for (const auto& reply : entry.waiting) reply(fail(m.error));
   act::tell(helpers_.images(), ImageReleased{m.task_id});

@@ -49,10 +49,9 @@ class LogForwarderActor {
   }
 
   void hold(const HoldLogs& m) {
-    auto opened = runtime_->open_logs(paths_, tty_);
+    const auto opened = runtime_->open_logs(paths_, tty_);
     if (opened) {
-      (*opened)->hold();
-      m.reply(std::move(*opened));
+      m.reply((*opened)->hold());
     } else {
       spdlog::warn("{}", opened.error().message());
     }

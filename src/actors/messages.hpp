@@ -45,7 +45,7 @@ struct StartTask {
   Reply<Expected<TaskStarted>> reply;
   // Set by the driver itself while it ends an earlier attempt first; null where they could not be
   // opened.
-  std::optional<std::shared_ptr<runtime::LogRoute>> held_logs = {};
+  std::optional<std::shared_ptr<const void>> held_logs = {};
 };
 struct RecoverTask {
   std::string task_id;
@@ -101,6 +101,7 @@ struct Shutdown {
 struct TaskRunning {
   std::string task_id;
   TaskHandle handle;
+  std::shared_ptr<const void> held_logs = {};  // of a start: LogRoute::hold()
 };
 struct TaskStartFailed {
   std::string task_id;
@@ -153,9 +154,9 @@ struct ContainerRemoved {
 // --- to a log forwarder actor --------------------------------------------------------------------
 
 struct OpenLogs {};
-// Answered with a route whose FIFOs are open for as long as it is there.
+// Answered with what LogRoute::hold() returns.
 struct HoldLogs {
-  Reply<std::shared_ptr<runtime::LogRoute>> reply;
+  Reply<std::shared_ptr<const void>> reply;
 };
 struct FollowLogs {
   ContainerRef container;

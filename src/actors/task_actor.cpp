@@ -274,7 +274,8 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
   for (const std::string& note : result->notes) emit(note);
   act::tell(log_forwarder_, FollowLogs{container()});
   start_stats();
-  act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, std::move(handle)});
+  act::tell(seed_.driver, TaskRunning{seed_.identity.task_id, std::move(handle),
+                                      logs_ ? logs_->hold() : nullptr});
   if (exit_) container_exited(*exit_);  // it was faster than the news of its start
 }
 

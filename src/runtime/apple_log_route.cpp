@@ -80,7 +80,7 @@ class AppleLogRoute final : public LogRoute {
         ends_{std::move(ends)} {}
   ~AppleLogRoute() override { ends_->finish({}); }
 
-  void hold() override { ends_->hold(); }
+  std::shared_ptr<const void> hold() override { return ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
     hold();  // the monitor has them open by now, and may be killed

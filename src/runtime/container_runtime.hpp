@@ -90,10 +90,11 @@ class LogRoute {
   LogRoute& operator=(const LogRoute&) = delete;
   virtual ~LogRoute() = default;
 
-  // From here on, or from follow(), until finish() there is a writer at the collector's FIFOs. Not
-  // before somebody has them who outlives this process, or has had them: a collector that has seen
-  // its last writer go is at its end.
-  virtual void hold() {}
+  // From here on, or from follow(), until finish() there is a writer at the collector's FIFOs, and
+  // for as long as what is returned is kept (null where there are none). Not before somebody has
+  // them who outlives this process, or has had them: a collector that has seen its last writer go
+  // is at its end.
+  virtual std::shared_ptr<const void> hold() { return nullptr; }
 
   // Pumped routes: begins to copy, or goes on where an earlier route of the same container
   // stopped. `failed` is called at most once, if copying cannot go on. No-op on a direct route.

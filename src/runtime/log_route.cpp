@@ -116,8 +116,9 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
     return fds_[stream];
   }
 
-  void hold() {
-    for (std::size_t i = 0; i < fds_.size(); ++i) get(i);
+  std::shared_ptr<const void> hold() {
+    return std::make_shared<const std::array<std::shared_ptr<UniqueFd>, 2>>(
+        std::array{get(0), get(1)});
   }
 
   // The rest on the loop thread, where spawning happens: no child in the making loses its
@@ -214,7 +215,7 @@ class DirectRoute final : public FifoRoute {
 
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
-  void hold() override { ends_->hold(); }
+  std::shared_ptr<const void> hold() override { return ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
     hold();
@@ -251,7 +252,7 @@ class PumpedRoute final : public FifoRoute {
 
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
-  void hold() override { ends_->hold(); }
+  std::shared_ptr<const void> hold() override { return ends_->hold(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
     hold();

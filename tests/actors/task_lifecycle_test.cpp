@@ -17,7 +17,7 @@ TEST_CASE("a start checks the job, finds the image, opens the logs and then star
   REQUIRE(started.arrived());
   REQUIRE(started.value().has_value());
   CHECK(f.runtime->transcript == std::vector<std::string>{"check web", "find busybox", "open logs",
-                                                          "start nomad-web-0a1b2c3d",
+                                                          "start nomad-web-0a1b2c3d", "hold logs",
                                                           "follow nomad-web-0a1b2c3d"});
   auto handle = decode_handle(started.value()->driver_state);
   REQUIRE(handle.has_value());
@@ -228,7 +228,7 @@ TEST_CASE("a destroy that the runtime fails can be tried again") {
 }
 
 // The client was killed, and its successor starts the task anew.
-TEST_CASE("a task whose start nobody waits for any more is ended") {
+TEST_CASE("a task whose start nobody waits for any more is ended, and its logs are held") {
   Fixture f;
   Answer<Expected<actors::TaskStarted>> answer;
   const auto reply = answer.reply();
@@ -238,35 +238,98 @@ TEST_CASE("a task whose start nobody waits for any more is ended") {
   CHECK(reply.abandon());
   f.started();
   CHECK(f.runtime->count("stop nomad-web-0a1b2c3d") == 1);
+  const auto held = f.runtime->routes.back()->held;
   f.exit(137);
   ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
   f.kit.run();
   CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
+  // The next client's collector may have seen a writer by now, and is not to see it go.
+  CHECK_FALSE(held.expired());
+  TaskSpec next = Fixture::spec();
+  next.id += "2";
+  SECTION("until another task starts, they are") {
+    f.run_task(Fixture::spec("other"));
+    CHECK_FALSE(held.expired());
+  }
+  SECTION("until the next attempt has its own") {
+    CHECK(f.run_task(next).value().has_value());
+    CHECK(held.expired());
+  }
+  SECTION("until the next attempt has failed") {
+    const auto failed = f.start(next);
+    CHECK_FALSE(held.expired());
+    ScriptedRuntime::answer(f.runtime->checks, Expected<void>{fail({.what = "check job"})});
+    f.kit.run();
+    CHECK_FALSE(failed.value().has_value());
+    CHECK(held.expired());
+  }
+}
+
+// Killed a moment later, before it wrote down the handle that it was given.
+TEST_CASE("the logs of a task are held until a client asks for it by its id") {
+  Fixture f;
+  f.run_task();
+  const auto held = f.runtime->routes.back()->held;
+  CHECK_FALSE(held.expired());
+  SECTION("waits for it") {
+    const auto waiter = f.wait();
+    CHECK(held.expired());
+    return;
+  }
+  SECTION("recovers it") {
+    Answer<Expected<void>> recovered;
+    act::tell(f.driver, actors::RecoverTask{Fixture::spec().id, "", recovered.reply()});
+    f.kit.run();
+    CHECK(recovered.value().has_value());
+    CHECK(held.expired());
+    return;
+  }
+  SECTION("destroys it") {
+    Answer<Expected<void>> destroyed;
+    act::tell(f.driver, actors::DestroyTask{Fixture::spec().id, true, destroyed.reply()});
+    f.kit.run();
+    CHECK(held.expired());
+    return;
+  }
+  SECTION("and beyond its end, if none does") {
+    f.exit(3);
+    CHECK_FALSE(held.expired());
+    TaskSpec next = Fixture::spec();
+    next.id += "2";
+    const auto answer = f.start(next);
+    ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
+    f.kit.run();
+    CHECK_FALSE(held.expired());
+    f.pass_checks();
+    f.started();
+    CHECK(answer.value().has_value());
+    CHECK(held.expired());
+  }
 }
 
 TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts") {
   Fixture f;
   f.run_task();
+  const auto waiter = f.wait();
   TaskSpec next = Fixture::spec();
   next.id += "2";
   const auto answer = f.start(next);
   CHECK(f.runtime->count("start ") == 1);
   // The collector is not to see the last writer go: nobody starts another one.
   const auto& lines = f.runtime->transcript;
-  const auto held = std::find(lines.begin(), lines.end(), "hold logs");
-  REQUIRE(held != lines.end());
-  CHECK(std::find(held, lines.end(), "stop nomad-web-0a1b2c3d") != lines.end());
-  const std::weak_ptr<void> route = f.runtime->routes.back();
-  f.runtime->routes.pop_back();
+  const auto stopped = std::find(lines.begin(), lines.end(), "stop nomad-web-0a1b2c3d");
+  REQUIRE(stopped != lines.end());
+  CHECK(std::find(lines.begin(), stopped, "hold logs") != stopped);
+  const auto held = f.runtime->routes.back()->held;
   f.exit(137);
-  CHECK_FALSE(route.expired());
+  CHECK_FALSE(held.expired());
   CHECK(f.runtime->count("start ") == 1);
   SECTION("and is gone") {
     ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
     f.kit.run();
     f.pass_checks();
     CHECK(f.runtime->count("start ") == 2);
-    CHECK_FALSE(route.expired());
+    CHECK_FALSE(held.expired());
     f.started();
     CHECK(answer.value().has_value());
   }
@@ -277,7 +340,7 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
     CHECK(answer.value().error().recoverable());
   }
   f.kit.run();
-  CHECK(route.expired());
+  CHECK(held.expired());
 }
 
 TEST_CASE("the logs are held from the moment on that the next attempt is asked for") {

@@ -2,12 +2,10 @@ package apple
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,19 +26,8 @@ func fleetSize() int {
 // commandsAfter counts the CLI's calls by subcommand, without the first `skip` ones.
 func commandsAfter(t *testing.T, n *node, skip int) map[string]int {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(n.State, "calls.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	counts := map[string]int{}
-	for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		var call struct{ Command string }
-		if i < skip {
-			continue
-		}
-		if err := json.Unmarshal([]byte(line), &call); err != nil {
-			t.Fatalf("calls.jsonl: %v: %q", err, line)
-		}
+	for _, call := range n.Recorded(t)[skip:] {
 		counts[call.Command]++
 	}
 	return counts

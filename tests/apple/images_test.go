@@ -1,8 +1,6 @@
 package apple
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -163,18 +161,8 @@ func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 // pulled are the times at which pulls began, in seconds.
 func pulled(t *testing.T, n *node) []float64 {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(n.State, "calls.jsonl"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	must.NoError(t, err)
 	var times []float64
-	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		var call struct {
-			Time    float64
-			Command string
-		}
-		must.NoError(t, json.Unmarshal([]byte(line), &call))
+	for _, call := range n.Recorded(t) {
 		if call.Command == "image pull" {
 			times = append(times, call.Time)
 		}

@@ -38,6 +38,7 @@ func TestAKilledPluginLosesNeitherExitNorOutput(t *testing.T) {
 func TestTheLogOfATaskThatIsStartedAnewGoesOn(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		nomadkit.LogGoesOnAnew(t, n.Plugin, n.Plugin)
+		nomadkit.LogGoesOnAfterAForgottenEnd(t, n.Plugin)
 		nomadkit.LogGoesOnAnew(t, n.Plugin, nomadkit.StartPluginIn(t, n.StateDir, n.Config()))
 	})
 }

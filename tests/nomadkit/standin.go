@@ -2,6 +2,7 @@ package nomadkit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,6 +93,33 @@ func (s *Standin) Fault(t testing.TB, name, line string) {
 
 // Version is the release that it imitates.
 func (s *Standin) Version() string { return s.version }
+
+// Call is one of the CLI's, as the stand-in recorded it.
+type Call struct {
+	Time    float64 // seconds
+	Command string  // the subcommand, in one word or two
+}
+
+// Recorded lists all calls so far. One that is being written down is not among them yet.
+func (s *Standin) Recorded(t testing.TB) []Call {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.State, "calls.jsonl"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var calls []Call
+	for line := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
+		var call Call
+		if err := json.Unmarshal([]byte(line), &call); err != nil {
+			t.Fatalf("calls.jsonl: %v: %q", err, line)
+		}
+		calls = append(calls, call)
+	}
+	return calls
+}
 
 // Calls counts the calls of a subcommand, or all of them.
 func (s *Standin) Calls(command string) int {

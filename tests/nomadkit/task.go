@@ -143,6 +143,32 @@ func LogGoesOnAnew(t testing.TB, p, next *Plugin) {
 	}
 }
 
+// LogGoesOnAfterAForgottenEnd is like LogGoesOnAnew with an attempt that ends by itself when the next
+// client's collector reads already, and no client has named it since its start.
+func LogGoesOnAfterAForgottenEnd(t testing.TB, p *Plugin) {
+	t.Helper()
+	task := Run(t, p, "trap 'exit 3' USR1; n=0; while :; do n=$((n + 1)); echo tick $n; sleep 0.05; done")
+	task.WaitLog(t, "stdout", "tick 1\n")
+	task.StopLogs(t)
+	task.StartLogs(t)
+	task.WaitLog(t, "stdout", fmt.Sprintf("tick %d\n", strings.Count(task.Log("stdout"), "\n")+1))
+	if err := p.SignalTask(task.ID, "SIGUSR1"); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, 15*time.Second, "the end of the first attempt", func() error {
+		status, err := p.InspectTask(task.ID)
+		if err == nil && status.State != drivers.TaskStateExited {
+			err = fmt.Errorf("it is %s", status.State)
+		}
+		return err
+	})
+	task.StartAnew(t, p, "echo second; sleep 600")
+	task.WaitLog(t, "stdout", "second\n")
+	if err := p.DestroyTask(task.ID, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (task *Task) logConfig() *logmon.LogConfig {
 	return &logmon.LogConfig{
 		LogDir: task.LogDir, StdoutLogFile: "main.stdout", StderrLogFile: "main.stderr",

@@ -17,7 +17,13 @@ class ScriptedRoute final : public runtime::LogRoute {
  public:
   ScriptedRoute(std::vector<std::string>& transcript, bool pumped)
       : transcript_{transcript}, pumped_{pumped} {}
-  void hold() override { transcript_.emplace_back("hold logs"); }
+  std::weak_ptr<const void> held;  // what was returned last
+  std::shared_ptr<const void> hold() override {
+    transcript_.emplace_back("hold logs");
+    const auto token = std::make_shared<const int>();
+    held = token;
+    return token;
+  }
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
     transcript_.push_back("follow " + container.name);
   }

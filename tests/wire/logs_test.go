@@ -111,6 +111,7 @@ func TestARecoveredTaskIsBridgedIntoTheCollectorsNewFIFOs(t *testing.T) {
 func TestTheLogOfATaskThatIsStartedAnewGoesOn(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	nomadkit.LogGoesOnAnew(t, p, p)
+	nomadkit.LogGoesOnAfterAForgottenEnd(t, p)
 	nomadkit.LogGoesOnAnew(t, p, nomadkit.StartPluginIn(t, p.StateDir, ""))
 }
 
