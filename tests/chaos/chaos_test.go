@@ -50,30 +50,38 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 	fmt.Printf("chaos: %s: %d tasks at a time, faults for %s\n", kind, tasks, limit)
 	done := make(chan struct{})
 	var running sync.WaitGroup
-	repeat := func(step func(n int)) {
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			for n := 0; ; n++ {
+	for n := range tasks {
+		rng := rand.New(rand.NewSource(seed*1000 + n))
+		running.Go(func() {
+			for i := 0; ; i++ {
 				select {
 				case <-done:
 					return
 				default:
-					step(n)
+					w.job(fmt.Sprintf("chaos-%d-%d", n, i), newPlan(rng))
 				}
 			}
-		}()
+		})
 	}
-	for n := range tasks {
-		rng := rand.New(rand.NewSource(seed*1000 + n))
-		repeat(func(i int) { w.job(fmt.Sprintf("chaos-%d-%d", n, i), newPlan(rng)) })
-	}
-	repeat(func(int) {
-		time.Sleep(time.Second)
-		w.oneEach()
+	end := time.Now().Add(limit)
+	watched := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case <-watched:
+				return
+			case <-time.After(time.Second):
+			}
+			w.oneEach()
+			patience := time.Minute
+			if time.Now().After(end) {
+				patience = 10 * time.Second
+			}
+			w.engine.endHung(patience)
+		}
 	})
 
-	end := time.Now().Add(limit)
 	var made atomic.Int64
 	var makers sync.WaitGroup
 	for n, faults := range [][]fault{append(w.engine.small(), small...), append(w.engine.large(), large...)} {
@@ -82,9 +90,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 		if n > 0 {
 			longest = 3 * time.Second // large faults last for a while themselves
 		}
-		makers.Add(1)
-		go func() {
-			defer makers.Done()
+		makers.Go(func() {
 			for time.Now().Before(end) && made.Load() < most {
 				next := nextAttempt(master, faults, longest)
 				time.Sleep(next.pause)
@@ -95,12 +101,14 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 					fmt.Printf("chaos: %s: %d faults, %s left\n", kind, sum, time.Until(end).Round(time.Second))
 				}
 			}
-		}()
+		})
 	}
 	makers.Wait()
 	w.engine.heal()
 	close(done)
 	running.Wait()
+	close(watched)
+	watching.Wait()
 	w.nothingLeft()
 	w.report(made.Load())
 }

@@ -24,6 +24,8 @@ type engine interface {
 	small() []fault
 	large() []fault
 	heal()
+	// endHung ends what has hung for this long and what nobody else ends within minutes.
+	endHung(time.Duration)
 	// watchers are the processes that know how a task ends, by the first 8 characters of its
 	// allocation.
 	watchers() map[string][]int
@@ -124,6 +126,9 @@ func (p *podman) heal() {
 	p.registry.Fail(nil)
 }
 
+// The driver itself ends a podman that hangs.
+func (p *podman) endHung(time.Duration) {}
+
 func (p *podman) watchers() map[string][]int {
 	out := map[string][]int{}
 	for _, pid := range nomadkit.ProcessesWith("--conmon-pidfile " + p.agent.Dir + "/") {
@@ -156,6 +161,7 @@ type apple struct {
 	*nomadkit.Apple
 	t     *testing.T
 	agent *nomadkit.Agent
+	idle  map[int]time.Time // since when attached CLIs have no container that runs
 }
 
 func (a *apple) config() string { return "" } // the agent knows its runtime
@@ -231,6 +237,27 @@ func (a *apple) heal() {
 			_ = kill(pid)
 		}
 	}
+}
+
+// endHung ends attached starts that hang: a container may take the driver's ten minutes to start.
+func (a *apple) endHung(limit time.Duration) {
+	idle := map[int]time.Time{}
+	for _, pid := range nomadkit.ProcessesWith(a.CLI + " start --attach") {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		words := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+		if words[0] != a.CLI || a.Pid(words[len(words)-1]) != 0 {
+			continue
+		}
+		since, known := a.idle[pid]
+		if !known {
+			since = time.Now()
+		}
+		idle[pid] = since
+		if time.Since(since) >= limit {
+			_ = kill(pid)
+		}
+	}
+	a.idle = idle
 }
 
 func (a *apple) watchers() map[string][]int {

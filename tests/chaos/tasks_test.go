@@ -111,14 +111,15 @@ func (w *world) job(id string, p plan) {
 
 // try repeats something that the agent may refuse while it is broken or away.
 func (w *world) try(what string, step func() error) {
-	deadline := time.Now().Add(5 * time.Minute)
+	// A driver whose starts have hung tries none for five minutes.
+	deadline := time.Now().Add(8 * time.Minute)
 	for {
 		err := step()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.violation("%s: not within 5 minutes: %v", what, err)
+			w.violation("%s: not within 8 minutes: %v", what, err)
 			return
 		}
 		time.Sleep(200 * time.Millisecond)
