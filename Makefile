@@ -27,10 +27,10 @@ test: ## run every test suite and lint; ends with the count of test cases
 test-unit: ## C++ tests of all layers, real containers included
 	@scripts/test unit
 
-test-asan: ## C++ tests below RPC under AddressSanitizer and UBSan
+test-asan: ## C++ tests of all layers under AddressSanitizer and UBSan
 	@scripts/test asan
 
-test-tsan: ## C++ tests below RPC under ThreadSanitizer
+test-tsan: ## C++ tests of all layers under ThreadSanitizer
 	@scripts/test tsan
 
 test-portable: ## C++ tests of the build without Linux-only files

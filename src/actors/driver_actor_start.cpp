@@ -252,7 +252,7 @@ void DriverActor::running(const TaskRunning& m) {
     const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
     crash_point("driver.start.answered");
     entry.starting.reset();
-    entry.held_logs = m.held_logs;
+    entry.held_logs = entry.waiting.empty() ? m.held_logs : nullptr;
     entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     if (!told) {
       // The client is gone. Its successor does not know the handle, and will not ask.

@@ -266,6 +266,15 @@ TEST_CASE("a task whose start nobody waits for any more is ended, and its logs a
 }
 
 // Killed a moment later, before it wrote down the handle that it was given.
+TEST_CASE("the logs of a task that is waited for from its start on are not held") {
+  Fixture f;
+  const auto started = f.start(Fixture::spec());
+  const auto waiter = f.wait();
+  f.pass_checks();
+  f.started();
+  CHECK(f.runtime->routes.back()->held.expired());
+}
+
 TEST_CASE("the logs of a task are held until a client asks for it by its id") {
   Fixture f;
   f.run_task();
