@@ -154,11 +154,11 @@ void DriverActor::destroyed(const TaskDestroyed& m) {
 // There is nothing left of the task but, for whoever is about to ask, how it ended.
 void DriverActor::forget(const std::string& task_id, bool exit_is_wanted) {
   const auto it = tasks_.find(task_id);
+  if (it != tasks_.end()) keep_logs_of_forgotten(it->second);
   if (it != tasks_.end() && exit_is_wanted && it->second.exit) {
     it->second.removed = true;
     it->second.actor = {};
   } else {
-    if (it != tasks_.end()) keep_logs_of_forgotten(it->second);
     tasks_.erase(task_id);
   }
   crash_point("driver.destroy.forgotten");

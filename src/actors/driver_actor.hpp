@@ -132,11 +132,11 @@ class DriverActor {
   NodeCompute node_;
   std::set<std::string> node_ids_;  // of this client: as a rule one
   std::map<std::string, Entry> tasks_;
-  struct HeldLogs {
+  struct ForgottenLogs {
     std::shared_ptr<const void> logs;
     std::chrono::steady_clock::time_point since;
   };
-  std::map<std::string, HeldLogs> forgotten_;  // by task: "<allocation>/<name>"
+  std::map<std::string, ForgottenLogs> forgotten_;  // by task: "<allocation>/<name>"
   bool stopping_ = false;
   HelperActors helpers_;
 };

@@ -14,9 +14,17 @@ namespace {
 // How often a start looks whether the attempt before it has come to an end.
 constexpr std::chrono::milliseconds kPredecessorPause{200};
 
-// How long the FIFOs of an attempt that no client knows of are held for the next one. A collector
-// that sees their end after that is started again by a client that comes back even later.
+// The FIFOs of an attempt that no client knows of are held for the next one; after this time until
+// another attempt is forgotten. A collector that sees their end then is started again by a client
+// that comes back even later.
 constexpr std::chrono::hours kForgottenLogs{1};
+
+using HeldLogs = std::shared_ptr<const void>;
+
+HeldLogs both(HeldLogs one, HeldLogs other) {
+  if (!one || !other) return one ? one : other;
+  return std::make_shared<const std::pair<HeldLogs, HeldLogs>>(std::move(one), std::move(other));
+}
 
 std::string task_key(const TaskIdentity& task) { return task.alloc_id + '/' + task.task_name; }
 
@@ -85,7 +93,7 @@ void DriverActor::start(const StartTask& m) {
   entry.starting = m.reply;
   entry.held_logs = m.held_logs.value_or(nullptr);
   if (auto forgotten = forgotten_.extract(task_key(entry.seed.identity)); forgotten) {
-    entry.held_logs = std::move(forgotten.mapped().logs);
+    entry.held_logs = both(std::move(entry.held_logs), std::move(forgotten.mapped().logs));
   }
   crash_point("driver.start.entered");
   launch(entry);
@@ -252,7 +260,9 @@ void DriverActor::running(const TaskRunning& m) {
     const bool told = (*entry.starting)(TaskStarted{encode_handle(m.handle), m.handle.network});
     crash_point("driver.start.answered");
     entry.starting.reset();
-    entry.held_logs = entry.waiting.empty() ? m.held_logs : nullptr;
+    const bool known = std::any_of(entry.waiting.begin(), entry.waiting.end(),
+                                   [](const auto& reply) { return !reply.settled(); });
+    entry.held_logs = known ? nullptr : m.held_logs;
     entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     if (!told) {
       // The client is gone. Its successor does not know the handle, and will not ask.
@@ -279,7 +289,10 @@ void DriverActor::start_failed(const TaskStartFailed& m) {
   }
   auto node = tasks_.extract(it);
   Entry& entry = node.mapped();
-  if (entry.starting && !(*entry.starting)(fail(m.error))) keep_logs_of_forgotten(entry);
+  if (entry.starting && !(*entry.starting)(fail(m.error))) {
+    entry.held_logs = both(std::move(entry.held_logs), m.held_logs);
+    keep_logs_of_forgotten(entry);
+  }
   if (entry.recovering) (*entry.recovering)(fail(m.error));
   for (const auto& reply : entry.waiting) reply(fail(m.error));
   act::tell(helpers_.images(), ImageReleased{m.task_id});

@@ -106,6 +106,7 @@ struct TaskRunning {
 struct TaskStartFailed {
   std::string task_id;
   Error error;
+  std::shared_ptr<const void> held_logs = {};  // LogRoute::held()
 };
 struct TaskEnded {
   std::string task_id;

@@ -282,7 +282,8 @@ void TaskActor::container_started(const Expected<runtime::StartedContainer>& res
 void TaskActor::start_failed(Error error) {
   spdlog::warn("task {}: {}", seed_.identity.task_id, error.message());
   crash_point("task.start.failed");
-  act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error)});
+  act::tell(seed_.driver, TaskStartFailed{seed_.identity.task_id, std::move(error),
+                                          logs_ ? logs_->held() : nullptr});
   self_->quit();
 }
 

@@ -81,6 +81,7 @@ class AppleLogRoute final : public LogRoute {
   ~AppleLogRoute() override { ends_->finish({}); }
 
   std::shared_ptr<const void> hold() override { return ends_->hold(); }
+  std::shared_ptr<const void> held() const override { return ends_->held(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
     hold();  // the monitor has them open by now, and may be killed

@@ -95,6 +95,8 @@ class LogRoute {
   // them who outlives this process, or has had them: a collector that has seen its last writer go
   // is at its end.
   virtual std::shared_ptr<const void> hold() { return nullptr; }
+  // The same where there is such a writer already; null where there is none.
+  virtual std::shared_ptr<const void> held() const { return nullptr; }
 
   // Pumped routes: begins to copy, or goes on where an earlier route of the same container
   // stopped. `failed` is called at most once, if copying cannot go on. No-op on a direct route.

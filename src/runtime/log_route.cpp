@@ -117,8 +117,14 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
   }
 
   std::shared_ptr<const void> hold() {
-    return std::make_shared<const std::array<std::shared_ptr<UniqueFd>, 2>>(
-        std::array{get(0), get(1)});
+    for (std::size_t i = 0; i < fds_.size(); ++i) get(i);
+    return held();
+  }
+
+  std::shared_ptr<const void> held() const {
+    const std::lock_guard lock{mutex_};
+    if (!fds_[0] && !fds_[1]) return nullptr;
+    return std::make_shared<const std::array<std::shared_ptr<UniqueFd>, 2>>(fds_);
   }
 
   // The rest on the loop thread, where spawning happens: no child in the making loses its
@@ -196,7 +202,7 @@ class FifoEnds : public std::enable_shared_from_this<FifoEnds> {
   const std::array<std::string, 2> paths_;
   const int flags_;
   const std::shared_ptr<AppearanceWatch> watch_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   bool finished_ = false;
   std::array<std::shared_ptr<UniqueFd>, 2> fds_;       // by stream: stdout, stderr
   std::array<bool, 2> wanting_{};                      // there was no descriptor for it
@@ -216,6 +222,7 @@ class DirectRoute final : public FifoRoute {
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
   std::shared_ptr<const void> hold() override { return ends_->hold(); }
+  std::shared_ptr<const void> held() const override { return ends_->held(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
     hold();
@@ -253,6 +260,7 @@ class PumpedRoute final : public FifoRoute {
   std::shared_ptr<UniqueFd> stdout_fd() const override { return ends_->get(0); }
   std::shared_ptr<UniqueFd> stderr_fd() const override { return ends_->get(1); }
   std::shared_ptr<const void> hold() override { return ends_->hold(); }
+  std::shared_ptr<const void> held() const override { return ends_->held(); }
 
   void follow(const ContainerRef& container, std::function<void(Error)> failed) override {
     hold();

@@ -238,7 +238,7 @@ TEST_CASE("a task whose start nobody waits for any more is ended, and its logs a
   CHECK(reply.abandon());
   f.started();
   CHECK(f.runtime->count("stop nomad-web-0a1b2c3d") == 1);
-  const auto held = f.runtime->routes.back()->held;
+  const std::weak_ptr<const void> held = f.runtime->routes.back()->held();
   f.exit(137);
   ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
   f.kit.run();
@@ -265,20 +265,41 @@ TEST_CASE("a task whose start nobody waits for any more is ended, and its logs a
   }
 }
 
-// Killed a moment later, before it wrote down the handle that it was given.
 TEST_CASE("the logs of a task that is waited for from its start on are not held") {
   Fixture f;
   const auto started = f.start(Fixture::spec());
   const auto waiter = f.wait();
   f.pass_checks();
   f.started();
-  CHECK(f.runtime->routes.back()->held.expired());
+  CHECK(f.runtime->routes.back()->held() == nullptr);
 }
 
+TEST_CASE("the logs of a start that fails are held if nobody waits for it any more") {
+  Fixture f;
+  Answer<Expected<actors::TaskStarted>> answer;
+  const auto reply = answer.reply();
+  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(Fixture::spec()), reply});
+  f.kit.run();
+  f.pass_checks();
+  // As the engine's program has them, until it fails.
+  const std::shared_ptr<const void> held = f.runtime->routes.back()->hold();
+  bool kept = false;
+  SECTION("by a client that was killed") {
+    CHECK(reply.abandon());
+    kept = true;
+  }
+  SECTION("but not if its client hears of it") {}
+  ScriptedRuntime::answer(f.runtime->starts,
+                          Expected<runtime::StartedContainer>{fail({.what = "start container"})});
+  f.kit.run();
+  CHECK(held.use_count() == (kept ? 2 : 1));
+}
+
+// Killed a moment after the start, before it wrote down the handle that it was given.
 TEST_CASE("the logs of a task are held until a client asks for it by its id") {
   Fixture f;
   f.run_task();
-  const auto held = f.runtime->routes.back()->held;
+  const std::weak_ptr<const void> held = f.runtime->routes.back()->held();
   CHECK_FALSE(held.expired());
   SECTION("waits for it") {
     const auto waiter = f.wait();
@@ -306,9 +327,12 @@ TEST_CASE("the logs of a task are held until a client asks for it by its id") {
     TaskSpec next = Fixture::spec();
     next.id += "2";
     const auto answer = f.start(next);
+    // The collector may have new FIFOs by now.
+    const std::weak_ptr<const void> anew = f.runtime->routes.back()->held();
     ScriptedRuntime::answer(f.runtime->removes, Expected<void>{});
     f.kit.run();
     CHECK_FALSE(held.expired());
+    CHECK_FALSE(anew.expired());
     f.pass_checks();
     f.started();
     CHECK(answer.value().has_value());
@@ -329,7 +353,7 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
   const auto stopped = std::find(lines.begin(), lines.end(), "stop nomad-web-0a1b2c3d");
   REQUIRE(stopped != lines.end());
   CHECK(std::find(lines.begin(), stopped, "hold logs") != stopped);
-  const auto held = f.runtime->routes.back()->held;
+  const std::weak_ptr<const void> held = f.runtime->routes.back()->held();
   f.exit(137);
   CHECK_FALSE(held.expired());
   CHECK(f.runtime->count("start ") == 1);

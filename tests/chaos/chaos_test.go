@@ -76,7 +76,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 			w.oneEach()
 			patience := time.Minute
 			if time.Now().After(end) {
-				patience = 10 * time.Second
+				patience = 30 * time.Second
 			}
 			w.engine.endHung(patience)
 		}

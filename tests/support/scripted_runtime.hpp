@@ -17,11 +17,12 @@ class ScriptedRoute final : public runtime::LogRoute {
  public:
   ScriptedRoute(std::vector<std::string>& transcript, bool pumped)
       : transcript_{transcript}, pumped_{pumped} {}
-  std::weak_ptr<const void> held;  // what was returned last
+  // What was returned last.
+  std::shared_ptr<const void> held() const override { return held_.lock(); }
   std::shared_ptr<const void> hold() override {
     transcript_.emplace_back("hold logs");
     const auto token = std::make_shared<const int>();
-    held = token;
+    held_ = token;
     return token;
   }
   void follow(const ContainerRef& container, std::function<void(Error)>) override {
@@ -37,6 +38,7 @@ class ScriptedRoute final : public runtime::LogRoute {
  private:
   std::vector<std::string>& transcript_;
   bool pumped_;
+  std::weak_ptr<const void> held_;
   std::function<void()> drained_;
 };
 
