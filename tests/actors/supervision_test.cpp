@@ -7,6 +7,7 @@
 #include "actors/gate.hpp"
 #include "model/labels.hpp"
 #include "support/catch.hpp"
+#include "support/places.hpp"
 
 namespace ndc::test {
 namespace {
@@ -181,7 +182,7 @@ TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
 }
 
 TEST_CASE("docs/embedding.md tells what callers may hold open") {
-  std::ifstream file{NDC_DOCS "/embedding.md"};
+  std::ifstream file{std::string{places::docs} + "/embedding.md"};
   std::string text;
   for (std::string word; file >> word;) text += word + " ";
   const auto said = [&](auto number, const std::string& what) {

@@ -8,6 +8,7 @@
 #include "runtime/apple_networks.hpp"
 #include "runtime/apple_probe.hpp"
 #include "runtime/apple_start.hpp"
+#include "support/places.hpp"
 
 using namespace ndc;
 using namespace ndc::runtime;
@@ -34,7 +35,7 @@ TEST_CASE("a CLI that is installed while the plugin runs is found, and again whe
   const auto cli =
       std::make_shared<AppleCli>(*node.loop, node.config, std::vector<std::string>{first, second});
   CHECK(probe(node, cli).health == Health::kUndetected);
-  std::filesystem::create_symlink(NDC_STANDIN, second);
+  std::filesystem::create_symlink(places::standin, second);
   CHECK(probe(node, cli).health == Health::kHealthy);
   std::filesystem::rename(second, first);
   CHECK(probe(node, cli).health == Health::kHealthy);
@@ -46,7 +47,7 @@ TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
   Node node;
   const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
   const auto poller = std::make_shared<ApplePoller>(cli, 30ms, 30ms);
-  const AppleWatchTools tools{cli, poller, poller, NDC_TEST_MONITOR, 300ms};
+  const AppleWatchTools tools{cli, poller, poller, places::test_monitor, 300ms};
   const auto networks = std::make_shared<AppleNetworks>(cli, node.config.gc.dangling_containers);
   const auto start = [&] {
     const Awaited<Expected<AppleStart::Outcome>> result;

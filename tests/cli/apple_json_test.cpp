@@ -11,6 +11,7 @@
 
 #include "runtime/apple_json.hpp"
 #include "support/catch.hpp"
+#include "support/places.hpp"
 
 using namespace ndc;
 using namespace ndc::runtime;
@@ -18,7 +19,7 @@ using namespace ndc::runtime;
 namespace {
 
 std::string sample(const std::string& name) {
-  const std::ifstream file{std::string{NDC_SAMPLES} + "/" + name + ".json"};
+  const std::ifstream file{std::string{test::places::samples} + "/" + name + ".json"};
   std::stringstream text;
   text << file.rdbuf();
   REQUIRE(!text.str().empty());
@@ -177,7 +178,7 @@ TEST_CASE("versions and status of each family") {
 
 TEST_CASE("no key is needed, and none of a wrong type breaks anything") {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator{NDC_SAMPLES}) {
+  for (const auto& entry : std::filesystem::directory_iterator{test::places::samples}) {
     const std::string file = entry.path().filename().string();
     rapidjson::Document document;
     const std::string json = sample(entry.path().stem().string());

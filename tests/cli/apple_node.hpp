@@ -16,6 +16,7 @@
 #include "runtime/machine.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/monitor_files.hpp"
+#include "support/places.hpp"
 
 namespace ndc::test {
 
@@ -35,7 +36,7 @@ struct Node {
   std::string network = "nomad-0a1b2c3d-0000-0000-0000-000000000000";
 
   explicit Node(const std::string& version = "1.2.2", const std::string& more = {}) {
-    std::filesystem::create_symlink(NDC_STANDIN, directory / "container");
+    std::filesystem::create_symlink(places::standin, directory / "container");
     std::ofstream{directory / "standin.env"} << "NDC_STANDIN_STATE=" << directory / "cli"
                                              << "\nNDC_STANDIN_VERSION=" << version
                                              << "\nNDC_STANDIN_STATS_MS=10\n"
@@ -72,7 +73,7 @@ struct Node {
   // As after a plugin restart.
   void restart() {
     runtime.reset();
-    runtime = *make_apple(config, loop, NDC_TEST_MONITOR);
+    runtime = *make_apple(config, loop, places::test_monitor);
   }
   std::string files() const { return config.state_dir + "/" + id; }
   // Never another process: kill() takes a number below 1 for many.

@@ -21,6 +21,7 @@
 #include "runtime/monitor_files.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/unique_fd.hpp"
+#include "support/places.hpp"
 
 using namespace ndc;
 using namespace ndc::runtime;
@@ -85,8 +86,8 @@ struct Fixture {
   Expected<CommandResult> launch(const std::vector<std::string>& more) {
     Command command;
     command.argv = before;
-    for (const std::string& word :
-         {std::string{NDC_TEST_MONITOR}, std::string{"monitor"}, state, socket, out, err, limit}) {
+    for (const std::string& word : {std::string{places::test_monitor}, std::string{"monitor"},
+                                    state, socket, out, err, limit}) {
       command.argv.push_back(word);
     }
     command.argv.insert(command.argv.end(), more.begin(), more.end());

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/places.hpp"
 #include "targets.hpp"
 
 namespace ndc::fuzz {
@@ -22,8 +23,8 @@ TEST_CASE("every decoder survives its corpus, also cut short and with bytes chan
     CAPTURE(target.name);
     target.run("");
     int files = 0;
-    for (const auto& entry :
-         std::filesystem::directory_iterator{std::filesystem::path{NDC_CORPUS} / target.name}) {
+    for (const auto& entry : std::filesystem::directory_iterator{
+             std::filesystem::path{ndc::test::places::corpus} / target.name}) {
       const std::string whole = contents(entry.path());
       ++files;
       target.run(whole);

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "standin/text.hpp"
+#include "support/places.hpp"
 
 namespace standin::kit {
 
@@ -117,7 +118,7 @@ Running Standin::spawn(const Words& words) const {
     dup2(err.write.get(), 2);
     ::signal(SIGPIPE, SIG_DFL);
     for (const auto& [name, value] : env_) setenv(name.c_str(), value.c_str(), 1);
-    std::vector<char*> argv = {const_cast<char*>(STANDIN_BINARY)};
+    std::vector<char*> argv = {const_cast<char*>(ndc::test::places::standin)};
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     execv(argv[0], argv.data());
@@ -200,7 +201,9 @@ std::set<std::string> shape_of(const Value& value) {
 
 std::set<std::string> recorded_shape(const std::string& name) {
   std::set<std::string> shape;
-  for (auto& line : split(read_file(STANDIN_SHAPES "/" + name + ".txt").value_or(""), '\n')) {
+  for (auto& line :
+       split(read_file(std::string{ndc::test::places::shapes} + "/" + name + ".txt").value_or(""),
+             '\n')) {
     if (!line.empty()) shape.insert(std::move(line));
   }
   return shape;

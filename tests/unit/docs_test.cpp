@@ -16,12 +16,13 @@
 #include "model/task_config.hpp"
 #include "runtime/apple_networks.hpp"
 #include "support/catch.hpp"
+#include "support/places.hpp"
 
 namespace ndc {
 namespace {
 
 std::string page() {
-  std::ifstream file{NDC_DOCS "/configuration.md"};
+  std::ifstream file{std::string{test::places::docs} + "/configuration.md"};
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
