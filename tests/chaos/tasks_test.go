@@ -201,6 +201,10 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, lost missi
 		}
 		return "", fmt.Errorf("its exit status is unknown for no reason: %s", ended.DisplayMessage)
 	}
+	// Nomad asks the next plugin for the exit of a task that runs, not for that of one it is ending.
+	if p.stopAt > 0 && ended.ExitCode == 0 && strings.Contains(ended.DisplayMessage, "plugin is shut down") {
+		return "given up by Nomad, the plugin was killed within its stop", nil
+	}
 	if ended.Signal == int(syscall.SIGPIPE) {
 		return "", fmt.Errorf("SIGPIPE killed it")
 	}
