@@ -364,7 +364,7 @@ void AppleStart::started(Expected<AppleContainer> result) {
 void AppleStart::remove_and_answer(const Error& error) {
   crash_point("apple.start.removing");
   if (watch_) hold_logs();  // its monitor has had them
-  owns_files_ = true;  // without its container nobody has use for them
+  owns_files_ = true;       // without its container nobody has use for them
   tools_.cli->run_ok(removal(), AppleCli::Kind::kVital, "remove what was left of container", id_,
                      [self = shared_from_this(), error](const Expected<std::string>& out) {
                        Error told = error;
