@@ -309,8 +309,16 @@ func (a *Agent) Remove() {
 	if a.cmd != nil && a.Alive() {
 		_ = a.Stop(false)
 	}
-	// What outlives an agent by design: plugin, log collectors. All name the agent's directory.
-	for _, pid := range append(a.Plugins(), a.Collectors()...) {
+	// What outlives an agent by design: plugin, log collectors. A collector whose agent was killed before
+	// it told it what to collect has nothing of the agent's but its environment.
+	pids := append(a.Plugins(), a.Collectors()...)
+	for _, pid := range ProcessesWith(" logmon") {
+		environment, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if strings.Contains(string(environment), "\x00TMPDIR="+a.Dir+"/") {
+			pids = append(pids, pid)
+		}
+	}
+	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	a.Runtime.Close(a.Dir)
