@@ -84,11 +84,7 @@ TEST_CASE("a removal that was refused is not made up for") {
 
 TEST_CASE("a task whose start nobody waits for is ended by the successor of its actor, too") {
   Fixture f;
-  Answer<Expected<actors::TaskStarted>> answer;
-  const auto reply = answer.reply();
-  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(Fixture::spec()), reply});
-  f.kit.run();
-  f.pass_checks();
+  const auto reply = f.begin_start();
   CHECK(reply.abandon());
   f.messages->crash_on({"task_actor", Fixture::spec().id, "DestroyTask"});
   f.started();

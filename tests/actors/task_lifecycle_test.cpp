@@ -230,11 +230,7 @@ TEST_CASE("a destroy that the runtime fails can be tried again") {
 // The client was killed, and its successor starts the task anew.
 TEST_CASE("a task whose start nobody waits for any more is ended, and its logs are held") {
   Fixture f;
-  Answer<Expected<actors::TaskStarted>> answer;
-  const auto reply = answer.reply();
-  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(Fixture::spec()), reply});
-  f.kit.run();
-  f.pass_checks();
+  const auto reply = f.begin_start();
   CHECK(reply.abandon());
   f.started();
   CHECK(f.runtime->count("stop nomad-web-0a1b2c3d") == 1);
@@ -276,11 +272,7 @@ TEST_CASE("the logs of a task that is waited for from its start on are not held"
 
 TEST_CASE("the logs of a start that fails are held if nobody waits for it any more") {
   Fixture f;
-  Answer<Expected<actors::TaskStarted>> answer;
-  const auto reply = answer.reply();
-  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(Fixture::spec()), reply});
-  f.kit.run();
-  f.pass_checks();
+  const auto reply = f.begin_start();
   // As the engine's program has them, until it fails.
   const std::shared_ptr<const void> held = f.runtime->routes.back()->hold();
   bool kept = false;
