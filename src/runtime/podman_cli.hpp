@@ -24,6 +24,8 @@ class PodmanCli : public std::enable_shared_from_this<PodmanCli> {
  public:
   PodmanCli(EventLoop& loop, const PluginConfig& config);
 
+  EventLoop& loop() const { return loop_; }
+
   // `podman <global options> <arguments…>` with the plugin's own environment, command_timeout as
   // its deadline, both streams captured. Callers change what they need before run().
   Command command(std::vector<std::string> arguments) const;

@@ -53,6 +53,8 @@ const std::vector<Rule>& rules() {
       {"is blocked in", kInvalidConfig, "the node's registries.conf forbids this registry"},
       {"invalid reference format", kInvalidConfig,
        "write for example \"docker.io/library/redis:7\""},
+      {"consider removing the image", kRuntimeUnavailable,
+       "a pull that was killed left this image half: podman image rm --force its ID"},
       {"image not known", kImageNotFound, "pull the image or check its name"},
       {"connection refused", kRegistryUnreachable, "check the registry's address"},
       {"no such host", kRegistryUnreachable, "check the registry's name and the node's DNS"},
@@ -178,10 +180,6 @@ std::string podman_reason(std::string_view err) {
 
 bool says_no_such_container(std::string_view err) {
   return contains(err, "no such container") || contains(err, "no such object");
-}
-
-bool says_no_such_image(std::string_view err) {
-  return contains(err, "image not known") || contains(err, "no such image");
 }
 
 bool says_short_name_unknown(std::string_view err) {

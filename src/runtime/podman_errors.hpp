@@ -15,7 +15,6 @@ Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err);
 
 bool says_no_such_container(std::string_view err);
-bool says_no_such_image(std::string_view err);
 // A name without a registry, for which this host's registries.conf has none either.
 bool says_short_name_unknown(std::string_view err);
 bool says_name_in_use(std::string_view err);

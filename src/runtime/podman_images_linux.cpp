@@ -28,6 +28,10 @@ constexpr const char* kLoad = "load image";
 constexpr const char* kRemove = "remove image";
 constexpr auto kWatchInterval = 1s;
 
+// An image that podman is about to store is in its list some milliseconds before it is whole.
+constexpr auto kFirstLook = 50ms;
+constexpr auto kLastLook = 4s;  // looks at 0, 0.05, 0.15, 0.35, … 6.35 s
+
 // Podman never is wholly still: its scheduler wakes itself through a pipe, some bytes a second.
 // Less than this is no progress.
 constexpr std::uint64_t kLeastStep = 1024;
@@ -88,13 +92,20 @@ void PodmanImages::find(ImageQuery query, Done<std::optional<Image>> done) {
 
 void PodmanImages::find_as(const std::string& name, ImageQuery query,
                            Done<std::optional<Image>> done) {
+  look(name, std::move(query), kFirstLook, std::move(done));
+}
+
+void PodmanImages::look(const std::string& name, ImageQuery query, std::chrono::milliseconds pause,
+                        Done<std::optional<Image>> done) {
   cli_->run(cli_->command({"image", "inspect", "--format=json", "--", name}),
-            [query, done = std::move(done)](Expected<CommandResult> result) {
+            [self = shared_from_this(), name, query, pause,
+             done = std::move(done)](Expected<CommandResult> result) mutable {
               const std::string& reference = query.reference;
               if (!result) return done(fail(std::move(result.error()).wrap(kFind, reference)));
               if (!ok(*result)) {
-                if (says_no_such_image(result->err)) return done(std::optional<Image>{});
-                return done(fail(podman_error(kFind, reference, result->status, result->err)));
+                Error error = podman_error(kFind, reference, result->status, result->err);
+                return self->look_again(name, std::move(query), pause, std::move(error),
+                                        std::move(done));
               }
               auto image = parse_image(result->out);
               if (!image) return done(fail(std::move(image.error()).wrap(kFind, reference)));
@@ -103,6 +114,35 @@ void PodmanImages::find_as(const std::string& name, ImageQuery query,
                 return done(std::optional<Image>{});
               }
               done(std::optional{Image{reference, image->id, image->stop_signal, image->digest}});
+            });
+}
+
+// To tell an image's parent, podman reads those that share its layers, too: one that somebody pulls
+// or removes right now, or that a killed pull left half, fails the look at all of them, with words
+// ("image not known") that may be about another than ours. `image exists` looks at ours alone.
+void PodmanImages::look_again(const std::string& name, ImageQuery query,
+                              std::chrono::milliseconds pause, Error why,
+                              Done<std::optional<Image>> done) {
+  exists(name, [self = shared_from_this(), name, query = std::move(query), pause,
+                why = std::move(why), done = std::move(done)](std::optional<bool> there) mutable {
+    if (there == false) return done(std::optional<Image>{});
+    if (there) why.code = ErrorCode::kRuntimeUnavailable;
+    if (!there || pause > kLastLook) return done(fail(std::move(why)));
+    const auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+    *timer = self->cli_->loop().after(pause, [self, timer, name, query = std::move(query), pause,
+                                              done = std::move(done)]() mutable {
+      const auto fired = std::move(*timer);
+      self->look(name, std::move(query), pause * 2, std::move(done));
+    });
+  });
+}
+
+void PodmanImages::exists(const std::string& name, std::function<void(std::optional<bool>)> done) {
+  cli_->run(cli_->command({"image", "exists", "--", name}),
+            [done = std::move(done)](const Expected<CommandResult>& result) {
+              if (result && ok(*result)) return done(true);
+              if (result && result->status == ExitStatus{Exited{1}}) return done(false);
+              done(std::nullopt);
             });
 }
 
@@ -210,13 +250,17 @@ void PodmanImages::load(LoadRequest request, Done<Image> done) {
 
 void PodmanImages::remove(std::string reference, Done<void> done) {
   cli_->run(cli_->command({"image", "rm", "--", reference}),
-            [reference, done = std::move(done)](Expected<CommandResult> result) {
+            [self = shared_from_this(), reference,
+             done = std::move(done)](Expected<CommandResult> result) {
               if (!result) return done(fail(std::move(result.error()).wrap(kRemove, reference)));
-              if (ok(*result) || says_no_such_image(result->err)) return done({});
+              if (ok(*result)) return done({});
               Error error = podman_error(kRemove, reference, result->status, result->err);
               // 2: a container uses it, or an image is made of it.
               if (result->status == ExitStatus{Exited{2}}) error.code = ErrorCode::kWrongState;
-              done(fail(std::move(error)));
+              self->exists(reference, [error = std::move(error), done](std::optional<bool> there) {
+                if (there == false) return done({});
+                done(fail(error));
+              });
             });
 }
 

@@ -2,6 +2,7 @@
 // an archive.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,6 +38,13 @@ class PodmanImages : public std::enable_shared_from_this<PodmanImages> {
   std::string revision() const;
   // find() under another name of the image: its id.
   void find_as(const std::string& name, ImageQuery query, Done<std::optional<Image>> done);
+  // find_as() by one look, and by the looks after it: `pause` is until the next.
+  void look(const std::string& name, ImageQuery query, std::chrono::milliseconds pause,
+            Done<std::optional<Image>> done);
+  void look_again(const std::string& name, ImageQuery query, std::chrono::milliseconds pause,
+                  Error why, Done<std::optional<Image>> done);
+  // Nothing where podman does not tell.
+  void exists(const std::string& name, std::function<void(std::optional<bool>)> done);
   // The image has to be there now; `otherwise` says so if it is not.
   void require(const std::string& name, const ImageQuery& query, Error otherwise, Done<Image> done);
 

@@ -167,34 +167,6 @@ TEST_CASE("what cannot be started says why and leaves nothing") {
   CHECK_FALSE(node.has_files(task));
 }
 
-TEST_CASE("an image is found by its name, a missing one is none, a registry that is away says so") {
-  const LeakCheck leaks;
-  PodmanNode node;
-  using Found = std::optional<runtime::Image>;
-  const auto find = [&](const std::string& reference) {
-    return node.call<Found>([&](auto done) {
-      node.runtime().find_image({reference, std::nullopt}, done);
-    });
-  };
-  const auto there = find(variable("NDC_TEST_IMAGE"));
-  REQUIRE(there.has_value());
-  REQUIRE(there->has_value());
-  CHECK((*there)->id.size() == 64);
-  const auto missing = find("localhost/ndc-no-such-image:1");
-  REQUIRE(missing.has_value());
-  CHECK_FALSE(missing->has_value());
-
-  const auto pulled = node.call<runtime::Image>([&](auto done) {
-    runtime::PullRequest request;
-    request.image.reference = "127.0.0.1:1/ndc-none:1";  // nothing listens on port 1
-    request.timeout = kPodmanDeadline;
-    node.runtime().pull_image(std::move(request), done);
-  });
-  REQUIRE_FALSE(pulled.has_value());
-  CHECK(pulled.error().code == ErrorCode::kRegistryUnreachable);
-  CHECK(pulled.error().recoverable());
-}
-
 TEST_CASE("a command runs in the container with its own streams, input and exit code") {
   const LeakCheck leaks;
   PodmanNode node;
