@@ -2,7 +2,6 @@ package nomadkit
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,7 +129,8 @@ func newAgent(kind RuntimeKind, plugin func(*Agent) string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone.
+	// Agents of one machine must not share a bridge or its addresses; the port is this one's alone, and so
+	// are its last 13 bits: there are no more ports to give.
 	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
 	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
 	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
@@ -161,19 +161,6 @@ func agentDir(kind RuntimeKind) (*Agent, error) {
 		return nil, err
 	}
 	return agent, os.WriteFile(agent.registries(), []byte(noRegistries), 0o644)
-}
-
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for i := 0; i < n; i++ {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // Start runs the agent and waits until its node is ready with a healthy driver.

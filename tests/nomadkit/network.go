@@ -2,10 +2,12 @@ package nomadkit
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,21 +35,59 @@ func staticProgram(t testing.TB, name string) string {
 // FreePort is a port of the loopback interface that nobody uses, over TCP and UDP.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for i := 0; i < 100; i++ {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			continue
+	ports, err := freePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports[0]
+}
+
+// Below those that the kernel gives to connections (32768 and up on Linux, 49152 on macOS) and those of
+// Nomad's dynamic ports: between the look at a port and its use, any connection could take it.
+const firstPort, portCount = 10000, 8192
+
+var ports struct {
+	sync.Mutex
+	given map[int]bool
+}
+
+// freePorts are n such ports, each given once.
+func freePorts(n int) ([]int, error) {
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.given == nil {
+		ports.given = map[int]bool{}
+	}
+	var out []int
+	// The order is random: other test programs look at the same time.
+	for _, offset := range rand.Perm(portCount) {
+		port := firstPort + offset
+		if len(out) == n {
+			break
 		}
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return port
+		if !ports.given[port] && isFree(port) {
+			ports.given[port] = true
+			out = append(out, port)
 		}
 	}
-	t.Fatal("no free port")
-	return 0
+	if len(out) < n {
+		return nil, fmt.Errorf("fewer than %d free ports from %d to %d", n, firstPort, firstPort+portCount-1)
+	}
+	return out, nil
+}
+
+func isFree(port int) bool {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	tcp, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return false
+	}
+	return udp.Close() == nil
 }
 
 // DialTCP reads what a TCP server sends first.
