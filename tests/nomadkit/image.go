@@ -262,13 +262,15 @@ func (r *Registry) send(t testing.TB, method, path, kind string, data []byte) st
 // Reference is the full reference of "name:tag" or "name@digest" on this registry.
 func (r *Registry) Reference(name string) string { return r.Address + "/" + name }
 
-// forget removes what Podman pulled from this registry, named or not.
-func (r *Registry) forget() {
-	ids, err := Podman("images", "--quiet", "--no-trunc", "--filter", "label="+imageLabel+"="+r.Address)
-	if err != nil {
-		return
-	}
-	for _, id := range strings.Fields(ids) {
-		_, _ = Podman("rmi", "--force", id)
-	}
+// forget removes what Podman pulled from this registry, named or not. Podman's list fails while another
+// test pulls or removes an image.
+func (r *Registry) forget(t testing.TB) {
+	Eventually(t, 30*time.Second, "the registry's images are removed", func() error {
+		ids, err := Podman("images", "--quiet", "--no-trunc", "--filter", "label="+imageLabel+"="+r.Address)
+		if err != nil || ids == "" {
+			return err
+		}
+		_, err = Podman(append([]string{"rmi", "--force"}, strings.Fields(ids)...)...)
+		return err
+	})
 }

@@ -121,7 +121,7 @@ func startRegistry(t testing.TB, start func(*httptest.Server), credentials []str
 		server.Close()
 	})
 	r.Address = server.Listener.Addr().String()
-	t.Cleanup(r.forget)
+	t.Cleanup(func() { r.forget(t) })
 	Eventually(t, 60*time.Second, "the registry answers", func() error {
 		response, err := http.Get(target.String() + "/v2/")
 		if err != nil {
