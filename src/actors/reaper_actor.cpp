@@ -38,6 +38,7 @@ class ReaperActor {
         },
         [this](const AbandonedEnded& m) { abandoned_ended(m); },
         [this](const LookAgain&) {
+          looks_again_ = false;
           if (!abandoned_.empty()) look();
         },
         [this](const DanglingFound& m) { remove(m.containers); },
@@ -72,7 +73,10 @@ class ReaperActor {
     });
   }
 
-  void look_again() { act::tell_after(caf::actor{self_}, kLookAgain, LookAgain{}); }
+  void look_again() {
+    if (std::exchange(looks_again_, true)) return;
+    act::tell_after(caf::actor{self_}, kLookAgain, LookAgain{});
+  }
 
   void listed(const ContainersListed& m) {
     const auto& result = m.result;
@@ -182,6 +186,7 @@ class ReaperActor {
   };
   std::map<std::string, Abandoned> abandoned_;  // by task id
   std::uint64_t looks_ = 0;
+  bool looks_again_ = false;
 };
 
 }  // namespace

@@ -341,6 +341,27 @@ TEST_CASE("the container of a task that was given up is removed until that has w
   CHECK(f.runtime->lists.empty());
 }
 
+TEST_CASE(
+    "an engine that cannot be asked for a given up task's container is not asked more and more") {
+  Fixture f;
+  PluginConfig config;
+  config.gc.dangling_containers.period = 5s;
+  configure(f, config);
+  const TaskSpec spec = spec_on_node();
+  f.run_task(spec);
+  give_up(f, spec.id);
+  int asked = 0;
+  for (int second = 0; second < 60; ++second) {
+    for (; !f.runtime->lists.empty(); ++asked) {
+      ScriptedRuntime::answer(f.runtime->lists, Expected<std::vector<runtime::FoundContainer>>{
+                                                    fail({.code = ErrorCode::kTimeout})});
+    }
+    f.kit.advance(1s, 1s);
+  }
+  CHECK(asked >= 12);
+  CHECK(asked <= 12 + 6 + 2);  // each period, each ten seconds, and at the two ends
+}
+
 TEST_CASE("a list from before a task was given up does not tell that it has no container") {
   Fixture f;
   configure(f, {});
