@@ -2,10 +2,20 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/duration.hpp"
 #include "model/labels.hpp"
 #include "runtime/crash_point.hpp"
 
 namespace ndc::actors {
+
+namespace {
+
+bool concerns_tasks(HelperActors::Kind kind) {
+  using enum HelperActors::Kind;
+  return kind != kFingerprint && kind != kReaper;
+}
+
+}  // namespace
 
 DriverActor::DriverActor(act::Self self, DriverOptions options)
     : self_{self},
@@ -14,11 +24,12 @@ DriverActor::DriverActor(act::Self self, DriverOptions options)
       metrics_{options_.metrics ? options_.metrics : std::make_shared<Metrics>()},
       limits_{options_.max_restarts, options_.restart_window},
       config_{std::make_shared<const PluginConfig>()},
-      helpers_{
-          self,
-          watch_,
-          {options_.fingerprint_interval, limits_, metrics_,
-           [this](HelperActors::Kind kind, const char* what) { helper_restarted(kind, what); }}} {}
+      helpers_{self,
+               watch_,
+               {options_.fingerprint_interval, limits_, metrics_,
+                [this](HelperActors::Kind kind, const char* what) { helper_restarted(kind, what); },
+                [this](HelperActors::Kind kind, const char* what) { helper_paused(kind, what); }}} {
+}
 
 DriverActor::~DriverActor() {
   if (!stopping_ && options_.failed) options_.failed();
@@ -52,6 +63,7 @@ caf::behavior DriverActor::make_behavior() {
       [this](const TaskStartFailed& m) { start_failed(m); },
       [this](const TaskEnded& m) { ended(m); },
       [this](const TaskDestroyed& m) { destroyed(m); },
+      [this](const LogsLeft& m) { logs_left(m); },
       [this](const FindDangling& m) { find_dangling(m); },
       [this](const RestartHelper& m) { helpers_.restart(m); },
       [this](const Shutdown& m) { shutdown(m); },
@@ -102,16 +114,27 @@ void DriverActor::helper_restarted(HelperActors::Kind kind, const char* what) {
   using Kind = HelperActors::Kind;
   for (auto& [id, entry] : tasks_) {
     if (kind == Kind::kImages && entry.seed.handle && !entry.removed) {
-      act::tell(helpers_.images(), ImageUsed{id, entry.seed.handle->image});
+      if (entry.image_news.spend(act::now(self_))) {
+        act::tell(helpers_.images(), ImageUsed{id, entry.seed.handle->image});
+      } else {
+        spdlog::error("task {}: the image actor is not told of its image any more", id);
+      }
     }
     // Again, as it is not known how far the one that failed has come.
     if (kind == Kind::kReaper && entry.abandoned) act::tell(helpers_.reaper(), TaskAbandoned{id});
     entry.seed.helpers = helpers_.of_tasks();
     act::tell(entry.actor, UseHelpers{entry.seed.helpers});
-    // The other two are of no concern to a task.
-    if (kind != Kind::kFingerprint && kind != Kind::kReaper) {
+    if (concerns_tasks(kind)) {
       emit(entry, std::string{"Restarted helper: the driver's "} + what + " failed");
     }
+  }
+}
+
+void DriverActor::helper_paused(HelperActors::Kind kind, const char* what) {
+  if (!concerns_tasks(kind)) return;
+  for (const auto& [id, entry] : tasks_) {
+    emit(entry, std::string{"Degraded: the driver's "} + what +
+                    " failed too often and pauses for " + format_duration(limits_.window));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,9 @@ class DriverActor {
   caf::behavior make_behavior();
 
  private:
+  static constexpr int kMaxImageNews = 3;
+  static constexpr std::chrono::seconds kImageNewsWindow = std::chrono::hours{1};
+
   struct Entry {
     TaskSeed seed;
     caf::actor actor;
@@ -38,6 +42,11 @@ class DriverActor {
     std::optional<Reply<Expected<TaskStarted>>> starting;
     // LogRoute::hold(), until a client has asked for the task by its id (driver_actor_start.cpp).
     std::shared_ptr<const void> held_logs;
+    // What an actor that failed within the start had open, until a successor has.
+    std::shared_ptr<const void> left_logs;
+    Gate::Ticket ticket;  // of a start
+    // How often a restarted image actor is told of its image: it may be that news that it fails at.
+    RestartBudget image_news{kMaxImageNews, kImageNewsWindow};
     std::optional<Reply<Expected<void>>> recovering;
     std::vector<Reply<Expected<TaskExit>>> waiting;
     std::optional<TaskExit> exit;
@@ -63,6 +72,7 @@ class DriverActor {
   void set_config(const SetConfig& m);
   Expected<void> serve_metrics(const std::string& address);
   void helper_restarted(HelperActors::Kind kind, const char* what);
+  void helper_paused(HelperActors::Kind kind, const char* what);
   void emit(const Entry& entry, std::string message);
 
   // --- the start of a task (driver_actor_start.cpp) ---
@@ -75,6 +85,8 @@ class DriverActor {
   void hold_logs(const StartTask& m);
   void known_to_client(const std::string& task_id);
   void keep_logs_of_forgotten(Entry& entry);
+  void keep_logs(const std::string& task, std::shared_ptr<const void> logs);
+  void logs_left(const LogsLeft& m);
   void recover(const RecoverTask& m);
   TaskSeed seed_for(TaskIdentity identity);
   void launch(Entry& entry);
@@ -101,6 +113,21 @@ class DriverActor {
   static void count(ExecTaskStreaming& m, const Gate& gate) {
     m.client = std::make_shared<CountedExec>(std::move(m.client), gate.ticket());
   }
+  // Of a task that was given up there is nothing but to end it: another actor that found its
+  // container again would keep it from the reaper.
+  template <class Command>
+  static constexpr bool kEnds =
+      std::is_same_v<Command, StopTask> || std::is_same_v<Command, DestroyTask>;
+  static void answer_abandoned(const Entry& entry, const InspectTask& m) {
+    m.reply(status_of(entry.seed, entry.exit, TaskState::kExited));
+  }
+  template <class Command>
+  static void answer_abandoned(const Entry&, const Command& m) {
+    m.reply(fail({.code = ErrorCode::kWrongState,
+                  .what = "command task",
+                  .on = m.task_id,
+                  .cause = "the driver's actor for the task failed too often: it was given up"}));
+  }
   template <class Command>
   void pass_on(Command m, Gate Entry::*gate = &Entry::commands) {
     auto it = tasks_.find(m.task_id);
@@ -108,6 +135,7 @@ class DriverActor {
       m.reply(fail(not_found(m.task_id)));
       return;
     }
+    if (it->second.abandoned && !kEnds<Command>) return answer_abandoned(it->second, m);
     const Gate& open = it->second.*gate;
     if (open.full()) {
       m.reply(fail(too_many("command task", m.task_id)));
@@ -138,6 +166,7 @@ class DriverActor {
   };
   std::map<std::string, ForgottenLogs> forgotten_;  // by task: "<allocation>/<name>"
   bool stopping_ = false;
+  Gate starts_{kMaxStarts};
   HelperActors helpers_;
 };
 

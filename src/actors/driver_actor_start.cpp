@@ -73,6 +73,12 @@ void DriverActor::start(const StartTask& m) {
     m.reply(fail(std::move(*error)));
     return;
   }
+  if (!m.ticket) {
+    if (starts_.full()) return (void)m.reply(fail(too_many("start task", id)));
+    StartTask counted = m;
+    counted.ticket = starts_.ticket();
+    return start(counted);
+  }
   if (auto ready = ensure_runtime(); !ready) {
     m.reply(fail(std::move(ready.error())));
     return;
@@ -85,12 +91,17 @@ void DriverActor::start(const StartTask& m) {
     return;
   }
   if (!m.spec->node_id.empty()) node_ids_.insert(m.spec->node_id);
+  if (m.held_logs && m.reply.settled()) {
+    // It waited for the attempt before it, and its client has gone. The next one asks anew.
+    return keep_logs(task_key({id, m.spec->alloc_id, m.spec->name}), *m.held_logs);
+  }
   if (waits_for_predecessor(m)) return;
   Entry& entry = tasks_[id];
   entry.seed = seed_for({id, m.spec->alloc_id, m.spec->name});
   entry.seed.spec = m.spec;
   entry.budget = limits_.budget();
   entry.starting = m.reply;
+  entry.ticket = m.ticket;
   entry.held_logs = m.held_logs.value_or(nullptr);
   if (auto forgotten = forgotten_.extract(task_key(entry.seed.identity)); forgotten) {
     entry.held_logs = both(std::move(entry.held_logs), std::move(forgotten.mapped().logs));
@@ -155,11 +166,25 @@ void DriverActor::known_to_client(const std::string& task_id) {
 }
 
 void DriverActor::keep_logs_of_forgotten(Entry& entry) {
-  if (!entry.held_logs || entry.seed.identity.alloc_id.empty()) return;
+  if (entry.seed.identity.alloc_id.empty()) return;
+  keep_logs(task_key(entry.seed.identity), std::move(entry.held_logs));
+}
+
+void DriverActor::keep_logs(const std::string& task, HeldLogs logs) {
+  if (!logs) return;
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(forgotten_,
                 [now](const auto& held) { return now - held.second.since > kForgottenLogs; });
-  forgotten_[task_key(entry.seed.identity)] = {std::move(entry.held_logs), now};
+  ForgottenLogs& kept = forgotten_[task];
+  kept = {both(std::move(kept.logs), std::move(logs)), now};
+}
+
+// Of a task's actor that failed within a start the container may have gone already: the collector
+// must not see their end before the next try has them open.
+void DriverActor::logs_left(const LogsLeft& m) {
+  const auto it = tasks_.find(m.task_id);
+  if (it == tasks_.end() || !it->second.starting) return;
+  it->second.left_logs = both(std::move(it->second.left_logs), m.logs);
 }
 
 void DriverActor::recover(const RecoverTask& m) {
@@ -263,6 +288,8 @@ void DriverActor::running(const TaskRunning& m) {
     const bool known = std::any_of(entry.waiting.begin(), entry.waiting.end(),
                                    [](const auto& reply) { return !reply.settled(); });
     entry.held_logs = known ? nullptr : m.held_logs;
+    entry.left_logs.reset();
+    entry.ticket.reset();
     entry.seed.spec.reset();  // with its environment: the handle is enough from here on
     if (!told) {
       // The client is gone. Its successor does not know the handle, and will not ask.
@@ -291,6 +318,7 @@ void DriverActor::start_failed(const TaskStartFailed& m) {
   Entry& entry = node.mapped();
   if (entry.starting && !(*entry.starting)(fail(m.error))) {
     entry.held_logs = both(std::move(entry.held_logs), m.held_logs);
+    entry.held_logs = both(std::move(entry.held_logs), std::move(entry.left_logs));
     keep_logs_of_forgotten(entry);
   }
   if (entry.recovering) (*entry.recovering)(fail(m.error));

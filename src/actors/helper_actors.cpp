@@ -101,6 +101,7 @@ caf::actor HelperActors::supervised(const caf::actor& helper, Kind kind) {
                     options_.limits.window.count());
       act::tell_after(caf::actor{self_}, options_.limits.window,
                       RestartHelper{static_cast<int>(kind)});
+      options_.paused(kind, to_string(kind));
     }
   });
   return helper;

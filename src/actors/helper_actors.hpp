@@ -28,6 +28,7 @@ class HelperActors {
     SupervisionLimits limits;
     std::shared_ptr<Metrics> metrics;
     Restarted restarted;
+    Restarted paused;  // one that failed too often: the restart comes after the window
   };
 
   // `self` and `watch` are the driver actor's and outlive this.

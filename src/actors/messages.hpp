@@ -46,6 +46,7 @@ struct StartTask {
   // Set by the driver itself while it ends an earlier attempt first; null where they could not be
   // opened.
   std::optional<std::shared_ptr<const void>> held_logs = {};
+  std::shared_ptr<const void> ticket = {};  // of the driver's gate
 };
 struct RecoverTask {
   std::string task_id;
@@ -111,6 +112,11 @@ struct TaskStartFailed {
 struct TaskEnded {
   std::string task_id;
   TaskExit exit;
+};
+// From one that is at its end: LogRoute::held().
+struct LogsLeft {
+  std::string task_id;
+  std::shared_ptr<const void> logs;
 };
 struct TaskDestroyed {
   std::string task_id;
@@ -334,6 +340,7 @@ ACT_MESSAGE(ndc_actors, ndc::actors::TaskRunning)
 ACT_MESSAGE(ndc_actors, ndc::actors::TaskStartFailed)
 ACT_MESSAGE(ndc_actors, ndc::actors::TaskEnded)
 ACT_MESSAGE(ndc_actors, ndc::actors::TaskDestroyed)
+ACT_MESSAGE(ndc_actors, ndc::actors::LogsLeft)
 ACT_MESSAGE(ndc_actors, ndc::actors::Begin)
 ACT_MESSAGE(ndc_actors, ndc::actors::JobChecked)
 ACT_MESSAGE(ndc_actors, ndc::actors::ImageReady)

@@ -38,6 +38,9 @@ struct TaskSeed {
   caf::actor driver;
 };
 
+// What InspectTask tells of a task.
+TaskStatus status_of(const TaskSeed& seed, const std::optional<TaskExit>& exit, TaskState state);
+
 caf::actor spawn_driver(caf::actor_system& system, DriverOptions options);
 caf::actor spawn_task(act::Self parent, TaskSeed seed);
 caf::actor spawn_log_forwarder(act::Self parent, RuntimePtr runtime, runtime::LogPaths paths,

@@ -37,6 +37,10 @@ TaskActor::TaskActor(act::Self self, TaskSeed seed)
       stats_restarts_{seed_.limits.budget()} {}
 
 TaskActor::~TaskActor() {
+  // Where this is a failure within the start, the driver has them open until a successor does.
+  if (auto held = logs_ ? logs_->held() : nullptr) {
+    act::tell(seed_.driver, LogsLeft{seed_.identity.task_id, std::move(held)});
+  }
   act::tell(log_forwarder_, Stop{});
   act::tell(stats_, Stop{});
 }
@@ -160,6 +164,7 @@ void TaskActor::request_image() {
       [me = caf::actor{self_}](auto result) { act::tell(me, ImageReady{std::move(result)}); }};
   image_request_ = ImageRequest::kOpen;
   image_actor_ = seed_.helpers.images;
+  image_asked_ = act::now(self_);
   act::tell(image_actor_, std::move(request));
 }
 
@@ -168,6 +173,7 @@ void TaskActor::image_ready(const ImageReady& m) {
   image_request_ = ImageRequest::kNone;
   if (!m.result) return image_lost();
   image_lost_by_ = {};
+  image_losses_ = image_crashes_ = 0;
   if (!*m.result) {
     start_failed(m.result->error());
     return;
@@ -185,8 +191,13 @@ void TaskActor::image_ready(const ImageReady& m) {
 // With its actor, or on the way to it. The news of a successor comes before this or after it, and
 // not at all if the actor lives.
 void TaskActor::image_lost() {
-  if (image_lost_by_ && image_lost_by_ != image_actor_) {
-    // If it is this task's image that they fail at, a third one is better off without.
+  if (image_lost_by_ != image_actor_) {
+    ++image_losses_;
+    if (act::now(self_) - image_asked_ < kImagePause) ++image_crashes_;
+  }
+  // If it is this task's image that they fail at, a third one is better off without. Who waited for
+  // a pull when another task's image was the reason only asks again.
+  if (image_crashes_ > 1 || image_losses_ > seed_.limits.max_restarts) {
     start_failed({.code = ErrorCode::kRuntimeUnavailable,
                   .what = "find image",
                   .on = config_->image,
@@ -325,15 +336,20 @@ void TaskActor::exec_streaming(const ExecTaskStreaming& m) {
 }
 
 void TaskActor::inspect(const InspectTask& m) {
+  m.reply(status_of(seed_, exit_,
+                    exit_     ? ndc::TaskState::kExited
+                    : alive() ? ndc::TaskState::kRunning
+                              : ndc::TaskState::kUnknown));
+}
+
+TaskStatus status_of(const TaskSeed& seed, const std::optional<TaskExit>& exit, TaskState state) {
   TaskStatus status;
-  status.id = seed_.identity.task_id;
-  status.name = seed_.identity.task_name;
-  status.exit = exit_;
-  status.state = exit_     ? ndc::TaskState::kExited
-                 : alive() ? ndc::TaskState::kRunning
-                           : ndc::TaskState::kUnknown;
-  if (seed_.handle) {
-    const TaskHandle& handle = *seed_.handle;
+  status.id = seed.identity.task_id;
+  status.name = seed.identity.task_name;
+  status.exit = exit;
+  status.state = state;
+  if (seed.handle) {
+    const TaskHandle& handle = *seed.handle;
     status.started_at = handle.started_at;
     status.network = handle.network;
     status.attributes = {{"container_name", handle.container.name},
@@ -348,7 +364,7 @@ void TaskActor::inspect(const InspectTask& m) {
     }
     if (handle.network) status.attributes[runtime::kStateAddress] = handle.network->address;
   }
-  m.reply(std::move(status));
+  return status;
 }
 
 void TaskActor::watch_usage(const WatchUsage& m) {

@@ -138,8 +138,11 @@ class TaskActor {
   bool image_retried_ = false;
   ImageRequest image_request_ = ImageRequest::kNone;
   caf::actor image_actor_;    // who was asked last
-  caf::actor image_lost_by_;  // who was when the request was lost for the first time
-  bool attaching_ = false;    // the runtime has not said yet how the container is
+  caf::actor image_lost_by_;  // who was when the request was lost
+  std::chrono::steady_clock::time_point image_asked_;
+  int image_losses_ = 0;    // of the request, each to another image actor
+  int image_crashes_ = 0;   // of those, the ones that followed at once
+  bool attaching_ = false;  // the runtime has not said yet how the container is
   int attach_tries_ = 0;
   std::vector<StopTask> stops_in_recovery_;
   std::vector<DestroyTask> destroys_in_recovery_;

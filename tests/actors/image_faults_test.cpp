@@ -86,6 +86,36 @@ TEST_CASE("an image that the successor fails at, too, fails the start") {
   CHECK(f.faults->struck() == 2);
 }
 
+TEST_CASE("an image that image actors fail at fails nobody who waits for another one") {
+  Fixture f;
+  const auto patient = start_checked(f);
+  find_all(f, std::nullopt);
+  REQUIRE(f.runtime->pulls.size() == 1);
+  f.kit.advance(5s, 1s);
+  f.faults->raise({runtime::Call::kFindImage, "poison", runtime::Calls::kAlways});
+  TaskSpec poisoned = Fixture::spec("poisoned");
+  poisoned.config.data = Value::Map{{"image", Value{std::string{"poison"}}}};
+  const auto failed = start_checked(f, poisoned);
+  f.kit.advance(5s, 100ms);
+  REQUIRE(failed.arrived());
+  CHECK(failed.value().error().message().find("image actor failed") != std::string::npos);
+  CHECK(f.faults->struck() == 2);
+  CHECK_FALSE(patient.arrived());
+  CHECK(completes(f, patient));
+}
+
+TEST_CASE("news that the image actor fails at do not come for ever") {
+  Fixture f;
+  f.run_task();
+  f.messages->crash_on({"image_actor", "", "ImageUsed"}, actors::MessageFaults::kAlways);
+  crash(f, "image_actor");
+  CHECK(f.messages->struck() == 4);
+  CHECK(f.has_event("image actor failed too often and pauses for 1m"));
+  f.kit.advance(10min, 1s);
+  CHECK(f.messages->struck() == 4);
+  CHECK(f.messages->crash("image_actor") == 1);  // there is one
+}
+
 TEST_CASE("a pull that goes on without its image actor counts among those allowed at a time") {
   Fixture f;
   PluginConfig config;

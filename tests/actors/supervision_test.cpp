@@ -69,6 +69,28 @@ TEST_CASE("past the restart limit the task ends as unknown, never with an invent
   CHECK(f.wait().value().error().code == ErrorCode::kTaskNotFound);
 }
 
+TEST_CASE("a task that was given up is told of and ended, but not taken up again") {
+  Fixture f;
+  f.run_task();
+  for (int i = 0; i < 4; ++i) {
+    CHECK(f.messages->crash("task_actor") == 1);
+    f.kit.run();
+  }
+  f.runtime->transcript.clear();
+  Answer<Expected<TaskStatus>> inspected;
+  act::tell(f.driver, actors::InspectTask{Fixture::spec().id, inspected.reply()});
+  f.kit.run();
+  REQUIRE(inspected.value().has_value());
+  CHECK(inspected.value()->state == TaskState::kExited);
+  CHECK(std::holds_alternative<UnknownExit>(inspected.value()->exit->status));
+  CHECK(inspected.value()->attributes.at("container_id") == "c0ffee");
+  CHECK(f.signal("SIGHUP").value().error().code == ErrorCode::kWrongState);
+  // Whoever claims its container keeps it from the reaper.
+  CHECK(f.runtime->count("attach") == 0);
+  f.stop(5s);
+  CHECK(f.runtime->count("attach") == 1);
+}
+
 TEST_CASE("an abandoned task's container is ended though the reaper crashes over it, or is away") {
   const bool away = GENERATE(false, true);
   Fixture f;
@@ -181,6 +203,30 @@ TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
   CHECK(last->error.has_value());
 }
 
+TEST_CASE("the starts that are open are bounded, and count until they are answered") {
+  Fixture f;
+  std::vector<Answer<Expected<actors::TaskStarted>>> answers(actors::kMaxStarts);
+  const auto ask = [&](const auto& answer, std::size_t number) {
+    const TaskSpec task = Fixture::spec("task" + std::to_string(number));
+    act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(task), answer.reply()});
+  };
+  for (std::size_t i = 0; i < answers.size(); ++i) ask(answers[i], i);
+  f.kit.run();
+  const Answer<Expected<actors::TaskStarted>> over;
+  ask(over, answers.size());
+  f.kit.run();
+  REQUIRE(over.arrived());
+  CHECK(over.value().error().recoverable());
+  CHECK_FALSE(answers.front().arrived());
+  ScriptedRuntime::answer(f.runtime->checks, Expected<void>{fail({.what = "check job"})});
+  f.kit.run();
+  CHECK(answers.front().arrived());
+  const Answer<Expected<actors::TaskStarted>> next;
+  ask(next, answers.size() + 1);
+  f.kit.run();
+  CHECK_FALSE(next.arrived());
+}
+
 TEST_CASE("docs/embedding.md tells what callers may hold open") {
   std::ifstream file{std::string{places::docs} + "/embedding.md"};
   std::string text;
@@ -189,6 +235,7 @@ TEST_CASE("docs/embedding.md tells what callers may hold open") {
     INFO(number << what);
     CHECK(text.find(" " + std::to_string(number) + " " + what) != std::string::npos);
   };
+  said(actors::kMaxStarts, "starts of all tasks together;");
   said(actors::kMaxCommands, "signals, execs and inspections together");
   said(actors::kMaxSessions, "streaming execs until");
   said(actors::kMaxStops, "stops,");

@@ -368,6 +368,46 @@ TEST_CASE("an attempt that Nomad has forgotten ends before the next one starts")
   CHECK(held.expired());
 }
 
+TEST_CASE("an attempt whose client has gone while it waited for the one before does not start") {
+  Fixture f;
+  const auto first = f.start(Fixture::spec());
+  f.pass_checks();
+  TaskSpec next = Fixture::spec();
+  next.id += "2";
+  const auto reply = Answer<Expected<actors::TaskStarted>>{}.reply();
+  act::tell(f.driver, actors::StartTask{std::make_shared<const TaskSpec>(next), reply});
+  f.kit.run();
+  const std::weak_ptr<const void> held = f.runtime->routes.back()->held();
+  CHECK(reply.abandon());
+  f.kit.advance(1s, 100ms);
+  CHECK(f.runtime->count("stop") == 0);
+  CHECK_FALSE(held.expired());
+  f.started();
+  CHECK(first.value().has_value());
+  CHECK(f.runtime->count("stop") == 0);
+}
+
+TEST_CASE("the logs of a start are held while its actor is restarted") {
+  Fixture f;
+  const auto started = f.start(Fixture::spec());
+  f.pass_checks();
+  // As the engine's program has them, until it fails.
+  auto engine = f.runtime->routes.back()->hold();
+  const std::weak_ptr<const void> held = engine;
+  f.messages->crash_on({"task_actor", Fixture::spec().id, "ContainerStarted"});
+  ScriptedRuntime::answer(f.runtime->starts,
+                          Expected<runtime::StartedContainer>{fail({.what = "start container"})});
+  f.kit.run();
+  engine.reset();
+  CHECK_FALSE(held.expired());
+  CHECK_FALSE(started.arrived());
+  f.pass_checks();
+  CHECK_FALSE(held.expired());
+  f.started();
+  CHECK(started.value().has_value());
+  CHECK(held.expired());
+}
+
 TEST_CASE("the logs are held from the moment on that the next attempt is asked for") {
   Fixture f;
   const auto first = f.start(Fixture::spec());
