@@ -235,8 +235,8 @@ std::vector<pid_t> container_processes(const ContainerRef& container) {
   const auto files = saved_cgroup(container);
   if (!files) return out;
   const std::string& directory = !files->unified.empty() ? files->unified : files->memory;
-  const auto text = read_file(directory + "/cgroup.procs");
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+  const std::string text = read_file(directory + "/cgroup.procs").value_or("");
+  for (const std::string_view line : split(text, '\n')) {
     if (const auto pid = to_number(line)) out.push_back(static_cast<pid_t>(*pid));
   }
   return out;
