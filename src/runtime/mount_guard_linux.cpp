@@ -79,6 +79,7 @@ std::string root_of(const rapidjson::Document& state) {
 }
 
 std::string refusal_file(const std::string& directory) { return directory + "/mount-refused"; }
+std::string proof_file(const std::string& directory) { return directory + "/mounts-checked"; }
 
 std::string hook_json(const std::string& program, const std::string& directory,
                       const std::vector<MountIdentity>& wanted) {
@@ -97,7 +98,7 @@ std::string hook_json(const std::string& program, const std::string& directory,
   json.Key("args");
   json.StartArray();
   text(program);
-  json.String("guard-mounts");
+  json.String(kGuardRole);
   text(directory);
   for (const MountIdentity& mount : wanted) {
     text(mount.device);
@@ -181,6 +182,10 @@ bool guard_refused(const std::string& directory) {
   return ::lstat(refusal_file(directory).c_str(), &info) == 0;
 }
 
+bool guard_passed(const std::string& directory, const std::string& container_id) {
+  return read_file(proof_file(directory)) == container_id;
+}
+
 int guard_main(const std::vector<std::string>& arguments) {
   constexpr int kRefused = 1;
   const std::string state{std::istreambuf_iterator<char>{std::cin}, {}};
@@ -195,9 +200,14 @@ int guard_main(const std::vector<std::string>& arguments) {
   }
   const std::string root = root_of(document);
   const bool known = mountinfo && !root.empty();
-  if (known && missing_mounts(*mountinfo, root, std::move(wanted)).empty()) return 0;
-  const std::ofstream note{refusal_file(arguments.front())};
-  return kRefused;
+  if (!known || !missing_mounts(*mountinfo, root, std::move(wanted)).empty()) {
+    const std::ofstream note{refusal_file(arguments.front())};
+    return kRefused;
+  }
+  std::ofstream proof{proof_file(arguments.front())};
+  proof << json::text(json::member(&document, "id"));
+  proof.close();
+  return proof ? 0 : kRefused;
 }
 
 }  // namespace ndc::runtime

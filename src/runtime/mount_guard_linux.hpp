@@ -16,6 +16,9 @@
 
 namespace ndc::runtime {
 
+// The program's first argument where it is the hook.
+inline constexpr const char* kGuardRole = "guard-mounts";
+
 // Which part of which file system a path is, or a mount shows: fields 3 and 4 of mountinfo.
 struct MountIdentity {
   std::string device;  // "8:1"
@@ -38,6 +41,10 @@ Expected<std::vector<std::string>> guard_mounts(const std::vector<ContainerMount
 
 // Whether the hook ended the start.
 bool guard_refused(const std::string& directory);
+
+// Whether it found this very container's mounts to be as they should. Not so either where the OCI
+// runtime runs no hooks, or where what it ran did nothing.
+bool guard_passed(const std::string& directory, const std::string& container_id);
 
 // The hook itself: `DIRECTORY DEVICE ROOT…`, the container's state as JSON on stdin. Exit code 0 if
 // all is well; anything else ends the start of the container.

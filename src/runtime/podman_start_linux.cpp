@@ -136,6 +136,7 @@ void PodmanStart::launch() {
     return answer(std::move(made.error()));
   auto guard = guard_mounts(mounts_, files_.directory());
   if (!guard) return answer(std::move(guard.error()));
+  guarded_ = !guard->empty();
   crash_point("podman.start.prepared");
   auto run = command("run", {"--detach", "--cidfile=" + files_.id_file()});
   if (!run) return answer(std::move(run.error()));
@@ -374,6 +375,13 @@ void PodmanStart::answer(Error error) {
 }
 
 void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
+  if (guarded_ && !guard_passed(files_.directory(), id)) {
+    // It has run by now: that a hook was left out shows in nothing else.
+    return remove_and_answer(
+        id, {ErrorCode::kUnsupported, kStartContainer, request_.container_name,
+             "its volumes were not checked: the OCI runtime did not run the driver's hook",
+             "set oci_runtime to one that runs OCI hooks, such as crun or runc"});
+  }
   StartedContainer out;
   out.container.name = request_.container_name;
   out.container.id = id;

@@ -60,6 +60,7 @@ class PodmanStart : public std::enable_shared_from_this<PodmanStart> {
   std::optional<NetworkOwner> network_owner_;  // of network_mode = "task:<name>"
   std::vector<std::string> notes_;
   bool replaced_ = false;
+  bool guarded_ = false;        // there is a hook that has to run (mount_guard_linux.hpp)
   std::string earlier_id_;      // of the attempt before, where that left its id
   std::string removed_id_;      // of a container that this start has removed, or tried to
   bool may_be_stored_ = false;  // and podman does not answer: the reaper is to look

@@ -1,6 +1,16 @@
-// Mounts compared by what mountinfo says of them.
+// Mounts compared by what mountinfo says of them, and what the hook leaves behind.
 
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "runtime/machine.hpp"
 #include "runtime/mount_guard_linux.hpp"
+#include "runtime/proc_linux.hpp"
 #include "support/catch.hpp"
 
 namespace ndc::runtime {
@@ -42,6 +52,33 @@ TEST_CASE("a mount of the host is none of the container's") {
   CHECK(missing_mounts(text, "/run/rootfs", {{"8:1", "/srv/data"}}).size() == 1);
   CHECK(missing_mounts(text, "/mnt/dat", {{"8:1", "/srv/data"}}).size() == 1);
   CHECK(missing_mounts(text, "/mnt", {{"8:1", "/srv/data"}}).empty());
+}
+
+TEST_CASE("a container counts as checked only where the hook says so of this very one") {
+  const test::TemporaryDirectory directory;
+  const std::string files = directory / "";
+  std::ofstream{directory / "config.json"} << R"({"root":{"path":"/"}})";
+  // As the OCI runtime calls it, for a container that has this program's mounts.
+  const auto hook = [&files](const MountIdentity& wanted) {
+    const std::istringstream state{R"({"id":"c0ffee","pid":)" + std::to_string(::getpid()) +
+                                   R"(,"bundle":")" + files + R"("})"};
+    auto* const usual = std::cin.rdbuf(state.rdbuf());
+    const int code = guard_main({files, wanted.device, wanted.root});
+    std::cin.rdbuf(usual);
+    return code;
+  };
+  const auto mountinfo = read_file("/proc/self/mountinfo", 16u << 20);
+  REQUIRE(mountinfo.has_value());
+  const auto proc = identity_of(*mountinfo, "/proc");
+  REQUIRE(proc.has_value());
+
+  CHECK_FALSE(guard_passed(files, "c0ffee"));  // as after a hook that does nothing and ends with 0
+  CHECK(hook({"0:0", "/nowhere"}) != 0);
+  CHECK(guard_refused(files));
+  CHECK_FALSE(guard_passed(files, "c0ffee"));
+  CHECK(hook(*proc) == 0);
+  CHECK(guard_passed(files, "c0ffee"));
+  CHECK_FALSE(guard_passed(files, "decaf"));
 }
 
 }  // namespace

@@ -60,6 +60,22 @@ func TestAVolumeThatIsLedElsewhereAfterItsCheckIsNotMounted(t *testing.T) {
 	}
 }
 
+func TestATaskWhoseVolumesNobodyCheckedIsNotStarted(t *testing.T) {
+	t.Parallel()
+	real, err := exec.LookPath("podman")
+	must.NoError(t, err)
+	// A podman whose OCI runtime runs no hook of the driver's.
+	podman := filepath.Join(t.TempDir(), "podman")
+	text := fmt.Sprintf("#!/bin/sh\nfor word; do\n  shift\n  case $word in --hooks-dir=*/hooks) ;; *) set -- \"$@\" \"$word\" ;; esac\ndone\nexec %s \"$@\"\n", real)
+	must.NoError(t, os.WriteFile(podman, []byte(text), 0o755))
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\nvolumes {\n allowed_paths = [%q]\n}", podman, t.TempDir()))
+	task := nomadkit.MuteTask(t, p, fmt.Sprintf("image = %q\ncommand = \"sleep\"\nargs = [\"60\"]", nomadkit.Image()))
+	_, _, err = p.StartTask(task.TaskConfig)
+	must.ErrorContains(t, err, "were not checked")
+	must.SliceEmpty(t, nomadkit.ContainersOf(t, task.AllocID))
+	must.SliceEmpty(t, nomadkit.FilesIn(filepath.Join(p.StateDir, "nomad-main-"+task.AllocID[:8])))
+}
+
 func TestAVolumeWithinThePolicyIsMountedUnderItsGuard(t *testing.T) {
 	t.Parallel()
 	allowed := filepath.Join(t.TempDir(), `with space\and backslash`)
