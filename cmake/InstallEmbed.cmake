@@ -21,7 +21,8 @@ function(ndc_install_embed)
     DESTINATION include/${name} COMPONENT embed FILES_MATCHING PATTERN "*.hpp")
   # Of the layers below only what a program may use.
   foreach(header actors/driver actors/driver_system actors/message_faults
-          runtime/container_runtime runtime/event_loop runtime/faulty_runtime runtime/make_runtime)
+          runtime/container_runtime runtime/event_loop runtime/faulty_runtime runtime/make_runtime
+          runtime/roles)
     get_filename_component(folder ${header} DIRECTORY)
     install(FILES ${CMAKE_SOURCE_DIR}/src/${header}.hpp
       DESTINATION include/${name}/${folder} COMPONENT embed)

@@ -21,10 +21,8 @@
 #include "runtime/doctor.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/make_runtime.hpp"
-#ifndef NDC_PORTABLE
-#include "runtime/mount_guard_linux.hpp"
-#endif
 #include "runtime/process.hpp"
+#include "runtime/roles.hpp"
 
 namespace {
 
@@ -39,7 +37,7 @@ constexpr const char* kUsage =
     "  --version  print the version\n"
     "  --help     print this text\n";
 
-// The program's other roles, by its first argument.
+// What it does besides, for people, by its first argument.
 struct Subcommand {
   std::string_view name;
   int (*run)(const std::vector<std::string>& arguments);
@@ -53,9 +51,6 @@ int list_crash_points(const std::vector<std::string>&) {
 
 constexpr Subcommand kSubcommands[] = {
     {"doctor", ndc::runtime::doctor},
-#ifndef NDC_PORTABLE
-    {"guard-mounts", ndc::runtime::guard_main},
-#endif
 #ifdef NDC_CRASH_POINTS
     {"crash-points", list_crash_points},
 #endif
@@ -90,6 +85,7 @@ int run_plugin() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto code = ndc::runtime::run_role(argc, argv)) return *code;
   const std::vector<std::string> arguments(argv + (argc > 1 ? 2 : argc), argv + argc);
   for (const Subcommand& subcommand : kSubcommands) {
     if (argc > 1 && subcommand.name == argv[1]) return subcommand.run(arguments);

@@ -11,7 +11,7 @@ namespace {
 
 // C runtimes hand argc and argv to initialisers.
 __attribute__((constructor(101))) void become_monitor(int argc, char** argv) {
-  if (argc > 1 && std::string_view{argv[1]} == "monitor") {
+  if (argc > 1 && std::string_view{argv[1]} == ndc::runtime::kMonitorRole) {
     ::_exit(ndc::runtime::monitor_main(argc - 2, argv + 2));
   }
 }

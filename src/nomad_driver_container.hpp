@@ -4,6 +4,7 @@
 //   ndc::embed::EmbeddedDriver    the driver over a runtime: tasks, events, faults
 //   ndc::embed::SimulatedRuntime  containers that exist only in memory
 //   ndc::runtime::make_runtime    Podman, Apple's CLI (or a stand-in for it: container_path)
+//   ndc::runtime::run_role        first in main, where make_runtime is used
 //   ndc::runtime::FaultyRuntime   calls of the runtime that fail, hang, answer late or throw
 //   ndc::actors::MessageFaults    lost and late messages, crashing actors
 //   ndc::actors::Driver           the façade without anything that waits
@@ -19,3 +20,4 @@
 #include "runtime/event_loop.hpp"
 #include "runtime/faulty_runtime.hpp"
 #include "runtime/make_runtime.hpp"
+#include "runtime/roles.hpp"

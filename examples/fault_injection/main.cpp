@@ -47,6 +47,8 @@ ndc::TaskSpec a_task(const std::string& name, const std::string& image) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A real runtime may run this program again, beside a task or as a hook.
+  if (const auto code = ndc::runtime::run_role(argc, argv)) return *code;
   const std::string image = argc < 3 ? "demo" : argv[2];
   EmbeddedDriver driver{pick_runtime(argc)};
 

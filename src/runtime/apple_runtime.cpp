@@ -25,8 +25,10 @@
 #include "runtime/kept_references.hpp"
 #include "runtime/make_apple.hpp"
 #include "runtime/monitor_files.hpp"
+#include "runtime/monitor_process.hpp"
 #include "runtime/mount_policy.hpp"
 #include "runtime/own_program.hpp"
+#include "runtime/roles.hpp"
 #include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
@@ -502,6 +504,10 @@ void AppleRuntime::exec(ContainerRef container, ExecRequest request,
 Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
                                                        std::shared_ptr<EventLoop> loop,
                                                        std::string monitor_program) {
+  if (monitor_program.empty()) {
+    auto role = need_role("use runtime", "apple", kMonitorRole);
+    if (!role) return fail(std::move(role.error()));
+  }
   return std::make_shared<AppleRuntime>(config, std::move(loop), std::move(monitor_program));
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/apple_errors.hpp"
 #include "runtime/crash_point.hpp"
 #include "runtime/monitor_lines.hpp"
+#include "runtime/monitor_process.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -60,7 +61,7 @@ constexpr const char* kDamagedRecord =
 Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,
                         MonitorStreams streams, const std::vector<std::string>& cli) {
   Command out;
-  out.argv = {program,          "monitor",        files.directory(), files.socket(),
+  out.argv = {program,          kMonitorRole,     files.directory(), files.socket(),
               logs.stdout_path, logs.stderr_path, kSpoolLimit};
   if (streams == MonitorStreams::kPipesAndStdin) out.argv.emplace_back(kMonitorStdin);
   if (streams == MonitorStreams::kTerminal) out.argv.emplace_back(kMonitorTerminal);

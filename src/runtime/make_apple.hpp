@@ -11,7 +11,8 @@
 
 namespace ndc::runtime {
 
-// `monitor_program`: what is run as `<program> monitor …`; empty: this very program.
+// `monitor_program`: what is run as `<program> monitor …`; empty: this very program, kUnsupported
+// where it has no roles (roles.hpp).
 Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
                                                        std::shared_ptr<EventLoop> loop,
                                                        std::string monitor_program = {});

@@ -10,7 +10,7 @@
 
 namespace ndc::runtime {
 
-// kUnsupported off Linux.
+// kUnsupported off Linux, and where `volumes` restricts paths in a program without roles.
 Expected<std::shared_ptr<ContainerRuntime>> make_podman(const PluginConfig& config,
                                                         std::shared_ptr<EventLoop> loop);
 

@@ -9,6 +9,9 @@
 
 namespace ndc::runtime {
 
+// The program's first argument.
+inline constexpr const char* kMonitorRole = "monitor";
+
 // monitor DIRECTORY SOCKET STDOUT_FIFO STDERR_FIFO LIMIT [--tty] -- CLI [WORDS…]
 // monitor DIRECTORY SOCKET STDOUT_FIFO STDERR_FIFO LIMIT --deliver
 //

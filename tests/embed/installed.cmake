@@ -1,6 +1,6 @@
 # Installs the embeddable library into a fresh tree, builds examples/fault_injection against it and
-# runs it. The package is looked for twice, and wants nothing that is the plugin's. The tree goes
-# away, passed or failed.
+# runs it. The package is looked for twice, and wants nothing that is the plugin's. Then the same
+# with consumer/, which runs itself again as a task's monitor. The tree goes away, passed or failed.
 set(work ${BUILD}/embed-install)
 set(failure "")
 function(step)
@@ -15,9 +15,9 @@ endfunction()
 
 file(REMOVE_RECURSE ${work})
 step(${CMAKE_COMMAND} --install ${BUILD} --component embed --prefix ${work}/tree)
-step(${CMAKE_COMMAND} -S ${SOURCE} -B ${work}/build -G ${GENERATOR}
-  -D CMAKE_PREFIX_PATH=${work}/tree -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_C_COMPILER=${CC}
-  -D CMAKE_BUILD_TYPE=${TYPE} -D CMAKE_CXX_FLAGS=${FLAGS}
+set(options -G ${GENERATOR} -D CMAKE_PREFIX_PATH=${work}/tree -D CMAKE_BUILD_TYPE=${TYPE}
+  -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_C_COMPILER=${CC} -D CMAKE_CXX_FLAGS=${FLAGS})
+step(${CMAKE_COMMAND} -S ${SOURCE} -B ${work}/build ${options}
   -D CMAKE_PROJECT_fault_injection_INCLUDE=${CMAKE_CURRENT_LIST_DIR}/found_again.cmake)
 if(NOT failure)
   file(STRINGS ${work}/build/CMakeCache.txt plugins REGEX "^NDC_msgpack_|^gRPC_DIR")
@@ -27,6 +27,9 @@ if(NOT failure)
 endif()
 step(${CMAKE_COMMAND} --build ${work}/build)
 step(${work}/build/fault_injection)
+step(${CMAKE_COMMAND} -S ${CONSUMER} -B ${work}/consumer ${options})
+step(${CMAKE_COMMAND} --build ${work}/consumer)
+step(${work}/consumer/standin_consumer ${STANDIN})
 file(REMOVE_RECURSE ${work})
 if(failure)
   message(FATAL_ERROR "${failure}")
