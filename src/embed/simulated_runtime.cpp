@@ -137,17 +137,21 @@ void SimulatedRuntime::start(runtime::StartRequest request, runtime::ExitSink ex
   auto [it, is_new] = engine_->containers.try_emplace(request.container_name);
   Container& container = it->second;
   const bool same_task = !is_new && container.labels[kLabelTaskId] == request.labels[kLabelTaskId];
-  if (!same_task || container.exit) {  // adopted only while it runs
+  if (!same_task) {  // one of the same task is adopted, also where it has ended by now
     container = {};
     container.ref = {request.container_name, "simulated-" + std::to_string(++engine_->started), {}};
     container.labels = std::move(request.labels);
     container.created_at = std::chrono::system_clock::now();
   }
-  container.watchers.push_back(std::move(exited));
   runtime::StartedContainer started;
   started.container = container.ref;
   started.started_at = container.created_at;
   engine_->answer(std::move(done), Expected<runtime::StartedContainer>{std::move(started)});
+  if (!container.exit) {
+    container.watchers.push_back(std::move(exited));
+    return;
+  }
+  engine_->loop.post([exited = std::move(exited), exit = *container.exit] { exited(exit); });
 }
 
 void SimulatedRuntime::attach(ContainerRef container, runtime::ExitSink exited,

@@ -108,6 +108,24 @@ TEST_CASE("every kind of runtime fault strikes as often as it was set") {
   CHECK(p.driver.runtime().struck() == 4);
 }
 
+TEST_CASE("a task that ends while its actor fails over its start runs once, and keeps its exit") {
+  Program p;
+  p.driver.runtime().hang_after({Call::kStart});
+  p.driver.messages().crash_on({"task_actor", p.web.id, "ContainerStarted"});
+  auto starting = std::async(std::launch::async, [&] { return p.driver.start(p.web); });
+  REQUIRE(eventually([&] { return p.driver.runtime().hanging() == 1; }));
+  CHECK(p.engine->end(container_of(p.web), {Exited{3}, false, {}}));
+  CHECK(p.driver.runtime().release() == 1);
+  const auto handle = starting.get();
+  REQUIRE(handle.has_value());
+  CHECK(p.driver.messages().struck() == 1);
+  CHECK(p.engine->running().empty());
+  const auto exit = p.driver.wait(p.web.id);
+  REQUIRE(exit.has_value());
+  CHECK(std::get<Exited>(exit->status).code == 3);
+  CHECK(p.driver.destroy(p.web.id));
+}
+
 TEST_CASE("a delayed message arrives late, a dropped one never") {
   Program p;
   REQUIRE(p.driver.start(p.web));
