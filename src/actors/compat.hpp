@@ -14,6 +14,7 @@
 #include <caf/all.hpp>
 
 #include "actors/fault_seam.hpp"
+#include "model/duration.hpp"
 
 #if __has_include(<caf/anon_mail.hpp>)  // CAF_VERSION cannot be compared: it is 0100 in 1.1.0
 #define ACT_CAF_V1 1
@@ -78,16 +79,17 @@ void send(const caf::actor& to, auto&& message) { caf::anon_send(to, ACT_FWD(mes
 #endif
 }  // namespace detail
 
-// After a while; for timers. Not subject to injected faults.
+// After a while, of a year at most; for timers. Not subject to injected faults.
 #if ACT_CAF_V1
 void tell_after(const caf::actor& to, auto delay, auto&& message) {
   if (!to) return;
-  auto due = caf::actor_cast<caf::abstract_actor*>(to)->home_system().clock().now() + delay;
+  auto due =
+      caf::actor_cast<caf::abstract_actor*>(to)->home_system().clock().now() + bounded_wait(delay);
   static_cast<void>(caf::anon_mail(ACT_FWD(message)).schedule(due).send(to));
 }
 #else
 void tell_after(const caf::actor& to, auto delay, auto&& message) {
-  if (to) caf::delayed_anon_send(to, delay, ACT_FWD(message));
+  if (to) caf::delayed_anon_send(to, bounded_wait(delay), ACT_FWD(message));
 }
 #endif
 

@@ -2,7 +2,8 @@
 // and a Reply in, nothing of CAF. The RPC layer, tests and embedding programs use only this.
 //
 // Methods return at once and may be called from any thread. Replies come on an actor's thread.
-// An unknown task id is answered with kTaskNotFound.
+// An unknown task id is answered with kTaskNotFound. What is to last longer than a year
+// (kLongestWait) lasts a year.
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,11 @@
 // Restart intensity, after OTP: so many restarts within a window, then give up.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
+
+#include "model/duration.hpp"
 
 namespace ndc::actors {
 
@@ -11,7 +14,7 @@ class RestartBudget {
   using Clock = std::chrono::steady_clock;
 
   explicit RestartBudget(int limit = 3, std::chrono::seconds window = std::chrono::seconds{60})
-      : limit_{limit}, window_{window} {}
+      : limit_{limit}, window_{std::min<std::chrono::seconds>(window, kLongestWait)} {}
 
   // Counts one failure at `now`; false if it is one too many.
   bool spend(Clock::time_point now = Clock::now()) {

@@ -9,6 +9,7 @@
 
 #include "actors/spawn.hpp"
 #include "actors/usage_rates.hpp"
+#include "model/duration.hpp"
 
 namespace ndc::actors {
 namespace {
@@ -71,7 +72,7 @@ class StatsActor {
   }
 
   void watch(const WatchUsage& m) {
-    readers_.push_back({m.stream, std::max(m.interval, kShortestInterval), {}, {}});
+    readers_.push_back({m.stream, std::max(bounded_wait(m.interval), kShortestInterval), {}, {}});
     subscribe();
   }
 

@@ -2,7 +2,9 @@
 // runtime, commands that wait for their answer, events to wait for, and all faults at hand.
 //
 // Everything that waits takes a deadline and returns kTimeout past it; what nobody answered,
-// because an actor crashed over it, is kInternal. Not for use on a callback's thread.
+// because an actor crashed over it, is kInternal. Deadlines and the grace of a stop are cut at a
+// year (kLongestWait), so that nanoseconds::max() may stand for "for ever". Not for use on a
+// callback's thread.
 #pragma once
 
 #include <chrono>

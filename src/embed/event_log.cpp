@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/duration.hpp"
+
 namespace ndc::embed {
 
 void EventLog::next(TaskEvent event) {
@@ -25,7 +27,7 @@ Expected<TaskEvent> EventLog::wait_for(const std::string& task_id, const std::st
   std::unique_lock lock{mutex_};
   std::uint64_t seen = 0;  // counted as gone_ is: the queue moves on while we sleep
   const TaskEvent* found = nullptr;
-  const bool came = changed_.wait_for(lock, within, [&] {
+  const bool came = changed_.wait_for(lock, bounded_wait(within), [&] {
     for (seen = std::max(seen, gone_); !found && seen - gone_ < events_.size(); ++seen) {
       const TaskEvent& event = events_[static_cast<std::size_t>(seen - gone_)];
       if (event.task_id == task_id && event.message.find(text) != std::string::npos) {

@@ -1,4 +1,4 @@
-// Waiting with a deadline: for a command's answer, for a condition.
+// Waiting with a deadline, of a year at most: for a command's answer, for a condition.
 #pragma once
 
 #include <chrono>
@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "model/duration.hpp"
 #include "model/error.hpp"
 #include "model/reply.hpp"
 
@@ -33,7 +34,7 @@ Expected<T> answer_of(const std::string& what, std::chrono::nanoseconds within, 
     slot->changed.notify_all();
   }});
   std::unique_lock lock{slot->mutex};
-  if (!slot->changed.wait_for(lock, within, [&] { return slot->settled; })) {
+  if (!slot->changed.wait_for(lock, bounded_wait(within), [&] { return slot->settled; })) {
     return fail({.code = ErrorCode::kTimeout, .what = what, .cause = "no answer in time"});
   }
   if (!slot->answer) {
@@ -48,7 +49,7 @@ Expected<T> answer_of(const std::string& what, std::chrono::nanoseconds within, 
 // nobody when it changes.
 template <class Condition>
 bool eventually(Condition condition, std::chrono::nanoseconds within = std::chrono::seconds{10}) {
-  const auto deadline = std::chrono::steady_clock::now() + within;
+  const auto deadline = std::chrono::steady_clock::now() + bounded_wait(within);
   while (!condition()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds{2});

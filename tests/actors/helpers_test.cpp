@@ -136,6 +136,25 @@ TEST_CASE("usage streams go on after the stats sampler failed, also in the midst
   CHECK(stream->ended);
 }
 
+TEST_CASE("usage that is wanted hardly ever does not come with every sample") {
+  Fixture f;
+  f.run_task();
+  auto stream = std::make_shared<Collected<ResourceUsage>>();
+  act::tell(f.driver,
+            actors::WatchUsage{Fixture::spec().id, std::chrono::nanoseconds::max(), stream});
+  f.kit.advance(100ms, 10ms);
+  for (const auto taken : {10s, 20s}) {  // for the metrics
+    REQUIRE(f.runtime->samples.size() == 1);
+    UsageSample sample;
+    sample.taken = std::chrono::steady_clock::time_point{taken};
+    sample.cpu_total = 1s;
+    ScriptedRuntime::answer(f.runtime->samples, std::vector<runtime::UsageReading>{
+                                                    {f.runtime->sampled.front(), sample}});
+    f.kit.advance(10s, 100ms);
+  }
+  CHECK(stream->values.size() == 1);
+}
+
 TEST_CASE("a late goodbye of a usage actor does not end what its successor is told") {
   Fixture f;
   f.run_task();

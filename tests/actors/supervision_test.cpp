@@ -180,6 +180,13 @@ TEST_CASE("the fourth failure within the window is one too many, a later one is 
   CHECK(budget.spend(start + 180s));
 }
 
+TEST_CASE("a window without an end forgets no failure") {
+  actors::RestartBudget budget{1, std::chrono::seconds::max()};
+  const actors::RestartBudget::Clock::time_point start{};
+  CHECK(budget.spend(start));
+  CHECK_FALSE(budget.spend(start + 1h));
+}
+
 TEST_CASE("what callers hold open is bounded, and a stop still gets through") {
   Fixture f;
   f.run_task();

@@ -74,6 +74,27 @@ TEST_CASE("what is not answered in time is a time-out, never a hang") {
         ErrorCode::kTimeout);
 }
 
+TEST_CASE("for ever is neither a time-out at once nor a stop without grace") {
+  constexpr auto kForEver = std::chrono::nanoseconds::max();
+  Program p;
+  const auto handle = p.driver.start(p.web, kForEver);
+  REQUIRE(handle.has_value());
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kRunning, kForEver));
+  int asked = 0;
+  CHECK(eventually([&] { return ++asked == 3; }, kForEver));
+
+  p.driver.runtime().fail({Call::kSignal}, {.code = ErrorCode::kRuntimeUnavailable});
+  auto stopping =
+      std::async(std::launch::async, [&] { return p.driver.stop(p.web.id, kForEver, kForEver); });
+  CHECK(p.driver.wait_for_event(p.web.id, "Sent SIGTERM", kForEver));
+  CHECK(stopping.wait_for(200ms) == std::future_status::timeout);
+  CHECK(p.engine->end(handle->container.name, {Exited{3}, false, {}}));  // and not by SIGKILL
+  CHECK(stopping.get());
+  const auto exit = p.driver.wait(p.web.id, kForEver);
+  REQUIRE(exit.has_value());
+  CHECK(std::get<Exited>(exit->status).code == 3);
+}
+
 TEST_CASE("a wait that timed out leaves nothing behind, however many do") {
   Program p;
   const auto handle = p.driver.start(p.web);

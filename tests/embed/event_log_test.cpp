@@ -50,5 +50,15 @@ TEST_CASE("who waits for an event finds it though others push out what was there
   CHECK(got->task_id == "web");
 }
 
+TEST_CASE("who waits for an event for ever does not give up at once") {
+  EventLog log{3};
+  auto found = std::async(std::launch::async, [&] {
+    return log.wait_for("web", "new", std::chrono::nanoseconds::max());
+  });
+  CHECK(found.wait_for(50ms) == std::future_status::timeout);
+  log.next(event("web", "new"));
+  CHECK(found.get().has_value());
+}
+
 }  // namespace
 }  // namespace ndc::embed

@@ -14,6 +14,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
+TEST_CASE("for ever is a year, in any unit, and less is left alone") {
+  constexpr std::chrono::nanoseconds kYear = std::chrono::hours{365 * 24};
+  CHECK(bounded_wait(std::chrono::nanoseconds::max()) == kYear);
+  CHECK(bounded_wait(std::chrono::seconds::max()) == kYear);
+  CHECK(bounded_wait(kYear - 1ns) == kYear - 1ns);
+  CHECK(bounded_wait(-5s) == -5s);
+}
+
 TEST_CASE("durations parse as Go writes them") {
   CHECK(*parse_duration("5m") == 5min);
   CHECK(*parse_duration("1h30m") == 90min);
