@@ -108,10 +108,12 @@ Expected<std::vector<AppleContainer>> parse_apple_containers(std::string_view te
   rapidjson::Document document;
   if (auto ok = parse_list(text, document); !ok) return fail(std::move(ok.error()));
   std::vector<AppleContainer> out;
+  bool whole = true;
   json::each(&document, [&](const Value* value) {
-    AppleContainer container = read_container(value);
-    if (!container.id.empty()) out.push_back(std::move(container));
+    out.push_back(read_container(value));
+    whole = whole && !out.back().id.empty();
   });
+  if (!whole) return fail(malformed("it holds a container without an id"));
   return out;
 }
 

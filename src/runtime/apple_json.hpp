@@ -1,6 +1,6 @@
 // What Apple's CLI answers, in both of its JSON families (0.x and 1.x), told apart by their shape.
-// Untrusted and bounded; every key may be missing, unknown ones are passed over. Errors are
-// kRuntimeUnavailable.
+// Untrusted and bounded; every key but a container's id may be missing, unknown ones are passed
+// over. Errors are kRuntimeUnavailable.
 #pragma once
 
 #include <cstdint>
@@ -67,6 +67,7 @@ struct AppleVersions {
   std::string daemon;  // the same; empty while it is down
 };
 
+// One container without an id is an error of the whole: left out, it would be one that is no more.
 Expected<std::vector<AppleContainer>> parse_apple_containers(std::string_view json);
 Expected<std::vector<AppleNetwork>> parse_apple_networks(std::string_view json);
 Expected<std::vector<AppleImage>> parse_apple_images(std::string_view json);

@@ -1,4 +1,4 @@
-// Both JSON families: every sample is understood, and no key is needed.
+// Both JSON families: every sample is understood, and no key is needed but a container's id.
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -191,6 +191,23 @@ TEST_CASE("no key is needed, and none of a wrong type breaks anything") {
     }
   }
   CHECK(count > 1000);
+}
+
+// "No such container" is an end, and ends in a removal by force.
+TEST_CASE("a list with a container whose id cannot be read does not say that one is gone") {
+  constexpr const char* kGood = R"({"id":"ab","status":{"state":"running"}})";
+  CHECK(parse_apple_containers(std::string{"["} + kGood + "]")->size() == 1);
+  CHECK(parse_apple_containers("[]")->empty());
+  for (const char* bad :
+       {R"({"status":{"state":"running"}})", R"({"identifier":"cd","status":"running"})",
+        R"({"id":7,"status":{"state":"running"}})", R"({"id":"","configuration":{"id":null}})",
+        R"({"configuration":{},"status":"running"})", "{}", "null", "\"cd\"", "[]"}) {
+    INFO(bad);
+    for (const std::string& list :
+         {std::string{bad}, std::string{kGood} + "," + bad, std::string{bad} + "," + kGood}) {
+      CHECK(!parse_apple_containers("[" + list + "]"));
+    }
+  }
 }
 
 TEST_CASE("what is no answer is an error") {

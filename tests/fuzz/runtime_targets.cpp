@@ -79,7 +79,11 @@ void environment(std::string_view input) {
 }
 
 void apple_json(std::string_view input) {
-  parse_apple_containers(input);
+  if (const auto containers = parse_apple_containers(input)) {
+    for (const AppleContainer& container : *containers) {
+      fuzz::require(!container.id.empty(), "a container has an id");
+    }
+  }
   parse_apple_images(input);
   parse_apple_stats(input);
   parse_apple_versions(input);
