@@ -1,6 +1,7 @@
 #include "runtime/apple_probe.hpp"
 
 #include <array>
+#include <string_view>
 #include <utility>
 
 #ifdef __APPLE__
@@ -26,23 +27,21 @@ Fingerprint bad(Health health, std::string description) {
   return out;
 }
 
-std::optional<VersionNumber> macos_version() {
-#ifdef __APPLE__
-  std::array<char, 64> text{};
-  std::size_t size = text.size() - 1;
-  if (::sysctlbyname("kern.osproductversion", text.data(), &size, nullptr, 0) == 0) {
-    return parse_version(text.data());
-  }
-#endif
-  return std::nullopt;
+// What is in the way, if anything, of a service that does not say "running".
+std::string why_not_running(const Expected<std::string>& status, std::string_view err) {
+  const std::string why = status && *status != "running" ? *status : apple_reason(err);
+  return why.empty() || why == "not running" ? std::string{} : " (" + why + ")";
 }
 
 // Keeps itself until it has answered.
 class Probe : public std::enable_shared_from_this<Probe> {
  public:
   Probe(std::shared_ptr<AppleCli> cli, const PluginConfig& config,
-        std::function<void(Fingerprint)> done)
-      : cli_{std::move(cli)}, volumes_{config.volumes.enabled}, done_{std::move(done)} {}
+        const std::optional<VersionNumber>& macos, std::function<void(Fingerprint)> done)
+      : cli_{std::move(cli)},
+        volumes_{config.volumes.enabled},
+        macos_{macos},
+        done_{std::move(done)} {}
 
   void begin() {
     cli_->forget_version();  // it may have been updated
@@ -63,10 +62,15 @@ class Probe : public std::enable_shared_from_this<Probe> {
                            "https://github.com/apple/container, or set container_path"));
         }
       }
+      // Where the CLI is not made for the system, that is what is to be told.
+      if (macos_ && *macos_ < kOldestMacos) return done_(judged({}));
       return done_(bad(Health::kUnhealthy, error.message() + "; check: container --version"));
     }
     version_ = *version;
-    if (version_ < kOldestApple) return done_(judged({}));
+    // First what no start of the service cures.
+    if (Fingerprint so_far = judged({}); so_far.health != Health::kHealthy) {
+      return done_(std::move(so_far));
+    }
     cli_->run(cli_->command(AppleCall::system_status()), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& result) {
                 self->has_status(result);
@@ -82,10 +86,9 @@ class Probe : public std::enable_shared_from_this<Probe> {
     const bool running = result->status == ExitStatus{Exited{0}};
     if (!running || (status && *status != "running")) {
       cli_->forget_hung_starts();  // a restart is the cure
-      return done_(bad(Health::kUnhealthy,
-                       "the service of Apple's container is not running" +
-                           (status && *status != "not running" ? " (" + *status + ")" : "") +
-                           ": container system start"));
+      return done_(bad(Health::kUnhealthy, "the service of Apple's container is not running" +
+                                               why_not_running(status, result->err) +
+                                               ": container system start"));
     }
     cli_->run(cli_->command(AppleCall::system_version()), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& answer) {
@@ -120,16 +123,28 @@ class Probe : public std::enable_shared_from_this<Probe> {
   }
 
   Fingerprint judged(const std::optional<VersionNumber>& daemon) {
-    return apple_fingerprint(version_, daemon, macos_version(), volumes_);
+    return apple_fingerprint(version_, daemon, macos_, volumes_);
   }
 
   std::shared_ptr<AppleCli> cli_;
   bool volumes_;
+  std::optional<VersionNumber> macos_;
   std::function<void(Fingerprint)> done_;
   VersionNumber version_;
 };
 
 }  // namespace
+
+std::optional<VersionNumber> macos_version() {
+#ifdef __APPLE__
+  std::array<char, 64> text{};
+  std::size_t size = text.size() - 1;
+  if (::sysctlbyname("kern.osproductversion", text.data(), &size, nullptr, 0) == 0) {
+    return parse_version(text.data());
+  }
+#endif
+  return std::nullopt;
+}
 
 Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<VersionNumber>& daemon,
                               const std::optional<VersionNumber>& macos, bool volumes_enabled) {
@@ -162,8 +177,8 @@ Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<Vers
 }
 
 void apple_probe(const std::shared_ptr<AppleCli>& cli, const PluginConfig& config,
-                 std::function<void(Fingerprint)> done) {
-  std::make_shared<Probe>(cli, config, std::move(done))->begin();
+                 const std::optional<VersionNumber>& macos, std::function<void(Fingerprint)> done) {
+  std::make_shared<Probe>(cli, config, macos, std::move(done))->begin();
 }
 
 }  // namespace ndc::runtime

@@ -13,9 +13,12 @@
 
 namespace ndc::runtime {
 
-// Loop thread only.
+// Of this machine; nullopt where it is no Mac.
+std::optional<VersionNumber> macos_version();
+
+// Loop thread only. `macos`: as macos_version().
 void apple_probe(const std::shared_ptr<AppleCli>& cli, const PluginConfig& config,
-                 std::function<void(Fingerprint)> done);
+                 const std::optional<VersionNumber>& macos, std::function<void(Fingerprint)> done);
 
 // Pure: what a version and the daemon's make of a node. `macos` empty: not on macOS.
 Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<VersionNumber>& daemon,

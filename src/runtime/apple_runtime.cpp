@@ -96,7 +96,7 @@ std::shared_ptr<AppleWatch> AppleRuntime::watch_of(const std::string& id) const 
 
 void AppleRuntime::probe(std::function<void(Fingerprint)> done) {
   loop_->post([self = shared_from_this(), done = std::move(done)]() mutable {
-    apple_probe(self->cli_, self->config_, std::move(done));
+    apple_probe(self->cli_, self->config_, macos_version(), std::move(done));
   });
 }
 

@@ -1,6 +1,7 @@
 // One call of the CLI: where it is found, and what starts that hang say about the engine.
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/apple_node.hpp"
@@ -17,10 +18,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Fingerprint probe(const Node& node, const std::shared_ptr<AppleCli>& cli) {
+Fingerprint probe(const Node& node, const std::shared_ptr<AppleCli>& cli,
+                  const std::optional<VersionNumber>& macos = std::nullopt) {
   const Awaited<Fingerprint> result;
   node.loop->post([&] {
-    apple_probe(cli, node.config, [result](Fingerprint got) { result.set(std::move(got)); });
+    apple_probe(cli, node.config, macos, [result](Fingerprint got) { result.set(std::move(got)); });
   });
   return result.get(kLong);
 }
@@ -41,6 +43,31 @@ TEST_CASE("a CLI that is installed while the plugin runs is found, and again whe
   CHECK(probe(node, cli).health == Health::kHealthy);
   CHECK(cli->command(AppleCall::list_all()).argv.front() == first);
   CHECK(cli->program() == first);
+}
+
+TEST_CASE("a macOS that is too old is told before a service that is down") {
+  const Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("daemon-down", "x");
+  const Fingerprint old = probe(node, cli, VersionNumber{15, 4, 0});
+  CHECK(old.health == Health::kUnhealthy);
+  CHECK(contains(old.description, "macOS 15.4.0 is too old"));
+  CHECK(!contains(old.description, "system start"));
+  CHECK(node.calls("system status") == 0);
+  CHECK(contains(probe(node, cli, VersionNumber{26, 0, 0}).description, "container system start"));
+}
+
+TEST_CASE("a service that does not say what is the matter with it is told in its CLI's words") {
+  const Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("system-status", "exit 1 the launchd domain cannot be reached");
+  const Fingerprint bad = probe(node, cli);
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "(the launchd domain cannot be reached)"));
+  CHECK(contains(bad.description, "container system start"));
+  node.fault("system-status", "xpc");  // the JSON has the word for it
+  CHECK(probe(node, cli).description ==
+        "the service of Apple's container is not running: container system start");
 }
 
 TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
