@@ -22,6 +22,7 @@ constexpr const char* kPull = "pull image";
 constexpr const char* kLoad = "load image";
 constexpr const char* kRemove = "remove image";
 constexpr const char* kLogIn = "log in to registry";
+constexpr const char* kLogOut = "log out of registry";
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
 
@@ -223,7 +224,7 @@ void AppleImages::settle(const std::string& host, Done<void> done) {
     bool listed = false;
     for (const auto& [stored, login] : *logins) {
       if (!same_host(stored, mark.host)) continue;
-      if (is_ours(login, mark)) return self->log_out(mark, done);
+      if (is_ours(login, mark)) return self->log_out(mark, stored, done);
       listed = true;
     }
     // A login that a killed plugin began may still be made.
@@ -233,16 +234,30 @@ void AppleImages::settle(const std::string& host, Done<void> done) {
   });
 }
 
-void AppleImages::log_out(const LoginMark& mark, Done<void> done) {
-  cli_->run_ok(cli_->command(AppleCall::registry_logout(mark.host)), AppleCli::Kind::kVital,
-               "log out of registry", mark.host,
-               [self = shared_from_this(), host = mark.host,
-                done = std::move(done)](const Expected<std::string>& out) {
-                 crash_point("apple.pull.logged_out");
-                 if (!out) return done(fail(out.error()));
-                 self->marks_.remove(host);
-                 done({});
-               });
+void AppleImages::log_out(const LoginMark& mark, const std::string& stored, Done<void> done) {
+  cli_->run_ok(
+      cli_->command(AppleCall::registry_logout(stored)), AppleCli::Kind::kVital, kLogOut, stored,
+      [self = shared_from_this(), mark, done = std::move(done)](const Expected<std::string>& out) {
+        crash_point("apple.pull.logged_out");
+        if (!out) return done(fail(out.error()));
+        self->end_mark(mark, done);
+      });
+}
+
+// Contract 8.5: a logout succeeds as well where it has found nothing to end.
+void AppleImages::end_mark(const LoginMark& mark, Done<void> done) {
+  list_logins(AppleCli::Kind::kVital, [self = shared_from_this(), mark,
+                                       done = std::move(done)](const Expected<Logins>& logins) {
+    if (!logins) return done(fail(logins.error()));
+    for (const auto& [stored, login] : *logins) {
+      if (!same_host(stored, mark.host) || !is_ours(login, mark)) continue;
+      return done(fail({ErrorCode::kRuntimeUnavailable, kLogOut, stored,
+                        "Apple's container says that it is done, but still lists the login",
+                        "end it on the node: container registry logout " + stored}));
+    }
+    self->marks_.remove(mark.host);
+    done({});
+  });
 }
 
 void AppleImages::look_for_login(Pull pull) {
@@ -259,7 +274,7 @@ void AppleImages::look_for_login(Pull pull) {
                 "to use the operator's login remove the auth block, of the task or of the plugin's "
                 "configuration, or set auth_soft_fail; or log out on the node: container registry "
                 "logout " +
-                    pull.host}));
+                    listed}));
     }
     self->log_in(std::move(pull));
   });

@@ -60,7 +60,9 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
   // Ends the login that the host's mark tells of, if it is still there and ours, and removes the
   // mark. With an error a login of ours may still be there.
   void settle(const std::string& host, Done<void> done);
-  void log_out(const LoginMark& mark, Done<void> done);
+  // `stored`: the name under which the CLI keeps it.
+  void log_out(const LoginMark& mark, const std::string& stored, Done<void> done);
+  void end_mark(const LoginMark& mark, Done<void> done);
   void begin(Pull pull);
   void look_for_login(Pull pull);
   void log_in(Pull pull);

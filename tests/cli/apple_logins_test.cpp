@@ -167,6 +167,32 @@ TEST_CASE("a login that cannot be ended serves no task either") {
   CHECK(!node.marked());
 }
 
+TEST_CASE("a login at docker.io is ended under the name by which the CLI keeps it") {
+  for (const std::string version : {"0.11.0", "1.2.2"}) {
+    const Mac node{version};
+    CHECK(node.pull(RegistryAuth{"user", "secret", "docker.io"}, "demo:1"));
+    CHECK(node.calls("registry login") == 1);
+    CHECK(node.logins().empty());
+    CHECK(!LoginMarks{node.config.state_dir}.exists("docker.io"));
+  }
+}
+
+TEST_CASE("a login that a logout leaves there keeps its mark and is ended by the next pull") {
+  const Mac node;
+  node.fault("registry-logout", "exit 0 done");  // and nothing is
+  CHECK(node.pull(RegistryAuth{"user", "secret", kHost}));
+  CHECK(contains(node.logins(), kHost));
+  CHECK(node.marked());
+  const auto without = node.pull({}, "private.example/other:1");
+  REQUIRE(!without);
+  CHECK(contains(without.error().message(), "still lists the login"));
+  CHECK(without.error().recoverable());
+  node.fault("registry-logout", "");
+  CHECK(node.pull(RegistryAuth{"user", "secret", kHost}));
+  CHECK(node.logins().empty());
+  CHECK(!node.marked());
+}
+
 TEST_CASE("what a dead plugin left is ended at the first use, whatever that is for") {
   Mac node;
   node.crash_after_login();

@@ -74,6 +74,18 @@ TEST_CASE("a private registry wants the right password of a login", "[objects]")
   }
 }
 
+TEST_CASE("docker.io's login is kept, and ended, under the name of its API", "[objects]") {
+  for (const auto version : {Version::v0_11_0, Version::v1_2_2}) {
+    const Standin cli(version);
+    REQUIRE(cli.run({"registry", "login", "-u", "user", "--password-stdin", "docker.io"}, "secret")
+                .code == 0);
+    CHECK(cli.run({"registry", "logout", "docker.io"}).code == 0);
+    CHECK(cli.run({"registry", "list", "--quiet"}).out == "registry-1.docker.io\n");
+    CHECK(cli.run({"registry", "logout", "registry-1.docker.io"}).code == 0);
+    CHECK(cli.run({"registry", "list", "--quiet"}).out.empty());
+  }
+}
+
 TEST_CASE("references are normalised", "[objects]") {
   const Standin cli(Version::v1_2_2);
   for (const char* reference :

@@ -12,14 +12,18 @@
 namespace standin {
 namespace {
 
-std::string entry_path(const Store& store, std::string host) {
-  if (host == "docker.io") host = "registry-1.docker.io";
-  std::replace(host.begin(), host.end(), '/', '_');
-  return store.path("registries/" + host + ".json");
+std::string entry_path(const Store& store, std::string stored) {
+  std::replace(stored.begin(), stored.end(), '/', '_');
+  return store.path("registries/" + stored + ".json");
+}
+
+// The name of an entry.
+std::string stored_name(const std::string& host) {
+  return host == "docker.io" ? "registry-1.docker.io" : host;
 }
 
 std::optional<Json> entry(const Store& store, const std::string& host) {
-  const auto text = read_file(entry_path(store, host));
+  const auto text = read_file(entry_path(store, stored_name(host)));
   return text ? parse_json(*text) : std::nullopt;
 }
 
@@ -61,12 +65,12 @@ int login(const Call& call) {
   if (const auto old = entry(call.store, host)) created = (*old)["created"].GetDouble();
   Json json(rapidjson::kObjectType);
   auto& alloc = json.GetAllocator();
-  put(json, "host", host == "docker.io" ? "registry-1.docker.io" : host, alloc);
+  put(json, "host", stored_name(host), alloc);
   put(json, "username", user, alloc);
   put(json, "password", password, alloc);
   put(json, "created", Value(created), alloc);
   put(json, "modified", Value(unix_time()), alloc);
-  write_file(entry_path(call.store, host), to_plain_text(json));
+  write_file(entry_path(call.store, stored_name(host)), to_plain_text(json));
   write_all(is_old(call.version) ? STDOUT_FILENO : STDERR_FILENO, "Login succeeded\n");
   return 0;
 }
@@ -114,6 +118,7 @@ int command_registry(const Call& call, const std::string& verb) {
   if (verb == "login") return login(call);
   if (verb == "list") return list(call);
   check_keychain(call);
+  // Of the entry that has this very name, and no error without one: docker.io has none.
   unlink(entry_path(call.store, call.parsed.words[0]).c_str());
   return 0;
 }
