@@ -100,7 +100,7 @@ int take_lock(const Arguments& arguments) {
   return fd;
 }
 
-// By the caller's process, so that the name is there when it returns.
+// By the caller's process, so that the name is there when it returns. Not on a full disk.
 bool name_holder(int lock, pid_t holder) {
   char pid[32];
   const int size = ::snprintf(pid, sizeof pid, "%d\n", static_cast<int>(holder));
@@ -382,6 +382,32 @@ void detach_from_caller(const char* directory) {
   if (null > 2) ::close(null);
 }
 
+bool make_pipe(int (&ends)[2]) {
+  if (::pipe(ends) != 0) return false;
+  for (const int fd : ends) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return true;
+}
+
+// False at the pipe's end: the caller's process was killed, or gave up.
+bool await_word(int from) {
+  char word = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(from, &word, 1);
+  } while (got < 0 && errno == EINTR);
+  return got == 1;
+}
+
+// The caller's process lets the monitor go on once it is named. Where the answer is not 0, nothing
+// has been started and nobody is left. One that has been killed by then the plugin misses itself.
+int release(pid_t monitor, int lock, int word) {
+  const bool named = name_holder(lock, monitor);
+  const int answer = named && ::write(word, "g", 1) == 1 ? 0 : complain("write", "the lock");
+  ::close(word);
+  if (answer != 0) ::waitpid(monitor, nullptr, 0);
+  return answer;
+}
+
 }  // namespace
 
 int monitor_main(int argc, char** argv) {
@@ -399,11 +425,9 @@ int monitor_main(int argc, char** argv) {
   const int listener = listen_on(arguments.socket);
   if (listener < 0) return complain("listen on", arguments.socket);
   crash_point("monitor.start.listening");
-  if (::pipe(child_signal) != 0) return complain("make", "a pipe");
-  for (const int fd : child_signal) {
-    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-    ::fcntl(fd, F_SETFL, O_NONBLOCK);
-  }
+  int word[2];
+  if (!make_pipe(child_signal) || !make_pipe(word)) return complain("make", "a pipe");
+  for (const int fd : child_signal) ::fcntl(fd, F_SETFL, O_NONBLOCK);
   struct sigaction action {};
   action.sa_handler = on_child;
   action.sa_flags = SA_NOCLDSTOP | SA_RESTART;
@@ -411,8 +435,11 @@ int monitor_main(int argc, char** argv) {
   const pid_t child = ::fork();
   if (child < 0) return complain("start", "the monitor");
   if (child > 0) crash_point("monitor.start.forked");
-  if (child > 0) return name_holder(lock, child) ? 0 : complain("write", "the lock");
+  if (child > 0) return release(child, lock, word[1]);
+  ::close(word[1]);
   detach_from_caller(arguments.directory);
+  if (!await_word(word[0])) ::_exit(1);
+  ::close(word[0]);
   crash_point("monitor.start.detached");
   Monitor monitor{arguments, lock, listener};
   ::_exit(monitor.run());

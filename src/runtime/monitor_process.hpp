@@ -16,8 +16,8 @@ inline constexpr const char* kMonitorRole = "monitor";
 // monitor DIRECTORY SOCKET STDOUT_FIFO STDERR_FIFO LIMIT --deliver
 //
 // Returns in the caller's process once the monitor listens on its socket (0), or could not be set
-// up (1, with the reason on stderr); the monitor itself goes on in a process of its own and ends
-// there. With --deliver it only hands over what an earlier monitor had spooled.
+// up (1, with the reason on stderr, and no process left); the monitor itself goes on in a process
+// of its own and ends there. With --deliver it only hands over what an earlier monitor had spooled.
 int monitor_main(int argc, char** argv);
 
 }  // namespace ndc::runtime

@@ -312,6 +312,24 @@ TEST_CASE("on a full disk the workload waits, and goes on when the collector is 
   CHECK(f.record().value == 0);
 }
 
+TEST_CASE("on a disk too full for the monitor's name none is started, and none is left") {
+  Fixture f;
+  f.before = {"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"};
+  const std::string ran = f.directory / "ran";
+  const auto result = f.launch({"--", "/bin/sh", "-c", ": > " + ran + "; exec sleep 600"});
+  REQUIRE(result);
+  CHECK(result->status == ExitStatus{Exited{1}});
+  CHECK(contains(result->err, "write the lock: "));
+  CHECK(living_monitor(f.state) == 0);
+  CHECK(!std::filesystem::exists(ran));
+  // As before, once there is room.
+  f.before.clear();
+  f.start(": > " + ran);
+  CHECK(f.record().value == 0);
+  CHECK(std::filesystem::exists(ran));
+  CHECK(f.ended());
+}
+
 TEST_CASE("a monitor without its directory ends with its CLI, whatever that still writes") {
   Fixture f;
   f.start("while test -d " + f.state + "; do sleep 0.05; done; seq 1 60000; exec sleep 600");
