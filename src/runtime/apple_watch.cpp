@@ -47,6 +47,11 @@ constexpr const char* kMayHaveVanished =
 // How often the rest of a killed monitor's output is handed to a new process.
 constexpr int kRests = 3;
 
+// How often a process that is to deliver is started anew after it could not be, and the first pause
+// between: all of it is over before the task's end is told without the rest of its output.
+constexpr int kDeliverTries = 3;
+constexpr auto kDeliverPause = 500ms;
+
 // A process that is killed closes its socket a moment before its lock goes. One that has only hung
 // up on us still has its lock after that.
 constexpr auto kLockPause = 20ms;
@@ -55,6 +60,12 @@ constexpr int kLockLooks = 100;
 constexpr const char* kDamagedRecord =
     "the exit record that the task's monitor left is damaged, another user's, or of a newer "
     "version of the driver";
+
+std::string why_not_launched(const Expected<CommandResult>& result) {
+  if (!result) return result.error().message();
+  const std::string said = valid_utf8(result->err.substr(0, result->err.find('\n')));
+  return said.empty() ? describe(TaskExit{result->status, false, {}}) : said;
+}
 
 }  // namespace
 
@@ -481,25 +492,63 @@ void AppleWatch::tell_of_damaged_spools() {
   if (output_lost_) output_lost_(error);
 }
 
+// It stays where it is until the task is removed.
+void AppleWatch::tell_of_undelivered(const std::string& why) {
+  const std::uint64_t left = spooled(files_.directory());
+  if (left == 0) return;
+  const Error error{ErrorCode::kRuntimeUnavailable, "deliver the log in", files_.directory(),
+                    std::to_string(left) +
+                        " bytes wait for Nomad's log collector, and no process can be started that "
+                        "hands them over (" +
+                        why + "); they go when the task is removed",
+                    "see what the node lacks: processes, memory, or room for state_dir"};
+  spdlog::warn("{}", error.message());
+  if (output_lost_) output_lost_(error);
+}
+
 void AppleWatch::deliver() {
   if (logs_.stdout_path.empty() || delivering_) return;
   if (living_monitor(files_.directory()) != 0) return;
   tell_of_damaged_spools();
   if (!has_spooled(files_.directory())) return;
+  delivered_ = false;
+  delivering_ = true;
+  deliver_tries_ = 0;
+  launch_deliverer();
+}
+
+void AppleWatch::launch_deliverer() {
+  deliver_timer_.reset();
   Command command =
       monitor_command(tools_.monitor_program, files_, logs_, MonitorStreams::kPipes, {});
   command.timeout = tools_.cli->timeout();
-  delivered_ = false;
-  delivering_ = true;
   run_command(tools_.cli->loop(), std::move(command),
               [weak = weak_from_this()](const Expected<CommandResult>& result) {
-                const auto self = weak.lock();
-                if (!self) return;
-                self->delivering_ = false;
-                if (!result || result->status != ExitStatus{Exited{0}}) return self->delivered();
-                if (!self->link_) self->connect();
+                if (const auto self = weak.lock()) self->deliverer_launched(result);
               });
   crash_point("apple.deliver.spawned");
+}
+
+void AppleWatch::deliverer_launched(const Expected<CommandResult>& result) {
+  if (!delivering_) return;  // not wanted any more
+  // One may be there although whoever launched it was killed.
+  const bool there =
+      (result && result->status == ExitStatus{Exited{0}}) || living_monitor(files_.directory()) > 0;
+  if (!there && deliver_tries_ < kDeliverTries) {
+    deliver_timer_ = tools_.cli->loop().after(kDeliverPause * (1 << deliver_tries_++),
+                                              [weak = weak_from_this()] {
+                                                if (const auto self = weak.lock()) {
+                                                  self->launch_deliverer();
+                                                }
+                                              });
+    return;
+  }
+  delivering_ = false;
+  if (!there) {
+    tell_of_undelivered(why_not_launched(result));
+    return delivered();
+  }
+  if (!link_) connect();
 }
 
 void AppleWatch::give_up_exit() {
@@ -513,6 +562,8 @@ void AppleWatch::give_up_exit() {
 void AppleWatch::dismiss() {
   give_up_exit();
   lock_timer_.reset();
+  deliver_timer_.reset();
+  delivering_ = false;
   if (!link_ && living_monitor(files_.directory()) != 0) connect();
   if (link_) {
     link_->send("quit");

@@ -98,8 +98,11 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void end(ExitStatus status, std::string note = {});
   void delivered();
   void deliver();
+  void launch_deliverer();
+  void deliverer_launched(const Expected<CommandResult>& result);
   void deliver_rest();
   void tell_of_damaged_spools();
+  void tell_of_undelivered(const std::string& why);
   void again(std::chrono::nanoseconds pause, void (AppleWatch::*step)());
   std::string cli_end() const;
   std::string monitor_end() const;
@@ -126,6 +129,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   int rests_ = 0;            // processes started to deliver what a killed monitor left
   int lock_looks_ = 0;       // at the lock of a monitor whose socket is closed
   bool delivering_ = false;  // a process that delivers what is spooled is being started
+  int deliver_tries_ = 0;    // that failed to start it
   std::vector<std::function<void()>> when_delivered_;
   std::optional<Error> degraded_;
   std::vector<std::function<void(Error)>> when_degraded_;
@@ -134,6 +138,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool damage_told_ = false;
   std::shared_ptr<EventLoop::Timer> timer_;
   std::shared_ptr<EventLoop::Timer> lock_timer_;
+  std::shared_ptr<EventLoop::Timer> deliver_timer_;
   std::chrono::steady_clock::time_point begun_{};
 };
 

@@ -28,6 +28,22 @@ namespace {
 
 bool unknown(const TaskExit& exit) { return std::holds_alternative<UnknownExit>(exit.status); }
 
+// The monitor's program; while there is a file "broken" it cannot begin, and notes each try.
+std::string fragile_monitor(const Node& node) {
+  std::string path = node.directory / "monitor";
+  std::ofstream{path} << "#!/bin/sh\n"
+                      << "if [ -e " << node.directory / "broken"
+                      << " ]; then\n"
+                      << "  echo >> " << node.directory / "tries"
+                      << "\n"
+                      << "  echo no room >&2\n"
+                      << "  exit 1\n"
+                      << "fi\n"
+                      << "exec " << places::test_monitor << " \"$@\"\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
+}
+
 }  // namespace
 
 TEST_CASE("every call to a daemon that hangs is bounded, and the breaker opens and closes") {
@@ -330,6 +346,73 @@ TEST_CASE(
   }));
   CHECK(text == want);
   CHECK(node.remove(started->container));
+}
+
+TEST_CASE("who is to deliver a killed monitor's output, and cannot be started, is started again") {
+  Node node;
+  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node));
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  std::string want;
+  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
+  REQUIRE(route);
+  (*route)->follow(started->container, {});
+  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
+  REQUIRE(eventually([&] {
+    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
+  }));
+  const std::string broken = node.directory / "broken";
+  { const std::ofstream made{broken}; }
+  node.kill_monitor();
+  REQUIRE(eventually([&] { return std::filesystem::exists(node.directory / "tries"); }));
+  std::filesystem::remove(broken);
+  const UniqueFd collector{
+      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  std::string text;
+  CHECK(eventually([&] {
+    char buffer[kFifo];
+    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
+    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+    return text.size() >= want.size();
+  }));
+  CHECK((text == want));  // too long to be shown
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("output that nobody can be started for is told to the task's user") {
+  std::mutex mutex;
+  std::string told;
+  Node node;
+  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node));
+  node.spec->stdout_path = node.directory / "out";
+  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("seq 1 100000; sleep 30", exited);
+  REQUIRE(started);
+  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
+  REQUIRE(route);
+  (*route)->follow(started->container, [&](const Error& error) {
+    const std::lock_guard lock{mutex};
+    told += error.message() + "\n";
+  });
+  REQUIRE(eventually([&] { return has_spooled(node.files()); }));
+  { const std::ofstream made{node.directory / "broken"}; }
+  node.kill_monitor();
+  CHECK(eventually(
+      [&] {
+        const std::lock_guard lock{mutex};
+        return contains(told, " bytes wait for Nomad's log collector") &&
+               contains(told, "(no room)");
+      },
+      kLong));
+  CHECK(std::filesystem::file_size(node.directory / "tries") == 4);  // bounded
+  CHECK(has_spooled(node.files()));
+  CHECK(node.remove(started->container));
+  CHECK(!std::filesystem::exists(node.files()));
 }
 
 TEST_CASE("a spool that was damaged is not delivered, and the task's user is told what is lost") {
