@@ -350,8 +350,14 @@ void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void
       return done(fail(std::move(valid.error())));
     }
     self->leftovers_.disclaim(container.id);
-    if (keep_container) return self->forget(container, done);
-    if (const auto watch = self->watch_of(container.id)) watch->expect_removal();
+    const auto watch = self->watch_of(container.id);
+    const bool may_run_on = watch && watch->may_run_on();
+    if (keep_container && !may_run_on) return self->forget(container, done);
+    if (keep_container) {
+      spdlog::warn("container {}: removed although gc.container is off, for it may still run",
+                   container.name);
+    }
+    if (watch) watch->expect_removal();
     self->delete_container(container, kDeleteTries, std::move(done));
   });
 }

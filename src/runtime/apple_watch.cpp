@@ -44,6 +44,10 @@ constexpr const char* kMayHaveVanished =
     "Exit code 255 is the task's own, or its virtual machine has vanished: Apple's container says "
     "the same of both";
 
+constexpr const char* kMayRunOn =
+    "What ran in the container may still run, though Apple's container calls it stopped: only its "
+    "removal ends that, so it is removed with the task, whatever gc.container says";
+
 constexpr const char* kDamagedRecord =
     "the exit record that the task's monitor left is damaged, another user's, or of a newer "
     "version of the driver";
@@ -306,12 +310,12 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
   }
   const bool vanished = cli_status() == ExitStatus{Exited{kVanished}};
   if (!own && !vanished) {
-    return end(UnknownExit{cli_end() + ", and with it the exit status was lost"});
+    return end_unseen(container, cli_end() + ", and with it the exit status was lost");
   }
   if (!container.started) {
-    return end(UnknownExit{
-        "the service of Apple's container was restarted while the task ran, and the exit status "
-        "was lost"});
+    return end_unseen(container,
+                      "the service of Apple's container was restarted while the task ran, and the "
+                      "exit status was lost");
   }
   // Nothing that the engine tells afterwards would decide it.
   end(Exited{record_->value}, vanished ? kMayHaveVanished : "");
@@ -392,9 +396,16 @@ bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& 
     end(UnknownExit{"the container was removed before its exit status was read"});
     return false;
   }
-  end(UnknownExit{(record_ ? cli_end() : monitor_end()) +
-                  ", and with it the exit status was lost"});
+  end_unseen(**found,
+             (record_ ? cli_end() : monitor_end()) + ", and with it the exit status was lost");
   return false;
+}
+
+// Contract 12, quirks 23 and 24: after a crash of the service what runs is called "stopped" as
+// well, but its start is forgotten.
+void AppleWatch::end_unseen(const AppleContainer& container, std::string reason) {
+  may_run_on_ = !container.started;
+  end(UnknownExit{std::move(reason)}, may_run_on_ ? kMayRunOn : "");
 }
 
 void AppleWatch::end(ExitStatus status, std::string note) {

@@ -62,6 +62,9 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   // What it wrote last is on its way then, which it is not where it had ended before.
   void expect_removal() { removal_ = !ended() || removal_; }
   bool removal_expected() const { return removal_; }
+  // It has ended as far as the engine says, which may be wrong: only its removal makes sure of
+  // that.
+  bool may_run_on() const { return may_run_on_; }
   // What the engine's list says of the container, whenever it is asked for: where it has stopped
   // and the CLI that is attached to it does not return, the end is told without an exit status.
   void listed(const AppleContainer& container);
@@ -96,6 +99,8 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void start_failed(Error error);
   void still_running();
   void end(ExitStatus status, std::string note = {});
+  // Of a container that the engine calls stopped.
+  void end_unseen(const AppleContainer& container, std::string reason);
   void delivered();
   void deliver();
   void launch_deliverer();
@@ -118,6 +123,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool record_damaged_ = false;  // it has been seen so
   bool runs_ = false;            // the process is known to have started
   bool removal_ = false;
+  bool may_run_on_ = false;
   int tries_ = 0;
   pid_t cli_ = 0;  // attached, as its monitor says
   std::optional<std::chrono::steady_clock::time_point> stopped_since_;  // by the engine's list

@@ -228,7 +228,8 @@ class ContainerRuntime {
   virtual void stop(ContainerRef container, Done<void> done) = 0;
 
   // Removes the container, running or not, and every file that belongs to it. OK if it is gone
-  // already. With `keep_container` only our own files go (gc.container = false).
+  // already. With `keep_container` only our own files go (gc.container = false), unless what ran in
+  // it may run on without anybody's knowledge.
   virtual void remove(ContainerRef container, bool keep_container, Done<void> done) = 0;
 
   // No task has to do with the container of that name any more, though nobody asked for its

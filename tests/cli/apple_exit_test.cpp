@@ -2,6 +2,7 @@
 // hang, lie or die.
 #include <signal.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -19,6 +20,21 @@ using namespace std::chrono_literals;
 namespace {
 
 bool unknown(const TaskExit& exit) { return std::holds_alternative<UnknownExit>(exit.status); }
+
+// The process that stands for what runs in the machine.
+pid_t workload_of(const Node& node) {
+  const std::string state = node.recorded("containers/" + node.id + "/state");
+  int pid = 0;
+  REQUIRE(std::sscanf(state.c_str(), "running %d", &pid) == 1);
+  REQUIRE(pid > 0);  // kill() takes a number below 1 for many
+  return pid;
+}
+
+// As with gc.container off.
+Expected<void> destroy_and_keep(const Node& node, const ContainerRef& container) {
+  return node.call(
+      [&](Done<void> done) { node.runtime->remove(container, true, std::move(done)); });
+}
 
 }  // namespace
 
@@ -145,6 +161,62 @@ TEST_CASE("after a crash of the daemon an exit is unknown") {
   node.fault("daemon-crash", "x times 1");
   (void)run(*node.loop, shell(node.directory / "container" + " list; true"));
   CHECK(unknown(exited.get(kLong)));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE(
+    "what may run on after a crash of the daemon is removed though ended containers are kept") {
+  const bool monitored = GENERATE(true, false);
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("sleep 300", exited);
+    REQUIRE(started);
+    const pid_t workload = workload_of(node);
+    if (!monitored) node.kill_monitor();
+    node.fault("daemon-crash", "x");
+    (void)node.ask("list");
+    const TaskExit exit = exited.get(kLong);
+    CHECK(unknown(exit));
+    CHECK(contains(exit.note, "may still run"));
+    CHECK(::kill(workload, 0) == 0);
+    CHECK(destroy_and_keep(node, started->container));
+    CHECK(!contains(node.ask("list --all --quiet"), node.id));
+    CHECK(eventually([&] { return ::kill(workload, 0) != 0; }));
+    CHECK(!std::filesystem::exists(node.files()));
+  }
+}
+
+TEST_CASE("a plugin that comes after the crash of the daemon removes what may run on, too") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 300", exited);
+  REQUIRE(started);
+  const pid_t workload = workload_of(node);
+  node.fault("daemon-crash", "x");
+  (void)node.ask("list");
+  CHECK(unknown(exited.get(kLong)));
+  node.restart();
+  const Awaited<TaskExit> later;
+  const auto attached = node.attach(started->container, later);
+  REQUIRE(attached);
+  // The engine is asked again, and does not answer at once.
+  const TaskExit exit = std::holds_alternative<TaskExit>(*attached) ? std::get<TaskExit>(*attached)
+                                                                    : later.get(kLong);
+  CHECK(unknown(exit));
+  CHECK(destroy_and_keep(node, started->container));
+  CHECK(eventually([&] { return ::kill(workload, 0) != 0; }));
+}
+
+TEST_CASE("a container whose end was seen is kept where the operator wants that") {
+  Node node;
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 3", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(destroy_and_keep(node, started->container));
+  CHECK(contains(node.ask("list --all --quiet"), node.id));
+  CHECK(!std::filesystem::exists(node.files()));
   CHECK(node.remove(started->container));
 }
 
