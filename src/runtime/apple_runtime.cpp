@@ -81,6 +81,7 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       state_dir_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir},
       leftovers_{state_dir_} {
   tools_.return_patience = 2 * config_.command_timeout;
+  lookout_ = std::make_shared<AppleLookout>(cli_, tools_.return_patience);
   if (config_.allow_caps) return;
   // What every container has anyway may be given back to one that dropped all.
   config_.allow_caps = default_allowed_caps();
@@ -115,7 +116,6 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
       auto out = self->leftovers_.look(names);
       for (const AppleContainer& container : **all) {
         if (!container.labels.contains(kLabelTaskId)) continue;
-        if (const auto watch = self->watch_of(container.id)) watch->listed(container);
         out.push_back({{container.id, container.id, network_state(container)},
                        container.labels,
                        container.running(),
@@ -259,6 +259,7 @@ void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, Ex
       return self->turns_.over(id);
     }
     self->followed_[id] = {result->watch, task_id, result->container};
+    self->lookout_->follow(result->watch);
     done(std::move(result->container));
     result->watch->when_ended(exited);
     self->turns_.over(id);
@@ -295,7 +296,9 @@ void AppleRuntime::attach(ContainerRef container, ExitSink exited, Done<Attached
         self->leftovers_.disclaim(id);
       }
       done(std::move(result));
-      if (running) watch->when_ended(exited);
+      if (!running) return;
+      self->lookout_->follow(watch);
+      watch->when_ended(exited);
     });
   });
 }
@@ -459,10 +462,12 @@ void AppleRuntime::sample(std::vector<ContainerRef> containers,
     stats.timeout = std::max<std::chrono::nanoseconds>(stats.timeout, kShortestStats);
     self->cli_->run_ok(
         std::move(stats), AppleCli::Kind::kNormal, "read usage of", "all containers",
-        [containers = std::move(containers),
+        [lookout = self->lookout_, asked = AppleLookout::Clock::now(),
+         containers = std::move(containers),
          done = std::move(done)](const Expected<std::string>& out) mutable {
           const auto usage = out ? parse_apple_stats(*out)
                                  : Expected<std::map<std::string, AppleUsage>>{fail(out.error())};
+          if (usage) lookout->sampled(asked, *usage);
           std::vector<UsageReading> readings;
           readings.reserve(containers.size());
           for (ContainerRef& container : containers) {

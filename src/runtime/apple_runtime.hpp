@@ -9,6 +9,7 @@
 
 #include "model/plugin_config.hpp"
 #include "runtime/apple_images.hpp"
+#include "runtime/apple_lookout.hpp"
 #include "runtime/apple_networks.hpp"
 #include "runtime/apple_watch.hpp"
 #include "runtime/container_runtime.hpp"
@@ -77,6 +78,7 @@ class AppleRuntime final : public ContainerRuntime,
   std::shared_ptr<AppleImages> images_;
   std::shared_ptr<AppleNetworks> networks_;
   AppleWatchTools tools_;
+  std::shared_ptr<AppleLookout> lookout_;
   std::map<std::string, Followed> followed_;  // by container id; loop thread
   StartTurns turns_;
   std::string state_dir_;

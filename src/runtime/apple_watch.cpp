@@ -322,19 +322,21 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
 }
 
 // A service that was restarted calls what runs on "stopped" as well, but has forgotten its start.
-void AppleWatch::listed(const AppleContainer& container) {
-  const bool stopped = container.state == "stopped" && container.started;
+void AppleWatch::listed(const AppleContainer* container) {
+  const bool over = container == nullptr || (container->state == "stopped" && container->started);
   // One that has returned has told its monitor, which has no room to write that down yet.
   const bool attached = cli_ > 0 && (::kill(cli_, 0) == 0 || errno != ESRCH);
-  if (phase_ != Phase::kFollowing || !stopped || !attached || record_ || removal_) {
-    return stopped_since_.reset();
+  if (phase_ != Phase::kFollowing || !over || !attached || record_ || removal_) {
+    return over_since_.reset();
   }
   const auto now = std::chrono::steady_clock::now();
-  if (!stopped_since_) stopped_since_ = now;
-  if (now - *stopped_since_ < tools_.return_patience) return;
-  end(UnknownExit{
-      "Apple's container says that it has stopped, but the CLI that is attached to it does not "
-      "return, and with it the exit status was lost"});
+  if (!over_since_) over_since_ = now;
+  if (now - *over_since_ < tools_.return_patience) return;
+  const std::string what =
+      container == nullptr ? "has none of this name any more" : "says that it has stopped";
+  end(UnknownExit{"Apple's container " + what +
+                  ", but the CLI that is attached to it does not return, and with it the exit "
+                  "status was lost"});
 }
 
 // The monitor is gone and left no record.

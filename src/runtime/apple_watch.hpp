@@ -65,15 +65,17 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   // It has ended as far as the engine says, which may be wrong: only its removal makes sure of
   // that.
   bool may_run_on() const { return may_run_on_; }
-  // What the engine's list says of the container, whenever it is asked for: where it has stopped
-  // and the CLI that is attached to it does not return, the end is told without an exit status.
-  void listed(const AppleContainer& container);
+  // What the engine's list says of the container, null where it has none of this id. Where it has
+  // ended and the CLI that is attached to it does not return (return_patience, between two calls),
+  // the end is told without an exit status.
+  void listed(const AppleContainer* container);
 
   // The container was removed, and its exit is not waited for any more; its output still is.
   void give_up_exit();
   // The container was removed: no monitor, no watch any more.
   void dismiss();
 
+  const std::string& id() const { return id_; }
   bool ended() const { return exit_.has_value(); }
   const AppleFiles& files() const { return files_; }
   // The attached CLI, as its monitor says; 0 where it has not said yet, or has ended.
@@ -126,7 +128,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool may_run_on_ = false;
   int tries_ = 0;
   pid_t cli_ = 0;  // attached, as its monitor says
-  std::optional<std::chrono::steady_clock::time_point> stopped_since_;  // by the engine's list
+  std::optional<std::chrono::steady_clock::time_point> over_since_;  // by the engine's list
   Started started_;
   Done<Attached> attached_;
   std::optional<TaskExit> exit_;

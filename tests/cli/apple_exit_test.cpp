@@ -2,11 +2,15 @@
 // hang, lie or die.
 #include <signal.h>
 
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <variant>
+#include <vector>
 
 #include "cli/apple_node.hpp"
 #include "runtime/log_route.hpp"
@@ -28,6 +32,14 @@ pid_t workload_of(const Node& node) {
   REQUIRE(std::sscanf(state.c_str(), "running %d", &pid) == 1);
   REQUIRE(pid > 0);  // kill() takes a number below 1 for many
   return pid;
+}
+
+bool has_usage(const Node& node, const ContainerRef& container) {
+  const Awaited<bool> sampled;
+  node.runtime->sample({container}, [sampled](const std::vector<UsageReading>& got) {
+    sampled.set(got.at(0).sample.has_value());
+  });
+  return sampled.get(kLong);
 }
 
 // As with gc.container off.
@@ -236,22 +248,80 @@ TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for 
   CHECK(node.remove(started->container));
 }
 
-TEST_CASE("a CLI that stays attached to a container that has stopped does not hide the end") {
+// Nobody lists containers or samples their usage here, as without the reaper and with a client that
+// collects nothing.
+TEST_CASE("a CLI that stays attached to a container that is over does not hide the end") {
+  for (const bool removed : {false, true}) {
+    Node node;
+    node.config.command_timeout = 500ms;  // half of how long it may
+    node.restart();
+    node.fault("start", "hang-after");
+    const Awaited<TaskExit> exited;
+    const auto started = node.start("sleep 1; exit 3", exited);
+    REQUIRE(started);
+    if (removed) node.fault("state/" + node.id, "missing");
+    const TaskExit exit = exited.get(kLong);
+    CHECK(unknown(exit));
+    CHECK(contains(describe(exit), "does not return"));
+    CHECK(contains(describe(exit), removed ? "none of this name" : "has stopped"));
+    node.fault("state/" + node.id, "");
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("a container that a new plugin has found again is looked at, too") {
   Node node;
-  node.config.command_timeout = 500ms;  // half of how long it may
+  node.config.command_timeout = 500ms;
+  node.restart();
+  node.fault("start", "hang-after");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("sleep 2; exit 3", exited);
+  REQUIRE(started);
+  node.restart();
+  const Awaited<TaskExit> later;
+  REQUIRE(node.attach(started->container, later));
+  CHECK(contains(describe(later.get(kLong)), "does not return"));
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("samples of usage spare the looks at containers that run, and begin them when one ends") {
+  Node node;
+  node.fault("start", "hang-after");
+  const std::string go = node.directory / "go";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("until [ -e " + go + " ]; do sleep 0.1; done; exit 3", exited);
+  REQUIRE(started);
+  CHECK(has_usage(node, started->container));
+  const int before = node.calls("list");
+  // Past the time in which somebody would look otherwise.
+  const auto until = std::chrono::steady_clock::now() + 3 * node.config.command_timeout;
+  while (std::chrono::steady_clock::now() < until) {
+    CHECK(has_usage(node, started->container));
+    std::this_thread::sleep_for(100ms);
+  }
+  CHECK(node.calls("list") == before);
+  { const std::ofstream made{go}; }
+  REQUIRE(
+      eventually([&] { return !has_usage(node, started->container) && exited.is_set(); }, kLong));
+  CHECK(contains(describe(exited.get(kLong)), "does not return"));
+  CHECK(node.calls("list") <= before + 3);  // two as a rule, however many samples there were
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("a container that samples miss has not ended while the engine says that it runs") {
+  Node node;
+  node.config.command_timeout = 500ms;
   node.restart();
   node.fault("start", "hang-after");
   const Awaited<TaskExit> exited;
   const auto started = node.start("sleep 1; exit 3", exited);
   REQUIRE(started);
-  const auto list = [&] {
-    const Awaited<Expected<std::vector<FoundContainer>>> listed;
-    node.runtime->list_containers(
-        [listed](Expected<std::vector<FoundContainer>> found) { listed.set(std::move(found)); });
-    return listed.get(kLong);
-  };
-  REQUIRE(eventually([&] { return list() && exited.is_set(); }, kLong));
-  CHECK(unknown(exited.get(kLong)));
+  node.fault("state/" + node.id, "running");
+  REQUIRE(eventually([&] { return !has_usage(node, started->container); }, kLong));
+  const int before = node.calls("list");
+  REQUIRE(eventually([&] { return node.calls("list") >= before + 4; }, kLong));
+  CHECK(!exited.is_set());
+  node.fault("state/" + node.id, "");
   CHECK(contains(describe(exited.get(kLong)), "does not return"));
   CHECK(node.remove(started->container));
 }
