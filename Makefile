@@ -42,8 +42,8 @@ test-fuzz: ## each decoder under libFuzzer for FUZZ_SECONDS (default 3)
 test-wire: ## Nomad's own client packages drive the binary
 	@scripts/test wire
 
-test-apple: ## the Apple runtime, wire and agent, over all five versions of the stand-in for its CLI
-	@NDC_APPLE_VERSIONS="0.11.0 0.12.3 1.0.0 1.1.0 1.2.2" scripts/test apple
+test-apple: ## the Apple runtime over all five versions of the stand-in for its CLI: wire, agent, NDC_FLEET tasks at once (default 500)
+	@NDC_APPLE_VERSIONS="0.11.0 0.12.3 1.0.0 1.1.0 1.2.2" NDC_FLEET=$${NDC_FLEET:-500} scripts/test apple
 
 test-e2e: ## a real Nomad agent runs real jobs over Podman
 	@scripts/test e2e

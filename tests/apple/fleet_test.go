@@ -14,8 +14,8 @@ import (
 	"nomad-driver-container/tests/nomadkit"
 )
 
-// fleetSize is how many tasks run at once: 100, or what NDC_FLEET says. The stand-in's README has the
-// figures.
+// fleetSize is how many tasks run at once on each version: 100, or what NDC_FLEET says. The stand-in's
+// README has the figures.
 func fleetSize() int {
 	if n, err := strconv.Atoi(os.Getenv("NDC_FLEET")); err == nil {
 		return n
@@ -36,7 +36,10 @@ func commandsAfter(t *testing.T, n *node, skip int) map[string]int {
 // Start, run, stop: many tasks at once, and while they run nothing is started for any of them. One
 // `stats` answers for all in each interval.
 func TestManyTasksStartRunAndStopAndCostNothingWhileTheyRun(t *testing.T) {
-	n := newNode(t, versions()[len(versions())-1])
+	forEachVersion(t, manyTasks)
+}
+
+func manyTasks(t *testing.T, n *node) {
 	tasks := make([]*nomadkit.Task, fleetSize())
 	for i := range tasks {
 		tasks[i] = nomadkit.MuteTask(t, n.Plugin, "image = \"${image}\"\ncommand = \"/bin/sh\"\nargs = [\"-c\", \"exec sleep 100000\"]\n")
