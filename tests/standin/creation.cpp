@@ -56,20 +56,4 @@ std::string create_container(const Call& call) {
   return id;
 }
 
-// The host's path leads to where the workload's files are on this machine.
-void publish_sockets(const Plan& plan, const Json& record) {
-  for (const auto& socket : record["configuration"]["publishedSockets"].GetArray()) {
-    const std::string inside = get_string(socket, "containerPath");
-    std::string target = plan.directory + "/rootfs" + inside;
-    for (const auto& mount : plan.mounts) {
-      if (mount.kind == PlannedMount::Kind::bind && inside.starts_with(mount.destination + "/")) {
-        target = mount.source + inside.substr(mount.destination.size());
-      }
-    }
-    const std::string path = get_string(socket, "hostPath");
-    unlink(path.c_str());
-    if (symlink(target.c_str(), path.c_str()) != 0) fail("cannot publish socket " + path);
-  }
-}
-
 }  // namespace standin

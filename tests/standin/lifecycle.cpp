@@ -61,7 +61,6 @@ Connection start_helper(const Call& call, const std::string& id, const Json& rec
   }
   take_volumes(call, id, record);
   const Plan plan = plan_container(call.store, record, true);
-  publish_sockets(plan, record);
   sleep_ms(setting_ms("START_MS", 0));
   HelperOptions options;
   options.attached = attached;

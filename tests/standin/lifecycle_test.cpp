@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <csignal>
 #include <cstdlib>
 
@@ -25,6 +27,11 @@ std::string state_of(const Standin& cli, const std::string& id) {
   if (json.Empty()) return "";
   if (standin::is_old(cli.version())) return standin::get_string(json[0], "status");
   return standin::get_string(json[0]["status"], "state");
+}
+
+bool is_socket(const std::string& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
 }
 
 bool has_start_date(const Standin& cli, const std::string& id) {
@@ -221,6 +228,49 @@ TEST_CASE("a bind source must be there when it is created and when it starts", "
   standin::remove_tree(source);
   CHECK(
       holds(cli.run({"start", "job-1"}).err, "mount source path '" + source + "' does not exist"));
+}
+
+TEST_CASE("a published socket is the host's for as long as the machine runs", "[lifecycle]") {
+  for (const auto version : {Version::v0_11_0, Version::v1_2_2}) {
+    const Standin cli(version);
+    const std::string path = cli.path("host.sock");
+    const Words common = {"create", "--publish-socket", path + ":/run/a.sock", "--name"};
+    const auto create_as = [&](const std::string& id, const std::string& script) {
+      Words words = common;
+      words.insert(words.end(), {id, "--", "alpine", "sh", "-c", script});
+      return cli.run(words);
+    };
+    REQUIRE(create_as("job-1", "echo up; exec sleep 100").code == 0);
+    CHECK_FALSE(is_socket(path));
+    Running attached = cli.start({"start", "-a", "job-1"});
+    REQUIRE(attached.await_output("up\n"));
+    CHECK(is_socket(path));
+    const Result second = create_as("job-2", "true");
+    CHECK(second.code == 1);
+    CHECK(holds(second.err, "may be in use"));
+    CHECK(cli.run({"delete", "--force", "job-1"}).code == 0);
+    CHECK_FALSE(is_socket(path));
+    attached.wait();
+
+    REQUIRE(create_as("job-2", "exit 3").code == 0);
+    CHECK(cli.run({"start", "-a", "job-2"}).code == 3);
+    CHECK_FALSE(is_socket(path));
+    REQUIRE(cli.run({"create", "--publish-socket", path + ":/run/a.sock", "--name", "job-3", "--",
+                     "alpine", "/not/there"})
+                .code == 0);
+    CHECK(cli.run({"start", "-a", "job-3"}).code == 1);
+    CHECK_FALSE(is_socket(path));
+
+    // A machine that is killed leaves it.
+    REQUIRE(create_as("job-4", "echo up; exec sleep 100").code == 0);
+    Running crashed = cli.start({"start", "-a", "job-4"});
+    REQUIRE(crashed.await_output("up\n"));
+    const pid_t workload = cli.pid_of("job-4");
+    kill(cli.pid_of("job-4", 2), SIGKILL);
+    CHECK(crashed.wait().code == 255);
+    CHECK(is_socket(path));
+    kill(workload, SIGKILL);  // where the kernel has no parent-death signal
+  }
 }
 
 TEST_CASE("--rm removes the container after its exit", "[lifecycle]") {

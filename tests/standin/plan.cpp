@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "standin/settings.hpp"
 #include "standin/version.hpp"
@@ -60,6 +61,19 @@ void add_mounts(const Store& store, Plan* plan, const Json& record, bool startin
   }
 }
 
+void add_sockets(Plan* plan, const Json& record) {
+  for (const auto& socket : record["configuration"]["publishedSockets"].GetArray()) {
+    const std::string inside = get_string(socket, "containerPath");
+    std::string target = plan->directory + "/rootfs" + inside;
+    for (const auto& mount : plan->mounts) {
+      if (mount.kind == PlannedMount::Kind::bind && inside.starts_with(mount.destination + "/")) {
+        target = mount.source + inside.substr(mount.destination.size());
+      }
+    }
+    plan->sockets.push_back({get_string(socket, "hostPath"), std::move(target)});
+  }
+}
+
 // The user's SSH agent, under a path that moved after 0.11.
 void add_ssh(Plan* plan, const Json& record) {
   const std::string socket = get_string(record["settings"], "ssh-auth-sock");
@@ -108,6 +122,7 @@ Plan plan_container(const Store& store, const Json& record, bool starting) {
   plan.every_capability = get_string(record, "version") == to_string(kOldest);
   plan.rootfs = setting("ROOTFS");
   add_mounts(store, &plan, record, starting);
+  add_sockets(&plan, record);
   add_ssh(&plan, record);
   if (configuration["networks"].Size() != 0) {
     for (const auto& port : configuration["publishedPorts"].GetArray()) {

@@ -29,6 +29,11 @@ struct PlannedPort {
   bool udp = false;
 };
 
+struct PlannedSocket {
+  std::string host;    // where the machine's helper listens
+  std::string target;  // the workload's own, as a path of this machine
+};
+
 struct Plan {
   std::string id;
   std::string directory;  // the container's, in the state directory
@@ -43,6 +48,7 @@ struct Plan {
   std::string rootfs;  // empty: the workload sees this machine's files
   std::vector<PlannedMount> mounts;
   std::vector<PlannedPort> ports;
+  std::vector<PlannedSocket> sockets;
   std::vector<std::string> cap_add;
   std::vector<std::string> cap_drop;
   std::string resolv_conf;

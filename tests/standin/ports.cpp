@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -39,11 +40,42 @@ Address make_address(const std::string& host, unsigned port) {
   return address;
 }
 
-// Between a host socket and the workload's port on this machine.
+// False where the path is too long for a socket.
+bool set_path(const std::string& path, sockaddr_un* address) {
+  if (path.size() >= sizeof address->sun_path) return false;
+  address->sun_family = AF_UNIX;
+  std::memcpy(address->sun_path, path.c_str(), path.size() + 1);
+  return true;
+}
+
+// In place of what is there, as the imitated helper does.
+Fd listen_at(const std::string& path) {
+  sockaddr_un address{};
+  Fd fd;
+  if (!set_path(path, &address)) return fd;
+  unlink(path.c_str());
+  fd = Fd(socket(AF_UNIX, SOCK_STREAM, 0));
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(fd.get(), 64) != 0) {
+    fd.reset();
+  }
+  return fd;
+}
+
+// The workload's end: a port of this machine, or a socket where there is a path.
+struct Target {
+  unsigned port = 0;
+  bool udp = false;
+  std::string path;
+};
+
+// Between a host socket and the workload's end.
 class Proxy {
  public:
-  Proxy(std::vector<Fd> sockets, std::vector<PlannedPort> ports, Fd lifeline)
-      : sockets_(std::move(sockets)), ports_(std::move(ports)), lifeline_(std::move(lifeline)) {}
+  Proxy(std::vector<Fd> sockets, std::vector<Target> targets, Fd lifeline)
+      : sockets_(std::move(sockets)),
+        targets_(std::move(targets)),
+        lifeline_(std::move(lifeline)) {}
 
   void run() {
     std::vector<pollfd> polled;
@@ -82,21 +114,37 @@ class Proxy {
     Address peer;
   };
 
-  static Fd reach(const PlannedPort& port) {
-    const Address target = make_address("127.0.0.1", port.container);
-    Fd fd(socket(AF_INET, port.udp ? SOCK_DGRAM : SOCK_STREAM, 0));
-    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&target.storage), target.size) != 0) {
+  static Fd reach(const Target& target) {
+    if (!target.path.empty()) return reach_socket(target.path);
+    const Address address = make_address("127.0.0.1", target.port);
+    Fd fd(socket(AF_INET, target.udp ? SOCK_DGRAM : SOCK_STREAM, 0));
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
+      fd.reset();
+    }
+    return fd;
+  }
+
+  // The path of a Unix socket may be short only: go there and use a name. Nothing else in this
+  // process depends on where it is.
+  static Fd reach_socket(const std::string& path) {
+    const auto slash = path.rfind('/');
+    sockaddr_un address{};
+    Fd fd;
+    if (!set_path(path.substr(slash + 1), &address)) return fd;
+    if (chdir(path.substr(0, slash).c_str()) != 0) return fd;
+    fd = Fd(socket(AF_UNIX, SOCK_STREAM, 0));
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       fd.reset();
     }
     return fd;
   }
 
   void admit(size_t index) {
-    const PlannedPort& port = ports_[index];
-    if (!port.udp) {
+    const Target& target = targets_[index];
+    if (!target.udp) {
       Link link;
       link.from = Fd(accept(sockets_[index].get(), nullptr, nullptr));
-      link.to = reach(port);
+      link.to = reach(target);
       if (link.from && link.to) links_.push_back(std::move(link));
       return;
     }
@@ -119,7 +167,7 @@ class Proxy {
       link.from_done = true;
       link.listener = sockets_[index].get();
       link.peer = peer;
-      link.to = reach(port);
+      link.to = reach(target);
       if (!link.to) return;
       links_.push_back(std::move(link));
       found = &links_.back();
@@ -153,7 +201,7 @@ class Proxy {
   }
 
   std::vector<Fd> sockets_;
-  std::vector<PlannedPort> ports_;
+  std::vector<Target> targets_;
   Fd lifeline_;
   std::vector<Link> links_;
 };
@@ -169,9 +217,9 @@ std::string bind_problem(const std::string& id, const PlannedPort& port, int err
 
 }  // namespace
 
-std::string publish_ports(const Plan& plan, Fd* lifeline) {
+std::string publish(const Plan& plan, Fd* lifeline, std::vector<std::string>* made) {
   std::vector<Fd> sockets;
-  std::vector<PlannedPort> ports;
+  std::vector<Target> targets;
   for (const auto& port : plan.ports) {
     const Address address = make_address(port.address, port.host);
     Fd fd(socket(address.storage.ss_family, port.udp ? SOCK_DGRAM : SOCK_STREAM, 0));
@@ -185,11 +233,22 @@ std::string publish_ports(const Plan& plan, Fd* lifeline) {
     if (port.host == port.container && !plan.own_network) continue;
     fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
     sockets.push_back(std::move(fd));
-    ports.push_back(port);
+    targets.push_back({port.container, port.udp, {}});
+  }
+  for (const auto& socket : plan.sockets) {
+    Fd fd = listen_at(socket.host);
+    if (!fd) {
+      return "failed to bootstrap container (cause: \"unknown: \"cannot listen at " + socket.host +
+             "\"\")";
+    }
+    fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+    made->push_back(socket.host);
+    sockets.push_back(std::move(fd));
+    targets.push_back({0, false, socket.target});
   }
   // What is bound stays where it is; the proxy, as the workload, is on the other side.
   if (std::string problem = sandbox_enter_network(plan); !problem.empty()) return problem;
-  if (ports.empty()) return {};
+  if (targets.empty()) return {};
   Pipe pipe = make_pipe();
   const pid_t pid = fork();
   if (pid < 0) return "cannot fork";
@@ -201,7 +260,7 @@ std::string publish_ports(const Plan& plan, Fd* lifeline) {
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
-    Proxy(std::move(sockets), std::move(ports), std::move(pipe.read)).run();
+    Proxy(std::move(sockets), std::move(targets), std::move(pipe.read)).run();
     _exit(0);
   }
   *lifeline = std::move(pipe.write);

@@ -77,7 +77,7 @@ std::string Session::begin(const Plan& plan) {
     if (!listener_) return "cannot listen for the container's commands";
     append_line("boot.log", "vm " + id_ + " boots");
     for (const auto& name : list_directory("execs")) unlink(("execs/" + name).c_str());
-    std::string problem = publish_ports(plan, &ports_);
+    std::string problem = publish(plan, &ports_, &published_);
     if (!problem.empty()) return problem;
   }
   tty_ = plan.tty;
@@ -105,7 +105,16 @@ std::string Session::begin(const Plan& plan) {
   return {};
 }
 
-void Session::refuse(const std::string& problem) { tell_cli("error " + problem); }
+void Session::refuse(const std::string& problem) {
+  unpublish();
+  tell_cli("error " + problem);
+}
+
+// A machine that ends takes its sockets along; one that crashes leaves them to whoever comes next.
+void Session::unpublish() {
+  for (const auto& path : published_) unlink(path.c_str());
+  published_.clear();
+}
 
 void Session::tell_cli(const std::string& line) {
   if (cli_.control && !write_all(cli_.control.get(), line + "\n")) cli_.control.reset();
@@ -343,6 +352,7 @@ void Session::finish() {
     stream.sink.reset();
   }
   ports_.reset();
+  unpublish();
   if (options_.is_exec) {
     // What the exec left running is still the container's: keep it listed.
     if (kill(-workload_, 0) != 0) unlink(("execs/" + std::to_string(workload_)).c_str());

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "standin/helper.hpp"
 #include "standin/workload.hpp"
@@ -49,6 +50,7 @@ class Session {
   void reap();
   void kill_everything();
   void finish();
+  void unpublish();
   bool drained() const;
   int timeout() const;
   void write_state(const char* word);
@@ -62,7 +64,8 @@ class Session {
   Fd listener_;
   Fd death_;  // readable when a child has exited
   Fd ports_;
-  Fd input_;  // towards the terminal
+  std::vector<std::string> published_;  // sockets of the host
+  Fd input_;                            // towards the terminal
   pid_t workload_ = -1;
   double started_ = 0;
   bool tty_ = false;
