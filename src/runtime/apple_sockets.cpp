@@ -4,9 +4,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "runtime/apple_start.hpp"
@@ -31,17 +31,15 @@ bool somebody_listens(const std::string& path) {
          errno != ECONNREFUSED;
 }
 
-// What is at the path already. The CLI refuses a socket and deletes any other file. A socket that
-// nobody listens at is removed when the task starts.
-std::optional<Error> in_the_way(const Volume& socket, const std::string& path) {
+bool is_socket(const std::string& path) {
   struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
-  if (!S_ISSOCK(info.st_mode)) {
-    return refused(socket, "a file is there, which Apple's container would delete",
-                   "use another path");
-  }
-  if (somebody_listens(path)) return refused(socket, "it is in use", "use another path");
-  return std::nullopt;
+  return ::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// The CLI deletes any file that is no socket.
+bool is_other_file(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode);
 }
 
 }  // namespace
@@ -73,8 +71,9 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
           refused(socket, "it is no path that Apple's container takes", "use a path without ':'"));
     } else if (resolved.source.size() >= sizeof(sockaddr_un::sun_path)) {
       errors.push_back(refused(socket, "its path is too long for a socket", "use a shorter one"));
-    } else if (auto error = in_the_way(socket, resolved.source)) {
-      errors.push_back(std::move(*error));
+    } else if (is_other_file(resolved.source)) {
+      errors.push_back(refused(socket, "a file is there, which Apple's container would delete",
+                               "use another path"));
     }
     out.push_back(std::move(resolved));
   }
@@ -82,10 +81,20 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
   return out;
 }
 
-Expected<void> remove_stale_sockets(const std::vector<Volume>& sockets) {
+bool sockets_are_there(const std::vector<Volume>& sockets) {
+  return std::any_of(sockets.begin(), sockets.end(),
+                     [](const Volume& socket) { return is_socket(socket.source); });
+}
+
+Expected<void> clear_sockets(const std::vector<Volume>& sockets) {
+  std::vector<Error> errors;
   for (const Volume& socket : sockets) {
-    struct stat info {};
-    if (::lstat(socket.source.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) continue;
+    if (!is_socket(socket.source) || !somebody_listens(socket.source)) continue;
+    errors.push_back(refused(socket, "it is in use", "use another path"));
+  }
+  if (!errors.empty()) return fail(combine({}, {}, errors));
+  for (const Volume& socket : sockets) {
+    if (!is_socket(socket.source)) continue;
     if (::unlink(socket.source.c_str()) != 0 && errno != ENOENT) {
       return fail(refused(socket, std::string{"a stale socket is there: "} + std::strerror(errno),
                           "remove it"));

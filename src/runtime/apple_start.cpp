@@ -126,7 +126,6 @@ Expected<void> AppleStart::take_paths(const VersionNumber& version) {
   auto sockets = apple_sockets(spec, config, config_.volumes);
   if (!sockets) return fail(std::move(sockets.error()));
   wanted_.sockets = std::move(*sockets);
-  if (auto removed = remove_stale_sockets(wanted_.sockets); !removed) return removed;
   for (const Volume& socket : wanted_.sockets) {
     remember(socket.source.substr(0, std::max<std::size_t>(socket.source.rfind('/'), 1)));
   }
@@ -171,16 +170,50 @@ bool AppleStart::ran_before() const {
   return look.record || look.damaged || !look.known || has_spooled(directory);
 }
 
+// Told only where the engine cannot be asked, or does not do what it says: else what it has is
+// judged.
+Error AppleStart::left_by_earlier() const {
+  return {ErrorCode::kRuntimeUnavailable, kStartContainer, id_,
+          "an earlier attempt has run here, and what became of it is not known",
+          "if it stays so, remove it: container delete --force " + id_};
+}
+
 void AppleStart::create() {
   // A watch of an earlier start of this id may still be there, and its container the task itself.
+  if (!watch_ && ran_before()) return namesake({left_by_earlier(), true});
+  if (sockets_are_there(wanted_.sockets)) return make_room_for_sockets();
+  make_container();
+}
+
+// Whose are they? A container of ours may listen there though nothing else tells of it: its monitor
+// was killed, or it is followed still. The CLI would refuse the socket before it names the
+// container, so that is looked for first.
+void AppleStart::make_room_for_sockets() {
+  tools_.cli->find(
+      id_, [self = shared_from_this()](const Expected<std::optional<AppleContainer>>& found) {
+        if (!found) {
+          Error error = found.error();
+          return self->answer(std::move(error).wrap(kStartContainer, self->id_));
+        }
+        if (*found && self->is_ours(**found)) {
+          self->hold_logs();
+          return self->judge_namesake(**found, {self->left_by_earlier(), true});
+        }
+        // The other task may have been waited for since the paths were allowed.
+        if (auto error = led_elsewhere(self->checked_)) {
+          return self->answer(std::move(*error).wrap(kStartContainer, self->id_));
+        }
+        if (auto cleared = clear_sockets(self->wanted_.sockets); !cleared) {
+          // The machine that has just been removed may take a moment to close them.
+          if (self->replaced_) cleared.error().code = ErrorCode::kRuntimeUnavailable;
+          return self->answer(std::move(cleared.error()).wrap(kStartContainer, self->id_));
+        }
+        self->make_container();
+      });
+}
+
+void AppleStart::make_container() {
   if (!watch_) {
-    if (ran_before()) {
-      // Told only where the engine cannot be asked: else what it has is judged.
-      return namesake({{ErrorCode::kRuntimeUnavailable, kStartContainer, id_,
-                        "an earlier attempt has run here, and what became of it is not known",
-                        "if it stays so, remove it: container delete --force " + id_},
-                       true});
-    }
     owns_files_ = true;
     if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
       return answer(std::move(made.error()));
@@ -247,16 +280,17 @@ void AppleStart::namesake(Obstacle obstacle) {
   });
 }
 
-void AppleStart::judge_namesake(const AppleContainer& found, const Obstacle& obstacle) {
+// This attempt's, or an earlier one's.
+bool AppleStart::is_ours(const AppleContainer& found) const {
   const TaskSpec& spec = *request_.spec;
-  if (label(found, kLabelTaskId) == spec.id) {
-    // An earlier call for this very attempt got as far as starting it: this is the task.
-    if (found.started) return adopt(found);
-    return replace(obstacle);
-  }
-  const bool of_this_allocation =
-      !spec.alloc_id.empty() && label(found, kLabelAllocId) == spec.alloc_id;
-  if (of_this_allocation) return replace(obstacle);
+  return label(found, kLabelTaskId) == spec.id ||
+         (!spec.alloc_id.empty() && label(found, kLabelAllocId) == spec.alloc_id);
+}
+
+void AppleStart::judge_namesake(const AppleContainer& found, const Obstacle& obstacle) {
+  // An earlier call for this very attempt got as far as starting it: this is the task.
+  if (label(found, kLabelTaskId) == request_.spec->id && found.started) return adopt(found);
+  if (is_ours(found)) return replace(obstacle);
   if (!obstacle.name_taken) return answer(obstacle.error);  // which had nothing to do with it
   answer({ErrorCode::kAlreadyExists, kStartContainer, id_,
           "a container of this name exists and is not ours",

@@ -40,6 +40,8 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   Command removal() const;
   void find_peer();
   void create();
+  void make_room_for_sockets();
+  void make_container();
   void created(Expected<CommandResult> result);
   // Why there is no container to go on with. Where its name was taken another try may follow.
   struct Obstacle {
@@ -47,9 +49,11 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
     bool name_taken = false;
   };
   bool ran_before() const;
+  Error left_by_earlier() const;
   Error create_error(const CommandResult& result) const;
   // A container of this name exists, or may exist; what is it to us?
   void namesake(Obstacle obstacle);
+  bool is_ours(const AppleContainer& found) const;
   void judge_namesake(const AppleContainer& found, const Obstacle& obstacle);
   void hold_logs();
   void adopt(const AppleContainer& found);
@@ -80,11 +84,15 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
 };
 
 // publish_sockets with the host paths resolved and allowed. kInvalidConfig names each that cannot
-// be, such as one that somebody listens at.
+// be. Who listens there is not looked at: it may be the task's own container.
 Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConfig& config,
                                             const PluginConfig::Volumes& policy);
 
-// Those of an earlier run, which the CLI would refuse. For what apple_sockets() has let pass.
-Expected<void> remove_stale_sockets(const std::vector<Volume>& sockets);
+// Whether there is a socket already at one of the paths, which the CLI would refuse.
+bool sockets_are_there(const std::vector<Volume>& sockets);
+
+// Removes those of an earlier run. kInvalidConfig names each that somebody listens at, and none is
+// removed then. For what apple_sockets() has let pass, where no container of ours has that id.
+Expected<void> clear_sockets(const std::vector<Volume>& sockets);
 
 }  // namespace ndc::runtime

@@ -2,11 +2,17 @@ package apple
 
 import (
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/nomad/helper/uuid"
+	"github.com/shoenig/test/must"
 
 	"nomad-driver-container/tests/nomadkit"
 )
@@ -64,6 +70,37 @@ func TestAStartWaitsForARemovalThatOutlivedItsPlugin(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.nothingLeft(t)
+	})
+}
+
+// Its own container listens there: one of an earlier call is the task, one of an earlier attempt makes way.
+func TestAStartIsNotRefusedOverTheTasksOwnSocket(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		dir, err := os.MkdirTemp("", "ndc-sock")
+		must.NoError(t, err)
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		path := filepath.Join(dir, "app.sock")
+		listens := func() {
+			t.Helper()
+			conn, err := net.Dial("unix", path)
+			must.NoError(t, err)
+			must.NoError(t, conn.Close())
+		}
+		task := starts(t, n, of("demo:1", fmt.Sprintf("publish_sockets = [%q]", path+":/run/app.sock")))
+		listens()
+		for creates, id := range []string{task.ID, task.AllocID + "/main/" + uuid.Short()} {
+			n.Kill9(t)
+			n.Plugin = nomadkit.StartPluginIn(t, n.StateDir, n.Config())
+			task.ID = id
+			_, _, err := n.StartTask(task.TaskConfig)
+			must.NoError(t, err)
+			must.Eq(t, creates+1, n.Calls("create"))
+			listens()
+		}
+		must.NoError(t, n.DestroyTask(task.ID, true))
+		n.nothingLeft(t)
+		_, err = os.Lstat(path)
+		must.ErrorIs(t, err, os.ErrNotExist)
 	})
 }
 

@@ -1,5 +1,6 @@
 // Settings that only machines have, seen in the stand-in's record and in the task.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -8,8 +9,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/apple_node.hpp"
@@ -46,10 +49,35 @@ UniqueFd listen_at(const std::string& path) {
   return fd;
 }
 
-bool answers(const std::string& path) {
-  const UniqueFd fd = make_socket();
+bool connects(const UniqueFd& fd, const std::string& path) {
   const sockaddr_un address = address_of(path);
   return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+bool answers(const std::string& path) { return connects(make_socket(), path); }
+
+bool readable(const UniqueFd& fd) {
+  pollfd waiting{fd.get(), POLLIN, 0};
+  return ::poll(&waiting, 1, 10'000) == 1;
+}
+
+// Whether what is said at `path` is heard by the task that listens.
+bool leads_to(const UniqueFd& task, const std::string& path) {
+  const UniqueFd client = make_socket();
+  if (!connects(client, path) || !readable(task)) return false;
+  const UniqueFd served{::accept(task.get(), nullptr, nullptr)};
+  char text[8] = {};
+  return ::write(client.get(), "hello", 5) == 5 && readable(served) &&
+         ::read(served.get(), text, sizeof text) == 5 && std::string{text} == "hello";
+}
+
+std::function<void(TaskConfig&)> publishing(const std::string& path) {
+  return [path](TaskConfig& c) { c.publish_sockets = {{path, "/alloc/inside.sock", {}}}; };
+}
+
+Expected<void> check(const Node& node, const StartRequest& request) {
+  return node.call(
+      [&](Done<void> done) { node.runtime->check(request.spec, request.config, std::move(done)); });
 }
 
 std::string text_of(const Node& node, const std::string& name) {
@@ -83,28 +111,91 @@ TEST_CASE("a task's socket is reached at its path on the host") {
   for (const std::string version : {"0.11.0", "1.2.2"}) {
     Node node{version};
     const std::string path = node.directory / "app.sock";
-    const auto publish = [&](TaskConfig& c) {
-      c.publish_sockets = {{path, "/alloc/inside.sock", {}}};
-    };
     listen_at(path).reset();  // a stale one of an earlier run is no hindrance
     const Awaited<TaskExit> exited;
-    const auto started = node.start("sleep 60", exited, publish);
+    const auto started = node.start("sleep 60", exited, publishing(path));
     INFO((started ? std::string{} : started.error().message()));
     REQUIRE(started);
     CHECK(contains(record_of(node), "\"containerPath\":\"/alloc/inside.sock\""));
-    CHECK(!answers(path));
     const UniqueFd task = listen_at(node.directory / "alloc/alloc/inside.sock");
-    CHECK(answers(path));
+    CHECK(leads_to(task, path));
     CHECK(node.remove(started->container));
+  }
+}
+
+// Its plugin may have been killed before the first call was answered.
+TEST_CASE("a start that is asked for again is not refused over the task's own socket") {
+  const bool watched = GENERATE(true, false);
+  for (const std::string version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    const std::string path = node.directory / "app.sock";
+    const StartRequest request = node.request("sleep 60", publishing(path));
+    const Awaited<TaskExit> exits[2];
+    REQUIRE(node.begin_start(request, exits[0]).get(kLong));
+    REQUIRE(answers(path));
+    if (!watched) {
+      node.kill_monitor();  // then nothing but the engine tells of the first call
+      REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+    }
+    node.restart();
+    CHECK(check(node, request));
+    const auto again = node.begin_start(request, exits[1]).get(kLong);
+    INFO((again ? std::string{} : again.error().message()));
+    REQUIRE(again);
+    CHECK(node.calls("create") == 1);
+    CHECK(answers(path));
+    CHECK(!exits[1].is_set());
+    CHECK(node.remove(again->container));
+  }
+}
+
+TEST_CASE("an earlier attempt that listens at the task's socket makes way for the next one") {
+  const bool watched = GENERATE(true, false);
+  Node node;
+  const std::string path = node.directory / "app.sock";
+  const Awaited<TaskExit> exits[2];
+  REQUIRE(node.start("sleep 60", exits[0], publishing(path)));
+  if (!watched) {
+    node.kill_monitor();
+    REQUIRE(eventually([&] { return living_monitor(node.files()) == 0; }));
+  }
+  node.restart();
+  node.spec->id = node.spec->alloc_id + "/main/9abcdef0";
+  const StartRequest request = node.request("sleep 60", publishing(path));
+  CHECK(check(node, request));
+  const auto next = node.begin_start(request, exits[1]).get(kLong);
+  INFO((next ? std::string{} : next.error().message()));
+  REQUIRE(next);
+  CHECK(node.calls("create") == 2);
+  CHECK(answers(path));
+  CHECK(node.remove(next->container));
+}
+
+TEST_CASE("a task that publishes a socket is started anew after each of its ends") {
+  Node node;
+  const std::string path = node.directory / "app.sock";
+  for (const std::string attempt : {"1", "2", "3"}) {
+    INFO(attempt);
+    node.spec->id = node.spec->alloc_id + "/main/" + attempt;
+    const StartRequest request = node.request("exit 3", publishing(path));
+    CHECK(check(node, request));
+    const Awaited<TaskExit> exited;
+    const auto started = node.begin_start(request, exited).get(kLong);
+    INFO((started ? std::string{} : started.error().message()));
+    REQUIRE(started);
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+    CHECK(node.remove(started->container));
+    if (attempt == "2") listen_at(path).reset();  // as a machine that crashed leaves it
   }
 }
 
 TEST_CASE("what is at the path of a published socket is neither deleted nor taken over") {
   Node node;
   const std::string path = node.directory / "taken";
-  const auto publish = [&](TaskConfig& c) { c.publish_sockets = {{path, "/run/a.sock", {}}}; };
+  const auto publish = publishing(path);
   const Awaited<TaskExit> never;
   { std::ofstream{path} << "precious"; }
+  CHECK(!check(node, node.request("true", publish)));
   const auto over_file = node.start("true", never, publish);
   REQUIRE(!over_file);
   CHECK(contains(over_file.error().message(), "would delete"));

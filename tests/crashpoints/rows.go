@@ -20,6 +20,7 @@ var representatives = []string{
 	"apple/run/apple.start.created/plugin",
 	"apple/run/apple.start.monitor_launched/plugin",
 	"apple/run/driver.start.answered/monitor",
+	"apple/sockets/driver.start.answering/plugin",
 	"apple/recover/apple.attach.connecting/plugin",
 	"apple/spool/monitor.log.spooled/plugin",
 	"apple/run/monitor.exit.synced/plugin",

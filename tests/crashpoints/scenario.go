@@ -17,7 +17,7 @@ type scenario struct {
 	name        string
 	run         func(w *world)
 	engines     string            // all where empty
-	task        map[string]string // more of the task's configuration, by engine
+	task        map[string]string // more of the task's configuration, by engine; ${dir} is the world's directory
 	config      string            // more of the plugin's
 	command     string            // instead of the workload
 	pulls       bool
@@ -47,6 +47,8 @@ var scenarios = []*scenario{
 	{name: "watcher", engines: "podman", run: losesItsWatcher, unknown: true},
 	{name: "spool", engines: "apple", run: isReadLate},
 	{name: "deliver", engines: "apple", run: losesItsMonitor, unknown: true},
+	{name: "sockets", engines: "apple", run: runsToItsEnd, task: map[string]string{
+		"apple": "publish_sockets = [\"${dir}/app.sock:/run/app.sock\"]\n"}}, // the container listens there itself
 	{name: "terminal", run: runsToItsEnd, tty: true, task: map[string]string{
 		"podman": "tty = true\n", "apple": "tty = true\n"}},
 }

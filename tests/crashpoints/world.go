@@ -133,7 +133,8 @@ func (w *world) taskConfig() string {
 	if w.scenario.command != "" {
 		command = fmt.Sprintf("command = %q\n", w.scenario.command)
 	}
-	config := fmt.Sprintf("image = %q\n%s%s\n", w.image, command, w.scenario.task[w.engine.name])
+	more := strings.ReplaceAll(w.scenario.task[w.engine.name], "${dir}", w.dir)
+	config := fmt.Sprintf("image = %q\n%s%s\n", w.image, command, more)
 	if w.engine == podmanEngine && !strings.Contains(config, "network_mode") {
 		config += "network_mode = \"none\"\n" // a killed podman would leave a network of the host behind
 	}
