@@ -102,7 +102,7 @@ class ReaperActor {
       if (now - *since < settings().creation_grace) continue;
       // The operator wants to look at ended ones.
       const bool ended = !found.running && !found.container.id.empty();
-      if (ended && !config_->gc.container) continue;
+      if (ended && !config_->gc.container && !found.start_failed) continue;
       candidates.push_back(found);
     }
     first_seen_ = std::move(first_seen);

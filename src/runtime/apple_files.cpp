@@ -11,8 +11,11 @@
 #include <string_view>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "runtime/fnv.hpp"
 #include "runtime/monitor_files.hpp"
+#include "runtime/own_file.hpp"
 #include "runtime/state_directory.hpp"
 #include "runtime/state_leftovers.hpp"
 #include "runtime/unique_fd.hpp"
@@ -22,6 +25,7 @@ namespace {
 
 constexpr std::size_t kMaxSocketPath = 100;  // macOS has room for 103 and a zero
 constexpr const char* kEnvironment = "environment";
+constexpr const char* kFailed = "failed";
 
 std::string hash(std::string_view text) {
   char out[20];
@@ -59,7 +63,8 @@ Expected<void> AppleFiles::make(const std::map<std::string, std::string>& labels
     ::rmdir(directory_.c_str());  // where it was made just now
     return owned;
   }
-  for (const char* leftover : {kMonitorExit, kMonitorSpoolOut, kMonitorSpoolErr, kEnvironment}) {
+  for (const char* leftover :
+       {kMonitorExit, kMonitorSpoolOut, kMonitorSpoolErr, kEnvironment, kFailed}) {
     const std::string path = directory_ + "/" + leftover;
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       return fail(state_error(path, errno));
@@ -72,6 +77,20 @@ void AppleFiles::remove() const {
   if (!is_state_name(name_)) return;
   remove_task_directory(directory_);
   ::unlink(socket_.c_str());
+}
+
+void AppleFiles::note_failed_start() const {
+  if (!is_state_name(name_)) return;
+  const auto noted = replace_file(directory_ + "/" + kFailed, {});
+  if (!noted) spdlog::warn("{}", noted.error().message());
+}
+
+bool AppleFiles::start_failed(const std::string& task_id) const {
+  if (!is_state_name(name_)) return false;
+  struct stat info {};
+  const std::string note = directory_ + "/" + kFailed;
+  return ::lstat(note.c_str(), &info) == 0 && is_own_file(info) &&
+         owner_task(directory_) == task_id;
 }
 
 Expected<std::string> AppleFiles::write_environment(const std::string& text) const {

@@ -20,6 +20,12 @@ class AppleFiles {
   // Everything of this container; nothing where the name is no container name.
   void remove() const;
 
+  // Notes that the container which this start made, or may have made, could not be removed: until
+  // the next make() or remove().
+  void note_failed_start() const;
+  // Whether there is such a note, and of that task's start.
+  bool start_failed(const std::string& task_id) const;
+
   // A 0600 file for the environment, gone with remove_environment(). The error is kInternal.
   Expected<std::string> write_environment(const std::string& text) const;
   void remove_environment() const;

@@ -17,6 +17,7 @@
 #include "runtime/apple_exec.hpp"
 #include "runtime/apple_log_route.hpp"
 #include "runtime/apple_probe.hpp"
+#include "runtime/apple_removal.hpp"
 #include "runtime/apple_start.hpp"
 #include "runtime/apple_version.hpp"
 #include "runtime/call_lock.hpp"
@@ -36,7 +37,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kDeleteTries = 4;     // against the daemon's own clean-up
 constexpr auto kExitPatience = 5s;  // for the attached CLI, once its container was removed
 constexpr std::size_t kMaxId = 64;
 
@@ -115,11 +115,14 @@ void AppleRuntime::list_containers(Done<std::vector<FoundContainer>> done) {
       for (const AppleContainer& container : **all) names.insert(container.id);
       auto out = self->leftovers_.look(names);
       for (const AppleContainer& container : **all) {
-        if (!container.labels.contains(kLabelTaskId)) continue;
+        const auto task = container.labels.find(kLabelTaskId);
+        if (task == container.labels.end()) continue;
+        const AppleFiles files{self->config_.state_dir, container.id};
         out.push_back({{container.id, container.id, network_state(container)},
                        container.labels,
                        container.running(),
-                       container.created ? container.created : container.started});
+                       container.created ? container.created : container.started,
+                       files.start_failed(task->second)});
       }
       done(std::move(out));
     });
@@ -253,8 +256,12 @@ void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, Ex
                    exited = std::move(exited),
                    done = std::move(done)](Expected<AppleStart::Outcome> result) {
     if (!result) {
-      self->followed_.erase(id);
-      self->leftovers_.disclaim(id);
+      // An earlier attempt whose container could not be removed is still followed.
+      const auto earlier = self->watch_of(id);
+      if (!earlier || earlier->ended()) {
+        self->followed_.erase(id);
+        self->leftovers_.disclaim(id);
+      }
       done(fail(std::move(result.error())));
       return self->turns_.over(id);
     }
@@ -361,31 +368,14 @@ void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void
                    container.name);
     }
     if (watch) watch->expect_removal();
-    self->delete_container(container, kDeleteTries, std::move(done));
+    AppleRemoval removal{"remove container", container.id,
+                         AppleFiles{self->config_.state_dir, container.id}.directory()};
+    remove_apple_container(self->cli_, std::move(removal),
+                           [self, container, done = std::move(done)](Expected<void> removed) {
+                             if (!removed) return done(std::move(removed));
+                             self->forget(container, done);
+                           });
   });
-}
-
-void AppleRuntime::delete_container(const ContainerRef& container, int tries, Done<void> done) {
-  cli_->run(ending_call(AppleCall::remove(container.id), container), AppleCli::Kind::kVital,
-            [self = shared_from_this(), container, tries,
-             done = std::move(done)](Expected<CommandResult> result) mutable {
-              const char* what = "remove container";
-              if (!result) return done(fail(std::move(result.error()).wrap(what, container.name)));
-              const bool gone = result->status == ExitStatus{Exited{0}} ||
-                                says_container_not_found(result->err, container.id);
-              if (gone) return self->forget(container, done);
-              Error error = apple_error(what, container.name, result->status, result->err);
-              if (tries <= 1 || says_daemon_is_down(result->err))
-                return done(fail(std::move(error)));
-              // The daemon may be cleaning up after the exit.
-              auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
-              *timer = self->loop_->after(
-                  300ms, [self, container, tries, timer, done = std::move(done)]() mutable {
-                    timer->reset();
-                    self->delete_container(container, tries - 1, std::move(done));
-                  });
-            });
-  crash_point("apple.remove.spawned");
 }
 
 // The exit of a task that had to be removed arrives from its monitor, if at all, and may do so

@@ -69,7 +69,6 @@ class AppleRuntime final : public ContainerRuntime,
   Command ending_call(const AppleCall& call, const ContainerRef& container) const;
   void control(const AppleCall& call, const char* what, const ContainerRef& container,
                Done<void> done);
-  void delete_container(const ContainerRef& container, int tries, Done<void> done);
   void forget(const ContainerRef& container, const Done<void>& done);
 
   PluginConfig config_;

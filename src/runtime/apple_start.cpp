@@ -11,6 +11,7 @@
 #include "model/labels.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_peer.hpp"
+#include "runtime/apple_removal.hpp"
 #include "runtime/apple_version.hpp"
 #include "runtime/call_lock.hpp"
 #include "runtime/crash_point.hpp"
@@ -74,6 +75,7 @@ void AppleStart::begin() {
     watch_->dismiss();
     watch_.reset();
   }
+  container_stays_ = watch_ != nullptr;
   tools_.cli->version([self = shared_from_this()](const Expected<VersionNumber>& version) {
     if (!version) return self->answer(version.error());
     self->prepare(*version);
@@ -101,12 +103,6 @@ void AppleStart::choose_network() {
   if (mode.kind != NetworkMode::Kind::kTask) return create();
   if (mode.name == request_.spec->name) return make_network();
   find_peer();
-}
-
-Command AppleStart::removal() const {
-  Command out = tools_.cli->command(AppleCall::remove(id_));
-  out.extra_fd = lock_for_call(files_.directory());
-  return out;
 }
 
 Expected<void> AppleStart::take_paths(const VersionNumber& version) {
@@ -275,6 +271,8 @@ void AppleStart::namesake(Obstacle obstacle) {
     // The monitor of an earlier attempt may outlive its container for a moment.
     const bool gone = found && !*found && obstacle.name_taken;
     if (gone && !std::exchange(self->replaced_, true)) return self->await_monitor(kMonitorTries);
+    // A create that was not answered may have made it.
+    if (!found && self->owns_files_) self->leave_container();
     if (!found || !*found) return self->answer(obstacle.error);
     self->judge_namesake(**found, obstacle);
   });
@@ -317,15 +315,16 @@ void AppleStart::replace(const Obstacle& obstacle) {
     return remove_and_answer(obstacle.error);
   }
   crash_point("apple.start.replacing");
-  tools_.cli->run_ok(removal(), AppleCli::Kind::kNormal, "remove an earlier attempt's container",
-                     id_, [self = shared_from_this()](const Expected<std::string>& out) {
-                       if (!out && out.error().code != ErrorCode::kContainerGone) {
-                         return self->answer(out.error());
-                       }
-                       if (self->watch_) self->watch_->dismiss();
-                       self->watch_.reset();
-                       self->await_monitor(kMonitorTries);
-                     });
+  remove_apple_container(
+      tools_.cli,
+      {"remove an earlier attempt's container", id_, files_.directory(), AppleCli::Kind::kNormal},
+      [self = shared_from_this()](Expected<void> removed) {
+        self->container_stays_ = !removed;
+        if (!removed) return self->answer(std::move(removed.error()));
+        if (self->watch_) self->watch_->dismiss();
+        self->watch_.reset();
+        self->await_monitor(kMonitorTries);
+      });
 }
 
 // The earlier attempt's last output comes before everything of the next one.
@@ -399,21 +398,31 @@ void AppleStart::remove_and_answer(const Error& error) {
   crash_point("apple.start.removing");
   if (watch_) hold_logs();  // its monitor has had them
   owns_files_ = true;       // without its container nobody has use for them
-  tools_.cli->run_ok(removal(), AppleCli::Kind::kVital, "remove what was left of container", id_,
-                     [self = shared_from_this(), error](const Expected<std::string>& out) {
-                       Error told = error;
-                       if (!out && out.error().code != ErrorCode::kContainerGone) {
-                         told.cause += "; and " + out.error().message();
-                       }
-                       self->answer(std::move(told));
-                     });
+  remove_apple_container(tools_.cli, {"remove what was left of container", id_, files_.directory()},
+                         [self = shared_from_this(), error](const Expected<void>& removed) {
+                           Error told = error;
+                           self->container_stays_ = false;
+                           if (!removed) {
+                             told.cause += "; and " + removed.error().message();
+                             self->leave_container();
+                           }
+                           self->answer(std::move(told));
+                         });
+}
+
+// For the reaper, which finds a container's monitor by its files.
+void AppleStart::leave_container() {
+  files_.note_failed_start();
+  container_stays_ = true;
 }
 
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
   const bool others = !watch_ && living_monitor(files_.directory()) != 0;
-  if (watch_) watch_->dismiss();
-  if (!others && (watch_ || owns_files_)) files_.remove();
+  if (!container_stays_) {
+    if (watch_) watch_->dismiss();
+    if (!others && (watch_ || owns_files_)) files_.remove();
+  }
   networks_->release(wanted_.private_network,
                      [self = shared_from_this(), error = std::move(error)]() mutable {
                        self->done_(fail(std::move(error)));

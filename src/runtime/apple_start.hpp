@@ -37,7 +37,6 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   Expected<void> take_paths(const VersionNumber& version);
   void choose_network();
   void make_network();
-  Command removal() const;
   void find_peer();
   void create();
   void make_room_for_sockets();
@@ -63,6 +62,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void monitor_launched(const Expected<CommandResult>& result);
   void started(Expected<AppleContainer> result);
   void remove_and_answer(const Error& error);
+  void leave_container();
   void answer(Error error);
   void answer(const AppleContainer& container);
 
@@ -80,6 +80,9 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
   bool owns_files_ = false;  // what is in them is this start's: they go with its failure
+  // But not where a container is there, or may be, that has not been removed: then nothing goes
+  // that is known of it, neither its files nor an earlier start's watch.
+  bool container_stays_ = false;
   int network_tries_ = 0;
 };
 

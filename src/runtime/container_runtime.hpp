@@ -73,6 +73,8 @@ struct FoundContainer {
   std::map<std::string, std::string> labels;
   bool running = false;
   std::optional<WallTime> created_at;
+  // What a start left that failed, and could not remove it: nothing that anybody wants to look at.
+  bool start_failed = false;
 };
 
 struct LogPaths {
@@ -211,9 +213,10 @@ class ContainerRuntime {
   virtual Expected<std::shared_ptr<LogRoute>> open_logs(const LogPaths& paths, bool tty) = 0;
 
   // Creates and starts the container; done once its process runs. On failure nothing is left
-  // behind. A container of the same name is adopted if it belongs to the same task id, replaced if
-  // it is an earlier attempt of the same allocation, refused (kAlreadyExists) if it is not ours.
-  // `exited` is called once, after `done`, unless forget() comes first.
+  // behind, but for what could not be removed: list_containers() tells of that. A container of the
+  // same name is adopted if it belongs to the same task id, replaced if it is an earlier attempt of
+  // the same allocation, refused (kAlreadyExists) if it is not ours. `exited` is called once, after
+  // `done`, unless forget() comes first.
   virtual void start(StartRequest request, ExitSink exited, Done<StartedContainer> done) = 0;
 
   // Finds a container again after a restart of the plugin or of a task actor. kContainerGone if it

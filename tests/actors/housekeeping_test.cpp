@@ -207,9 +207,12 @@ TEST_CASE("with gc.container off an ended container is left to be looked at") {
   configure(f, config);
   f.run_task(spec_on_node());
   f.kit.advance(6min, 1s);
-  list(f, {found("ended", kNode, 60min, false), found("running")});
+  auto failed = found("failed", kNode, 60min, false);
+  failed.start_failed = true;  // nothing to be looked at
+  list(f, {found("ended", kNode, 60min, false), found("running"), failed});
   CHECK(f.runtime->count("remove nomad-ended") == 0);
   CHECK(f.runtime->count("remove nomad-running") == 1);
+  CHECK(f.runtime->count("remove nomad-failed") == 1);
 }
 
 TEST_CASE("an image goes after the delay when the last task that used it is destroyed") {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -42,6 +43,20 @@ std::string fragile_monitor(const Node& node) {
                       << "exec " << places::test_monitor << " \"$@\"\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   return path;
+}
+
+// What the daemon says while it cleans up after an exit (contract 6.3).
+constexpr const char* kBusy = "exit 1 invalidState: \"container is shutting down\"";
+
+void without_a_program(TaskConfig& config) { config.command = "/no/such/program"; }
+
+std::vector<FoundContainer> found_on(const Node& node) {
+  const Awaited<Expected<std::vector<FoundContainer>>> listed;
+  node.runtime->list_containers(
+      [listed](Expected<std::vector<FoundContainer>> found) { listed.set(std::move(found)); });
+  const auto found = listed.get(kLong);
+  REQUIRE(found);
+  return *found;
 }
 
 }  // namespace
@@ -257,6 +272,32 @@ TEST_CASE("a start that is asked for again finds the task that ended while no pl
     REQUIRE(next);
     CHECK(exits[3].get(kLong).status == ExitStatus{Exited{7}});
     CHECK(node.remove(next->container));
+  }
+}
+
+// Every key of the engine's answers may be missing.
+TEST_CASE("a task that runs has been started, though the engine does not say when") {
+  for (const char* version : {"0.11.0", "1.2.2"}) {
+    Node node{version};
+    node.fault("no-start-dates", "x");
+    const StartRequest request = node.request("sleep 60");
+    const Awaited<TaskExit> exits[2];
+    const auto before = std::chrono::system_clock::now() - 2s;  // dates are whole seconds
+    const auto started = node.begin_start(request, exits[0]).get(kLong);
+    INFO((started ? std::string{} : started.error().message()));
+    REQUIRE(started);
+    CHECK(started->started_at >= before);
+    CHECK(started->started_at <= std::chrono::system_clock::now());
+    // The plugin may have been killed before it answered that: the task is not started over.
+    node.restart();
+    const auto again = node.begin_start(request, exits[1]).get(kLong);
+    INFO((again ? std::string{} : again.error().message()));
+    REQUIRE(again);
+    CHECK(node.calls("create") == 1);
+    CHECK(node.calls("delete") == 0);
+    CHECK(again->started_at >= before);
+    CHECK(!exits[1].is_set());
+    CHECK(node.remove(again->container));
   }
 }
 
@@ -614,6 +655,76 @@ TEST_CASE("a create that was killed or broke off leaves no container") {
     CHECK(!contains(node.ask("list --all --quiet"), node.id));
     CHECK(!std::filesystem::exists(node.files()));
   }
+}
+
+TEST_CASE("a start that fails removes its container though the engine refuses that at first") {
+  Node node;
+  node.fault("delete", std::string{kBusy} + " times 2");
+  const Awaited<TaskExit> never;
+  const auto failed = node.start("", never, without_a_program);
+  REQUIRE(!failed);
+  CHECK(failed.error().code == ErrorCode::kStartFailed);
+  CHECK(!contains(failed.error().message(), "shutting down"));
+  CHECK(node.calls("delete") == 3);
+  CHECK(!contains(node.ask("list --all --quiet"), node.id));
+  CHECK(!std::filesystem::exists(node.files()));
+}
+
+TEST_CASE("a leftover is replaced though the engine refuses its removal at first") {
+  Node node;
+  node.ask("create --name " + node.id + " --label nomad.alloc_id=" + node.spec->alloc_id +
+           " -- demo:1");
+  node.fault("delete", std::string{kBusy} + " times 2");
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 3", exited);
+  INFO((started ? std::string{} : started.error().message()));
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("what a failed start could not remove is found later, and known for what it is") {
+  Node node;
+  node.fault("delete", kBusy);
+  const Awaited<TaskExit> never;
+  const auto failed = node.start("", never, without_a_program);
+  REQUIRE(!failed);
+  CHECK(failed.error().code == ErrorCode::kStartFailed);
+  CHECK(contains(failed.error().message(), "shutting down"));
+  CHECK(std::filesystem::exists(node.files()));
+  node.restart();
+  auto found = found_on(node);
+  REQUIRE(found.size() == 1);
+  CHECK(found.front().start_failed);
+  node.fault("delete", "");
+  CHECK(node.remove(found.front().container));
+  CHECK(found_on(node).empty());
+  CHECK(!std::filesystem::exists(node.files()));
+
+  const Awaited<TaskExit> exited;
+  const auto started = node.start("exit 3", exited);
+  REQUIRE(started);
+  CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
+  found = found_on(node);
+  REQUIRE(found.size() == 1);
+  CHECK(!found.front().start_failed);
+  CHECK(node.remove(started->container));
+}
+
+TEST_CASE("where nobody can tell whether a failed create made a container, its files stay") {
+  Node node;
+  node.fault("create", "die-after");
+  node.fault("list", "exit 1 no answer");
+  const Awaited<TaskExit> never;
+  REQUIRE(!node.start("exit 0", never));
+  CHECK(std::filesystem::exists(node.files()));
+  node.fault("list", "");
+  node.fault("create", "");
+  const auto found = found_on(node);
+  REQUIRE(found.size() == 1);
+  CHECK(found.front().start_failed);
+  CHECK(node.remove(found.front().container));
+  CHECK(!std::filesystem::exists(node.files()));
 }
 
 TEST_CASE("a create that failed touches no stranger's container and tells its own reason") {
