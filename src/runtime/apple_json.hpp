@@ -31,6 +31,8 @@ struct AppleContainer {
   std::vector<AppleAddress> addresses;
   std::vector<std::string> networks;  // asked for
   bool running() const { return state == "running"; }
+  // Also where the engine does not say when.
+  bool was_started() const { return started || running() || state == "stopping"; }
 };
 
 struct AppleNetwork {

@@ -287,7 +287,7 @@ bool AppleStart::is_ours(const AppleContainer& found) const {
 
 void AppleStart::judge_namesake(const AppleContainer& found, const Obstacle& obstacle) {
   // An earlier call for this very attempt got as far as starting it: this is the task.
-  if (label(found, kLabelTaskId) == request_.spec->id && found.started) return adopt(found);
+  if (label(found, kLabelTaskId) == request_.spec->id && found.was_started()) return adopt(found);
   if (is_ours(found)) return replace(obstacle);
   if (!obstacle.name_taken) return answer(obstacle.error);  // which had nothing to do with it
   answer({ErrorCode::kAlreadyExists, kStartContainer, id_,
@@ -441,7 +441,8 @@ void AppleStart::answer(const AppleContainer& container) {
   if (std::find(joined.begin(), joined.end(), own) != joined.end()) {
     out.container.container.state[kNetworkState] = own;
   }
-  out.container.started_at = container.started.value_or(std::chrono::system_clock::now());
+  const auto now = std::chrono::system_clock::now();
+  out.container.started_at = container.started.value_or(container.created.value_or(now));
   out.container.network = driver_network(*request_.spec, *request_.config, container);
   out.container.notes = std::move(arguments_.notes);
   if (!shares_parent_directories(wanted_.version)) {

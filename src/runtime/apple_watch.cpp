@@ -177,7 +177,7 @@ void AppleWatch::again(std::chrono::nanoseconds pause, void (AppleWatch::*step)(
 
 bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& found) {
   if (!started_ || record_) return false;
-  if (found && *found && (*found)->running() && (*found)->started) {
+  if (found && *found && (*found)->running()) {
     started(**found);
     return false;
   }
@@ -295,14 +295,13 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
                                     : "the container was removed before its exit was known"});
   }
   const AppleContainer& container = **found;
-  if (started_ && container.started) started(container);
+  if (started_ && container.was_started()) started(container);
   const bool own = is_the_tasks_own();
   // Whatever is not "stopped" is no end: neither "stopping" nor a word that is new.
   if (container.state != "stopped") {
     // The state may lag behind for as long as it likes: the CLI has not failed.
     if (runs_ && own) return end(Exited{record_->value});
     if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
-    if (started_ && container.running()) started(container);
     if (runs_) return degrade(cli_end());
   }
   if (!runs_) {

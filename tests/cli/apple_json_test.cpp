@@ -101,6 +101,26 @@ TEST_CASE("containers of each family say the same") {
   }
 }
 
+TEST_CASE("what runs was started, whether or not the engine says when") {
+  const auto was_started = [](const std::string& json) {
+    const auto all = parse_apple_containers("[" + json + "]");
+    REQUIRE(all);
+    REQUIRE(all->size() == 1);
+    return all->front().was_started();
+  };
+  for (const char* date : {"", R"(,"startedDate":null)"}) {
+    INFO(date);
+    const std::string more = std::string{date} + "}";
+    CHECK(was_started(R"({"configuration":{"id":"ab"},"status":"running")" + more));
+    CHECK(was_started(R"({"id":"ab","status":{"state":"running")" + more + "}"));
+    CHECK(was_started(R"({"id":"ab","status":{"state":"stopping")" + more + "}"));
+    CHECK(!was_started(R"({"configuration":{"id":"ab"},"status":"stopped")" + more));
+    CHECK(!was_started(R"({"id":"ab","status":{"state":"stopped")" + more + "}"));
+  }
+  CHECK(
+      was_started(R"({"configuration":{"id":"ab"},"status":"stopped","startedDate":796810530.5})"));
+}
+
 TEST_CASE("dates of both families are Unix times") {
   const auto old_family = parse_apple_containers(
       R"([{"configuration":{"id":"ab"},"status":"running","startedDate":796810530.5}])");

@@ -54,6 +54,10 @@ std::string forced_state(const Store& store, const std::string& id) {
   return text ? trim(*text) : "";
 }
 
+bool hides_start_dates(const Store& store) {
+  return access(store.path("faults/no-start-dates").c_str(), F_OK) == 0;
+}
+
 bool crash_daemon(const Store& store) {
   if (unlink(store.path("faults/daemon-crash").c_str()) != 0) return false;
   std::vector<std::string> running;

@@ -21,6 +21,9 @@ std::optional<Fault> take_fault(const Store& store, std::string_view command);
 /// The state that is to be reported for a container instead of its own.
 std::string forced_state(const Store& store, const std::string& id);
 
+/// `faults/no-start-dates` exists: no container is said to have been started at some time.
+bool hides_start_dates(const Store& store);
+
 /// Makes the daemon crash if `faults/daemon-crash` asks for it: containers live on unknown to it.
 /// True if this call is the one that meets the crash.
 bool crash_daemon(const Store& store);

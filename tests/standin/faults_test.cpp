@@ -97,6 +97,18 @@ TEST_CASE("a wrong state is reported for one container", "[faults]") {
   CHECK(state_of(cli, "job-1") == "running");
 }
 
+TEST_CASE("start dates may be missing", "[faults]") {
+  for (const auto version : {Version::v0_11_0, Version::v1_2_2}) {
+    const Standin cli(version);
+    const Running attached = start_sleeper(cli, "job-1");
+    const auto dated = [&] { return holds(cli.run({"inspect", "job-1"}).out, "startedDate"); };
+    CHECK(dated());
+    cli.fault("no-start-dates", "x");
+    CHECK_FALSE(dated());
+    CHECK(holds(cli.run({"inspect", "job-1"}).out, "running"));
+  }
+}
+
 TEST_CASE("a daemon that is down answers nothing but system", "[faults]") {
   for (const auto version : {Version::v0_11_0, Version::v1_2_2}) {
     const Standin cli(version);

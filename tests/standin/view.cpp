@@ -97,7 +97,8 @@ std::string address_of(const Store& store, const std::string& network, const std
 
 Value view_container(Version version, const Store& store, const Json& record, Alloc& alloc) {
   const std::string id = get_string(record, "id");
-  const ContainerState state = store.state(id);
+  ContainerState state = store.state(id);
+  if (hides_start_dates(store)) state.started.reset();
   const std::string forced = forced_state(store, id);
   const std::string word = !forced.empty() ? forced : state.running ? "running" : "stopped";
   Value networks(rapidjson::kArrayType);
