@@ -67,6 +67,10 @@ struct PluginConfig {
   std::chrono::nanoseconds command_timeout = std::chrono::seconds{30};
   std::string metrics_address;  // "127.0.0.1:9106", "[::1]:9106"; empty: no metrics
 
+  // How long a task waits for the one whose network it joins: those of a group are started
+  // together, and that one's image may have to be pulled first.
+  std::chrono::nanoseconds peer_patience() const { return image_pull_timeout + command_timeout; }
+
   bool operator==(const PluginConfig&) const = default;
 };
 

@@ -145,7 +145,7 @@ void AppleStart::make_network() {
 
 void AppleStart::find_peer() {
   await_apple_peer(
-      tools_.cli, request_.spec, request_.config->network_mode.name, config_.command_timeout,
+      tools_.cli, request_.spec, request_.config->network_mode.name, config_.peer_patience(),
       [self = shared_from_this()](Expected<ApplePeer> peer) {
         if (!peer) {
           return self->answer(std::move(peer.error()).wrap(kStartContainer, self->id_));

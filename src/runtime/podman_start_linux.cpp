@@ -99,7 +99,7 @@ void PodmanStart::begin() {
 }
 
 void PodmanStart::launch_beside(const std::string& peer) {
-  await_peer(loop_, state_dir_, request_.spec, peer, config_.command_timeout,
+  await_peer(loop_, state_dir_, request_.spec, peer, config_.peer_patience(),
              [self = shared_from_this()](Expected<NetworkOwner> owner) {
                if (!owner) {
                  return self->answer(

@@ -54,8 +54,6 @@ std::string said(const std::vector<std::string>& notes) {
 TEST_CASE("a task finds the other one whose network it joins, also if that starts later") {
   for (const char* version : {"0.11.0", "1.2.2"}) {
     Node node{version};
-    node.config.command_timeout = 20s;
-    node.restart();
     Companion side{node};
     const Awaited<TaskExit> exited;
     const auto main = node.start("sleep 30", exited);
@@ -75,8 +73,6 @@ TEST_CASE("a task finds the other one whose network it joins, also if that start
 TEST_CASE("tasks of an allocation have a private network if the one they join asks for it") {
   for (const char* version : {"0.11.0", "1.2.2"}) {
     Node node{version};
-    node.config.command_timeout = 20s;
-    node.restart();
     Companion side{node};
     const Awaited<TaskExit> exited;
     const auto main = node.start("sleep 30", exited, by_its_own_name);
@@ -176,9 +172,25 @@ TEST_CASE("private networks that a dead plugin left are swept, those of other no
   CHECK(!contains(node.networks(), node.network));
 }
 
+// Its image may have to be pulled, and that takes longer than any call of the engine.
+TEST_CASE("a task whose start takes longer than a command may is waited for all the same") {
+  Node node{"1.2.2", "NDC_STANDIN_START_MS=4000\n"};
+  REQUIRE(node.config.command_timeout < 3s);
+  Companion side{node};
+  const Awaited<TaskExit> exited;
+  const auto main = node.start("sleep 30", exited);
+  REQUIRE(main);
+  const auto started = side.started.get(kLong);
+  INFO((started ? std::string{} : started.error().message()));
+  REQUIRE(started);
+  CHECK(side.exited.get(kLong).status == ExitStatus{Exited{7}});
+  CHECK(node.remove(started->container));
+  CHECK(node.remove(main->container));
+}
+
 TEST_CASE("the network of a task that never runs is waited for within bounds") {
   Node node;
-  node.config.command_timeout = 300ms;
+  node.config.command_timeout = node.config.image_pull_timeout = 300ms;
   node.restart();
   const Awaited<TaskExit> never;
   const auto started = node.start("true", never, [](TaskConfig& c) {
@@ -187,5 +199,6 @@ TEST_CASE("the network of a task that never runs is waited for within bounds") {
   REQUIRE(!started);
   CHECK(started.error().code == ErrorCode::kTimeout);
   CHECK(contains(started.error().message(), "\"db\""));
+  CHECK(contains(started.error().message(), "within 600ms"));
   CHECK(!std::filesystem::exists(node.files()));
 }

@@ -1,5 +1,7 @@
 // The plugin's and the task's configuration blocks, as decoded values.
 
+#include <chrono>
+
 #include "model/plugin_config.hpp"
 #include "model/task_config.hpp"
 #include "support/catch.hpp"
@@ -28,6 +30,15 @@ TEST_CASE("a plugin config of nils is the documented default") {
   CHECK(*config == PluginConfig{});
   CHECK(*decode_plugin_config(Value{}) == PluginConfig{});
   CHECK(*decode_plugin_config(map({{"gc", map({{"container", Value{}}})}})) == PluginConfig{});
+}
+
+TEST_CASE(
+    "another task's network is waited for as long as that task may pull its image, and more") {
+  CHECK(PluginConfig{}.peer_patience() == std::chrono::seconds{330});
+  const auto config = decode_plugin_config(
+      map({{"image_pull_timeout", text("20m")}, {"command_timeout", text("10s")}}));
+  REQUIRE(config.has_value());
+  CHECK(config->peer_patience() == std::chrono::seconds{1210});
 }
 
 TEST_CASE("false is not the same as absent") {

@@ -31,9 +31,10 @@ func httpPort(value, to int) func(*drivers.TaskConfig) {
 	}
 }
 
+// The other's image may have to be pulled: it is waited for longer than for a call of the engine.
 func TestATaskWaitsForTheOneWhoseNetworkItShares(t *testing.T) {
 	t.Parallel()
-	p := nomadkit.StartPlugin(t, "")
+	p := nomadkit.StartPlugin(t, `command_timeout = "5s"`)
 	owner := nomadkit.NewTask(t, p, sh("echo hello from main | nc -l -p 8080"))
 	side := nomadkit.NewTask(t, p, sh("nc 127.0.0.1 8080")+`network_mode = "task:main"`, beside(owner))
 	started := make(chan error, 1)
@@ -41,6 +42,7 @@ func TestATaskWaitsForTheOneWhoseNetworkItShares(t *testing.T) {
 		_, _, err := p.StartTask(side.TaskConfig)
 		started <- err
 	}()
+	time.Sleep(6 * time.Second)
 	owner.Start(t)
 	must.NoError(t, nomadkit.Receive(t, started, 20*time.Second, "start of the companion"))
 	side.Wait(t, 20*time.Second)
@@ -53,7 +55,7 @@ func TestATaskWaitsForTheOneWhoseNetworkItShares(t *testing.T) {
 
 func TestAMissingOwnerOfANetworkIsNamedAndWorthARetry(t *testing.T) {
 	t.Parallel()
-	p := nomadkit.StartPlugin(t, `command_timeout = "1s"`)
+	p := nomadkit.StartPlugin(t, "command_timeout = \"1s\"\nimage_pull_timeout = \"1s\"")
 	task := nomadkit.MuteTask(t, p, sh("true")+`network_mode = "task:db"`)
 	_, _, err := p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, `share the network of task "db"`)
