@@ -138,6 +138,11 @@ TEST_CASE("usage streams go on after the stats sampler failed, also in the midst
 
 TEST_CASE("usage that is wanted hardly ever does not come with every sample") {
   Fixture f;
+  PluginConfig config;
+  config.metrics_address = "127.0.0.1:9106";
+  Answer<Expected<void>> configured;
+  act::tell(f.driver, actors::SetConfig{config, {}, configured.reply()});
+  f.kit.run();
   f.run_task();
   auto stream = std::make_shared<Collected<ResourceUsage>>();
   act::tell(f.driver,

@@ -38,8 +38,8 @@ TEST_CASE("an image is found by its name, a missing one is none, a registry that
   CHECK(pulled.error().recoverable());
 }
 
-// A podman with a storage of its own: the images "whole:1" and "half:1", of one layer. The second has
-// no manifest, like one that is being pulled right now, or whose pull was killed.
+// A podman with a storage of its own: the images "whole:1" and "half:1", of one layer. The second
+// has no manifest, like one that is being pulled right now, or whose pull was killed.
 class HalfAnImage {
  public:
   explicit HalfAnImage(PodmanNode& node) {

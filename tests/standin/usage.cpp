@@ -15,6 +15,7 @@ std::vector<Usage> measure(const std::vector<std::pair<std::string, pid_t>>& hel
   std::unordered_map<pid_t, pid_t> parents;
   for (const auto& process : processes) parents[process.pid] = process.parent;
   for (const auto& process : processes) {
+    if (process.ours) continue;
     pid_t at = process.parent;
     for (int depth = 0; depth < 64 && at > 1; ++depth) {
       if (const auto owner = owners.find(at); owner != owners.end()) {

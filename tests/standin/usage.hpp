@@ -23,10 +23,11 @@ struct ProcessUsage {
   pid_t parent = 0;
   uint64_t cpu_usec = 0;
   uint64_t memory_bytes = 0;
+  bool ours = false;  // runs the stand-in itself: a helper, or the proxy of its ports
 };
 
-/// One pass over all processes, whatever the number of containers. The helper itself counts for
-/// nothing, all below it counts.
+/// One pass over all processes, whatever the number of containers. The helper itself and
+/// its proxy count for nothing, all else below it counts.
 std::vector<Usage> measure(const std::vector<std::pair<std::string, pid_t>>& helpers);
 
 /// Every process of this machine.
