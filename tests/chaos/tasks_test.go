@@ -243,7 +243,8 @@ func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, std
 	case failure != "" && w.quietSince(start):
 		return "", fmt.Errorf("it could not start although nothing was broken: %s", failure)
 	case failure != "":
-		return "not started", nil
+		fault, err := w.explain(failure, start)
+		return "not started: " + fault, err
 	// Nomad asks the driver for its capabilities before there is a task; no event tells of that.
 	case strings.Contains(alloc.ClientDescription, "plugin is shut down") && len(stdout) == 0:
 		return "not started, the plugin was away", nil

@@ -25,11 +25,12 @@ type world struct {
 	mu         sync.Mutex
 	counts     map[string]int // faults and outcomes
 	violations []string
-	disturbed  time.Time       // when a fault last was at work
-	working    int             // faults at work
-	excused    map[string]bool // beginnings of allocations whose watcher was killed
-	unread     map[string]bool // allocations whose log collector was killed alone
-	away       []absence       // of the agent
+	disturbed  time.Time            // when a fault last was at work
+	made       map[string]time.Time // when which was
+	working    int                  // faults at work
+	excused    map[string]bool      // beginnings of allocations whose watcher was killed
+	unread     map[string]bool      // allocations whose log collector was killed alone
+	away       []absence            // of the agent
 	clockJumps bool
 }
 
@@ -64,7 +65,7 @@ server {
 
 func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
-	w := &world{t: t, counts: map[string]int{}, excused: map[string]bool{}, unread: map[string]bool{}}
+	w := &world{t: t, counts: map[string]int{}, made: map[string]time.Time{}, excused: map[string]bool{}, unread: map[string]bool{}}
 	var over *podman
 	config := pluginConfig
 	if kind == nomadkit.PodmanKind {
@@ -149,8 +150,8 @@ func (w *world) state() string { return filepath.Join(w.agent.Dir, "state") }
 
 // make makes a fault.
 func (w *world) make(f fault, rng *rand.Rand) bool {
-	w.disturb(1)
-	defer w.disturb(-1)
+	w.disturb(f.name, 1)
+	defer w.disturb(f.name, -1)
 	err := f.do(w, rng)
 	if err == errNothing {
 		return false
@@ -179,11 +180,12 @@ func (w *world) violation(format string, args ...any) {
 
 // disturb notes that a fault begins (1) or ends (-1): starts may fail for a reason now, and until a
 // while after it.
-func (w *world) disturb(change int) {
+func (w *world) disturb(fault string, change int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.working += change
 	w.disturbed = time.Now()
+	w.made[fault] = w.disturbed
 }
 
 // quietSince says whether no fault was at work since `start`.
