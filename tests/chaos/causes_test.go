@@ -29,7 +29,7 @@ var (
 
 // The first that is said counts.
 var causes = []cause{
-	{regexp.MustCompile(`too many open files|a descriptor that it is to get is closed`), []string{"descriptors exhausted"}},
+	{regexp.MustCompile(`(?i)too many open files|a descriptor that it is to get is closed`), []string{"descriptors exhausted"}},
 	{regexp.MustCompile(`No space left on device|disk is full`), []string{"state directory full"}},
 	{regexp.MustCompile(`chaos: nothing works`), []string{"podman fails", "a call fails", "the CLI fails"}},
 	{regexp.MustCompile(`XPC connection error|container system start`),

@@ -218,8 +218,8 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, lost missi
 		return "", fmt.Errorf("it wrote nothing and ended with %d (%s)", ended.ExitCode, ended.DisplayMessage)
 	}
 	final := stdout[len(stdout)-1]
-	// The container of a start that failed may have run for a moment before it was ended.
-	if failedLater && final.exit == 0 && len(stdout) > 1 {
+	// The container of a start that failed may have run for a moment before it was ended, or to its end.
+	if failedLater && final.exit != ended.ExitCode && len(stdout) > 1 {
 		final = stdout[len(stdout)-2]
 	}
 	switch {
