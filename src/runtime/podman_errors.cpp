@@ -182,6 +182,11 @@ bool says_no_such_container(std::string_view err) {
   return contains(err, "no such container") || contains(err, "no such object");
 }
 
+bool says_made_already(std::string_view err) {
+  return contains(err, "has already been created in runtime") ||
+         (contains(err, "oci runtime") && contains(err, "already exists"));
+}
+
 bool says_short_name_unknown(std::string_view err) {
   return contains(err, "did not resolve to an alias");
 }

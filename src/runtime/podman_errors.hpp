@@ -15,6 +15,8 @@ Error podman_error(std::string what, std::string on, const ExitStatus& status,
                    std::string_view err);
 
 bool says_no_such_container(std::string_view err);
+// Of a container that an earlier call has made in the OCI runtime, and was killed over it.
+bool says_made_already(std::string_view err);
 // A name without a registry, for which this host's registries.conf has none either.
 bool says_short_name_unknown(std::string_view err);
 bool says_name_in_use(std::string_view err);

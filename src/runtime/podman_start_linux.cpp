@@ -318,6 +318,9 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
                          !holder.empty() && !self->replaced_) {
                 // In the storage only: podman was killed before it wrote it down.
                 return self->replace(holder);
+              } else if (says_made_already(result->err)) {
+                // The call before was killed when that was done: this says nothing of the job.
+                error.code = ErrorCode::kRuntimeUnavailable;
               } else if (result->status != ExitStatus{Exited{0}}) {
                 error = podman_error(kStartContainer, name, result->status, result->err);
               } else {
@@ -376,6 +379,8 @@ void PodmanStart::answer(Error error) {
 
 void PodmanStart::answer(const std::string& id, pid_t pid, pid_t conmon_pid) {
   if (guarded_ && !guard_passed(files_.directory(), id)) {
+    // One that was found may be of a plugin that left no proof.
+    if (conmon_pid == 0 && !replaced_) return replace(id);
     // It has run by now: that a hook was left out shows in nothing else.
     return remove_and_answer(
         id, {ErrorCode::kUnsupported, kStartContainer, request_.container_name,

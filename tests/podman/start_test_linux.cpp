@@ -118,6 +118,28 @@ TEST_CASE("a start whose podman is killed twice leaves nothing in its storage") 
   CHECK_FALSE(node.has_files(task));
 }
 
+TEST_CASE(
+    "a start whose podman is killed over a container that it has prepared may be tried again") {
+  const LeakCheck leaks;
+  const TemporaryDirectory directory;
+  const std::string path = directory / "podman";
+  PodmanNode node{path};
+  const auto task = node.task("exit 3");
+  std::ofstream{path} << "#!/bin/sh\ncase \" $* \" in *' run '*) ;; *) exec podman \"$@\";; esac\n"
+                         "for word; do\n  shift\n  case $word in\n  run) set -- \"$@\" create ;;\n"
+                         "  --detach) ;;\n  *) set -- \"$@\" \"$word\" ;;\n  esac\ndone\n"
+                         "podman \"$@\" && podman init "
+                      << task.name() << "\nkill -9 $$\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  const auto started = node.try_start(task);
+  REQUIRE_FALSE(started.has_value());
+  INFO(started.error().message());
+  CHECK(started.error().recoverable());
+  CHECK(contains(started.error().message(), "SIGKILL"));
+  CHECK_FALSE(node.exists(task.name()));
+  CHECK_FALSE(node.has_files(task));
+}
+
 TEST_CASE("a container that is not ours is left alone, and the start says whose turn it is") {
   const LeakCheck leaks;
   PodmanNode node;

@@ -113,6 +113,13 @@ TEST_CASE("a reason is short and valid text, whatever podman said") {
 
 TEST_CASE("questions that podman's words answer") {
   CHECK(says_no_such_container("Error: No such container: x"));
+  CHECK(
+      says_made_already("Error: container abc has already been created in runtime: container "
+                        "state improper"));
+  CHECK(
+      says_made_already("Error: OCI runtime error: runc: runc create failed: container with given "
+                        "ID already exists"));
+  CHECK_FALSE(says_made_already("Error: volume abc already exists"));
   CHECK(says_name_in_use("… that name is already in use"));
   const std::string id(64, 'a');
   CHECK(holder_of_name("the container name \"web\" is already in use by " + id + ". You") == id);
