@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 // Each look is one `list`, which those of other tasks share.
 constexpr auto kFirstPause = 100ms;
-constexpr auto kLongestPause = 1000ms;
+constexpr auto kLongestPause = 2000ms;
 
 constexpr const char* kJoin = "join the network of task";
 
@@ -61,11 +61,8 @@ struct Wait : std::enable_shared_from_this<Wait> {
   }
 
   void judge(const Expected<AppleCli::Containers>& all) {
-    if (!all) {
-      Error error = all.error();
-      return done(fail(std::move(error).wrap(kJoin, task)));
-    }
-    if (const AppleContainer* found = find_running(**all, *spec, task)) {
+    // An engine that cannot be asked says nothing of that task.
+    if (const AppleContainer* found = all ? find_running(**all, *spec, task) : nullptr) {
       if (found->networks.empty()) {
         return done(fail({ErrorCode::kInvalidConfig, kJoin, task, "that task has no network",
                           "remove its network_mode = \"none\""}));
@@ -73,6 +70,10 @@ struct Wait : std::enable_shared_from_this<Wait> {
       if (!found->addresses.empty()) return done(peer_of(*found));
     }
     if (Clock::now() >= deadline) {
+      if (!all) {
+        Error error = all.error();
+        return done(fail(std::move(error).wrap(kJoin, task)));
+      }
       return done(fail({ErrorCode::kTimeout, kJoin, task,
                         "no such task of this allocation ran within " + format_duration(patience),
                         "name a task of the same group that runs as long as this one"}));

@@ -69,7 +69,7 @@ std::map<std::string, std::string> network_state(const AppleContainer& container
 }  // namespace
 
 AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
-                           std::string monitor_program)
+                           std::string monitor_program, std::chrono::nanoseconds drain_time)
     : config_{std::move(config)},
       loop_{std::move(loop)},
       cli_{std::make_shared<AppleCli>(*loop_, config_)},
@@ -80,7 +80,8 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
              monitor_program.empty() ? own_program() : std::move(monitor_program)},
       state_dir_{config_.state_dir.empty() ? AppleFiles::default_state_dir() : config_.state_dir},
       leftovers_{state_dir_} {
-  tools_.return_patience = 2 * config_.command_timeout;
+  tools_.return_patience =
+      std::max<std::chrono::nanoseconds>(2 * config_.command_timeout, drain_time);
   lookout_ = std::make_shared<AppleLookout>(cli_, tools_.return_patience);
   if (config_.allow_caps) return;
   // What every container has anyway may be given back to one that dropped all.
@@ -504,12 +505,14 @@ void AppleRuntime::exec(ContainerRef container, ExecRequest request,
 
 Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
                                                        std::shared_ptr<EventLoop> loop,
-                                                       std::string monitor_program) {
+                                                       std::string monitor_program,
+                                                       std::chrono::nanoseconds drain_time) {
   if (monitor_program.empty()) {
     auto role = need_role("use runtime", "apple", kMonitorRole);
     if (!role) return fail(std::move(role.error()));
   }
-  return std::make_shared<AppleRuntime>(config, std::move(loop), std::move(monitor_program));
+  return std::make_shared<AppleRuntime>(config, std::move(loop), std::move(monitor_program),
+                                        drain_time);
 }
 
 }  // namespace ndc::runtime

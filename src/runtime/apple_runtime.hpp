@@ -23,7 +23,8 @@ namespace ndc::runtime {
 class AppleRuntime final : public ContainerRuntime,
                            public std::enable_shared_from_this<AppleRuntime> {
  public:
-  AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop, std::string monitor_program);
+  AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop, std::string monitor_program,
+               std::chrono::nanoseconds drain_time);
 
   std::string_view name() const override { return "apple"; }
   void probe(std::function<void(Fingerprint)> done) override;

@@ -42,6 +42,11 @@ bool is_other_file(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode);
 }
 
+Error would_be_deleted(const Volume& socket) {
+  return refused(socket, "a file is there, which Apple's container would delete",
+                 "use another path");
+}
+
 }  // namespace
 
 Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConfig& config,
@@ -72,8 +77,7 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
     } else if (resolved.source.size() >= sizeof(sockaddr_un::sun_path)) {
       errors.push_back(refused(socket, "its path is too long for a socket", "use a shorter one"));
     } else if (is_other_file(resolved.source)) {
-      errors.push_back(refused(socket, "a file is there, which Apple's container would delete",
-                               "use another path"));
+      errors.push_back(would_be_deleted(socket));
     }
     out.push_back(std::move(resolved));
   }
@@ -82,13 +86,15 @@ Expected<std::vector<Volume>> apple_sockets(const TaskSpec& spec, const TaskConf
 }
 
 bool sockets_are_there(const std::vector<Volume>& sockets) {
-  return std::any_of(sockets.begin(), sockets.end(),
-                     [](const Volume& socket) { return is_socket(socket.source); });
+  return std::any_of(sockets.begin(), sockets.end(), [](const Volume& socket) {
+    return is_socket(socket.source) || is_other_file(socket.source);
+  });
 }
 
 Expected<void> clear_sockets(const std::vector<Volume>& sockets) {
   std::vector<Error> errors;
   for (const Volume& socket : sockets) {
+    if (is_other_file(socket.source)) errors.push_back(would_be_deleted(socket));
     if (!is_socket(socket.source) || !somebody_listens(socket.source)) continue;
     errors.push_back(refused(socket, "it is in use", "use another path"));
   }

@@ -393,6 +393,8 @@ bool AppleWatch::degraded_answer(const Expected<std::optional<AppleContainer>>& 
       return false;
     }
   }
+  // Where no process could be started for it before, there may be one now.
+  deliver();
   if (!*found) {
     end(UnknownExit{"the container was removed before its exit status was read"});
     return false;

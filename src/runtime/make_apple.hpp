@@ -1,6 +1,7 @@
 // Apple's `container`, on every platform: tests and people without a Mac use a stand-in for it.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -13,8 +14,11 @@ namespace ndc::runtime {
 
 // `monitor_program`: what is run as `<program> monitor …`; empty: this very program, kUnsupported
 // where it has no roles (roles.hpp).
-Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
-                                                       std::shared_ptr<EventLoop> loop,
-                                                       std::string monitor_program = {});
+// `drain_time`: how long the attached CLI may go on after the end of its container, which takes up
+// to six seconds (contract 4.2), before it is said not to return; twice command_timeout where that
+// is longer.
+Expected<std::shared_ptr<ContainerRuntime>> make_apple(
+    const PluginConfig& config, std::shared_ptr<EventLoop> loop, std::string monitor_program = {},
+    std::chrono::nanoseconds drain_time = std::chrono::seconds{15});
 
 }  // namespace ndc::runtime

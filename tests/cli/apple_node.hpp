@@ -73,7 +73,7 @@ struct Node {
   // As after a plugin restart.
   void restart() {
     runtime.reset();
-    runtime = *make_apple(config, loop, places::test_monitor);
+    runtime = *make_apple(config, loop, places::test_monitor, 0s);
   }
   std::string files() const { return config.state_dir + "/" + id; }
   // Never another process: kill() takes a number below 1 for many.
