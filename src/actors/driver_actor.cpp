@@ -10,6 +10,17 @@ namespace ndc::actors {
 
 namespace {
 
+// "For ever" is a time that sums can be made of.
+PluginConfig bounded(PluginConfig config) {
+  for (auto* time :
+       {&config.command_timeout, &config.image_pull_timeout, &config.image_pull_stall_timeout,
+        &config.pull_activity_interval, &config.gc.image_delay,
+        &config.gc.dangling_containers.period, &config.gc.dangling_containers.creation_grace}) {
+    *time = bounded_wait(*time);
+  }
+  return config;
+}
+
 bool concerns_tasks(HelperActors::Kind kind) {
   using enum HelperActors::Kind;
   return kind != kFingerprint && kind != kReaper;
@@ -73,13 +84,14 @@ caf::behavior DriverActor::make_behavior() {
 // --- configuration and helpers ------------------------------------------------------------------
 
 void DriverActor::set_config(const SetConfig& m) {
+  const PluginConfig config = bounded(m.config);
   if (m.node) node_ = *m.node;
-  if (runtime_ && m.config == *config_) {
+  if (runtime_ && config == *config_) {
     // The same may have come just to be validated before.
     m.reply(m.node ? serve_metrics(m.config.metrics_address) : Expected<void>{});
     return;
   }
-  auto made = options_.make_runtime(m.config);
+  auto made = options_.make_runtime(config);
   if (!made) {
     m.reply(fail(std::move(made.error())));
     return;
@@ -92,7 +104,7 @@ void DriverActor::set_config(const SetConfig& m) {
   }
   // Tasks that run keep the runtime they were started with.
   runtime_ = std::move(*made);
-  config_ = std::make_shared<const PluginConfig>(m.config);
+  config_ = std::make_shared<const PluginConfig>(config);
   runtime_->on_call([metrics = metrics_](const runtime::EngineCall& call) {
     metrics->runtime_call(call.name, call.outcome, call.took);
   });
@@ -134,7 +146,8 @@ void DriverActor::helper_paused(HelperActors::Kind kind, const char* what) {
   if (!concerns_tasks(kind)) return;
   for (const auto& [id, entry] : tasks_) {
     emit(entry, std::string{"Degraded: the driver's "} + what +
-                    " failed too often and pauses for " + format_duration(limits_.window));
+                    " failed too often and pauses for " +
+                    format_duration(bounded_wait(limits_.window)));
   }
 }
 

@@ -1,11 +1,14 @@
 #include "actors/task_actor.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
 #include "actors/exec_collector.hpp"
 #include "model/container_name.hpp"
+#include "model/duration.hpp"
 #include "model/labels.hpp"
 #include "model/operator_policy.hpp"
 #include "model/registry_auth.hpp"
@@ -23,6 +26,8 @@ constexpr std::chrono::nanoseconds kRecoverPatience = 2s;
 // How soon the same image actor is asked again for an image, after a request to it was lost. As a
 // rule there is another one before that.
 constexpr std::chrono::nanoseconds kImagePause = 1s;
+constexpr std::size_t kImageTurns = 16;
+constexpr std::chrono::nanoseconds kImageTurn = 250ms;
 
 }  // namespace
 
@@ -155,7 +160,8 @@ void TaskActor::request_image() {
   EnsureImage request;
   request.image = {config_->image, config_->platform, std::move(*auth)};
   request.policy = config_->pull_policy;
-  request.timeout = config_->image_pull_timeout.value_or(seed_.config->image_pull_timeout);
+  request.timeout =
+      bounded_wait(config_->image_pull_timeout.value_or(seed_.config->image_pull_timeout));
   request.auth_soft_fail = config_->auth_soft_fail.value_or(seed_.config->auth_soft_fail);
   request.load = config_->load;
   request.spec = seed_.spec;
@@ -191,13 +197,14 @@ void TaskActor::image_ready(const ImageReady& m) {
 // With its actor, or on the way to it. The news of a successor comes before this or after it, and
 // not at all if the actor lives.
 void TaskActor::image_lost() {
+  const bool at_once = act::now(self_) - image_asked_ < kImagePause;
   if (image_lost_by_ != image_actor_) {
     ++image_losses_;
-    if (act::now(self_) - image_asked_ < kImagePause) ++image_crashes_;
+    if (at_once) ++image_crashes_;
   }
   // If it is this task's image that they fail at, a third one is better off without. Who waited for
   // a pull when another task's image was the reason only asks again.
-  if (image_crashes_ > 1 || image_losses_ > seed_.limits.max_restarts) {
+  if (image_crashes_ > 1 || image_losses_ > std::max(seed_.limits.max_restarts, 1)) {
     start_failed({.code = ErrorCode::kRuntimeUnavailable,
                   .what = "find image",
                   .on = config_->image,
@@ -206,7 +213,11 @@ void TaskActor::image_lost() {
   }
   image_lost_by_ = image_actor_;
   image_request_ = ImageRequest::kLost;
-  if (seed_.helpers.images != image_actor_) {
+  if (at_once) {
+    // Whose image it was shows when those who were lost together do not ask together again.
+    const auto turn = std::hash<std::string>{}(seed_.identity.task_id) % kImageTurns;
+    act::tell_after(caf::actor{self_}, kImagePause + turn * kImageTurn, RequestLostImage{});
+  } else if (seed_.helpers.images != image_actor_) {
     request_lost_image();
   } else {
     act::tell_after(caf::actor{self_}, kImagePause, RequestLostImage{});

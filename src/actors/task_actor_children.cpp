@@ -23,7 +23,8 @@ void TaskActor::use_helpers(const UseHelpers& m) {
   seed_.helpers = m.helpers;
   act::tell(stats_, m);
   // One that is away for a while has not come back because another helper has.
-  if (seed_.helpers.images != image_actor_) request_lost_image();
+  // A request that was lost at once waits for its turn.
+  if (seed_.helpers.images != image_actor_ && image_crashes_ == 0) request_lost_image();
 }
 
 // Counts a failure of a child and tells the user; false if it is one too many.

@@ -41,11 +41,11 @@ void crash(Fixture& f, const char* actor) {
 
 TEST_CASE("the news of a lost request asks the successor that was heard of before it") {
   Fixture f;
-  f.messages->delay({"task_actor", Fixture::spec().id, "ImageReady"}, 500ms);
+  f.messages->delay({"task_actor", Fixture::spec().id, "ImageReady"}, 1500ms);
   const auto started = start_checked(f);
   crash(f, "image_actor");
   CHECK(f.runtime->count("find busybox") == 1);
-  f.kit.advance(600ms, 100ms);
+  f.kit.advance(1600ms, 100ms);
   CHECK(f.runtime->count("find busybox") == 2);
   CHECK(completes(f, started));
 }
@@ -56,7 +56,7 @@ TEST_CASE("a request that is lost on its way to a living image actor is made aga
   f.messages->drop({"image_actor", "", "EnsureImage"}, times);
   const auto started = start_checked(f);
   CHECK(f.runtime->count("find busybox") == 0);
-  f.kit.advance(times * 1100ms, 100ms);
+  f.kit.advance(times * 5s, 100ms);  // each time it waits for its turn
   CHECK(f.messages->struck() == times);
   CHECK(f.runtime->count("find busybox") == 1);
   CHECK(completes(f, started));
@@ -71,7 +71,7 @@ TEST_CASE("a start waits for an image actor that pauses, whatever other helpers 
   f.kit.advance(5s, 1s);
   crash(f, "reaper_actor");
   CHECK_FALSE(started.arrived());
-  f.kit.advance(60s, 1s);
+  f.kit.advance(65s, 1s);
   CHECK(f.runtime->count("find busybox") == 1);
   CHECK(completes(f, started));
 }
@@ -80,6 +80,7 @@ TEST_CASE("an image that the successor fails at, too, fails the start") {
   Fixture f;
   f.faults->raise({runtime::Call::kFindImage, "", runtime::Calls::kAlways});
   const auto started = start_checked(f);
+  f.kit.advance(5s, 100ms);
   REQUIRE(started.arrived());
   CHECK(started.value().error().recoverable());
   CHECK(started.value().error().message().find("image actor failed") != std::string::npos);
@@ -88,15 +89,22 @@ TEST_CASE("an image that the successor fails at, too, fails the start") {
 
 TEST_CASE("an image that image actors fail at fails nobody who waits for another one") {
   Fixture f;
+  // That of one of them is under way, or they begin together.
+  const auto before = GENERATE(5s, 0s);
   const auto patient = start_checked(f);
-  find_all(f, std::nullopt);
-  REQUIRE(f.runtime->pulls.size() == 1);
-  f.kit.advance(5s, 1s);
+  if (before > 0s) {
+    find_all(f, std::nullopt);
+    REQUIRE(f.runtime->pulls.size() == 1);
+  }
+  f.kit.advance(before, 1s);
   f.faults->raise({runtime::Call::kFindImage, "poison", runtime::Calls::kAlways});
   TaskSpec poisoned = Fixture::spec("poisoned");
   poisoned.config.data = Value::Map{{"image", Value{std::string{"poison"}}}};
   const auto failed = start_checked(f, poisoned);
-  f.kit.advance(5s, 100ms);
+  for (int i = 0; i < 120; ++i) {
+    f.kit.advance(100ms, 100ms);
+    if (before == 0s) find_all(f, runtime::Image{"busybox", "sha256:1", {}});
+  }
   REQUIRE(failed.arrived());
   CHECK(failed.value().error().message().find("image actor failed") != std::string::npos);
   CHECK(f.faults->struck() == 2);
@@ -127,6 +135,7 @@ TEST_CASE("a pull that goes on without its image actor counts among those allowe
   find_all(f, std::nullopt);
   CHECK(f.runtime->count("pull busybox") == 1);
   crash(f, "image_actor");
+  f.kit.advance(5s, 100ms);
   find_all(f, std::nullopt);
   CHECK(f.runtime->count("find busybox") == 2);
   CHECK(f.runtime->count("pull busybox") == 1);
