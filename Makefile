@@ -27,11 +27,11 @@ test: ## run every test suite and lint; ends with the count of test cases
 test-unit: ## C++ tests of all layers, real containers included
 	@scripts/test unit
 
-test-asan: ## C++ tests of all layers under AddressSanitizer and UBSan
-	@scripts/test asan
+test-asan: ## C++ tests of all layers, and the plugin behind Nomad's client, under AddressSanitizer and UBSan
+	@scripts/test asan asan-wire
 
-test-tsan: ## C++ tests of all layers under ThreadSanitizer
-	@scripts/test tsan
+test-tsan: ## C++ tests of all layers, and the plugin behind Nomad's client, under ThreadSanitizer
+	@scripts/test tsan tsan-wire
 
 test-portable: ## C++ tests of the build without Linux-only files
 	@scripts/test portable
