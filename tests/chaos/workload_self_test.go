@@ -37,6 +37,16 @@ func TestReadFindsWhatIsWrong(t *testing.T) {
 	if _, err := read(a+" 2\n"+a+" 2\n", true, false, false); err == nil {
 		t.Error("a repeated line in a log that may have holes: not found")
 	}
+	const swapped = a + " 2\n" + a + " 1\n" + a + " exit 7\n" + b + " 1\n"
+	if _, err := read(swapped, false, false, false); err == nil {
+		t.Error("lines that changed places: not found")
+	}
+	if runs, err := read(inOrder(swapped), false, false, false); err != nil || len(runs) != 2 || runs[0].exit != 7 {
+		t.Errorf("lines of two collectors: %+v, %v", runs, err)
+	}
+	if _, err := read(inOrder(a+" 1\n"+a+" 3\n"), false, false, false); err == nil {
+		t.Error("a lost line of two collectors: not found")
+	}
 	if runs := readTold(a + " runs\n" + a[:9] + b + " runs\n" + b + " exit 7\n" + b + " exit 107\n"); len(runs) != 2 || runs[0].exit != 0 || runs[1].exit != 107 {
 		t.Errorf("what two runs told: %+v", runs)
 	}

@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"math/rand"
 	"slices"
 	"strconv"
@@ -106,6 +108,32 @@ func read(log string, holes, cut, foreign bool) ([]run, error) {
 		current.lines = n
 	}
 	return runs, nil
+}
+
+// inOrder is a log with the lines of each run by their numbers, the exit last.
+func inOrder(log string) string {
+	place := map[string]int{}
+	lines := strings.SplitAfter(log, "\n")
+	number := func(line string) (int, int) {
+		name, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if _, known := place[name]; !known {
+			place[name] = len(place)
+		}
+		n, err := strconv.Atoi(rest)
+		if err != nil {
+			n = math.MaxInt
+		}
+		return place[name], n
+	}
+	for _, line := range lines {
+		number(line)
+	}
+	slices.SortStableFunc(lines, func(a, b string) int {
+		run, n := number(a)
+		other, m := number(b)
+		return cmp.Or(cmp.Compare(run, other), cmp.Compare(n, m))
+	})
+	return strings.Join(lines, "")
 }
 
 // readTold reads the file that the runs of a task tell of themselves.

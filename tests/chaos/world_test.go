@@ -268,6 +268,21 @@ func (w *world) agentsSaid(alloc string, what ...string) bool {
 	return false
 }
 
+// agentsThatSaid is how many agents, one after the other, said this of an allocation.
+func (w *world) agentsThatSaid(alloc, what string) int {
+	logs, _ := filepath.Glob(filepath.Join(w.agent.Dir, "agent-*.log"))
+	said := 0
+	for _, path := range logs {
+		text, _ := os.ReadFile(path)
+		if slices.ContainsFunc(strings.Split(string(text), "\n"), func(line string) bool {
+			return strings.Contains(line, alloc) && strings.Contains(line, what)
+		}) {
+			said++
+		}
+	}
+	return said
+}
+
 // plugin is the pid of the agent's plugin, 0 while there is none.
 func (w *world) plugin() int {
 	for _, pid := range w.agent.Plugins() {
