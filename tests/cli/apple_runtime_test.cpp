@@ -358,70 +358,74 @@ TEST_CASE("a monitor that was killed does not end the task") {
   CHECK(node.remove(started->container));
 }
 
+namespace {
+
+// A task whose output nobody collects: what its FIFO does not hold waits in the spool.
+class Uncollected {
+ public:
+  explicit Uncollected(Node& node) : node_{node} {
+    node.spec->stdout_path = node.directory / "out";
+    REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
+    for (int line = 1; line <= 100'000; ++line) written_ += std::to_string(line) + "\n";
+    const auto started = node.start("seq 1 100000; sleep 30", exited_);
+    REQUIRE(started);
+    container_ = started->container;
+    const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
+    REQUIRE(route);
+    route_ = *route;
+    route_->follow(container_, {});
+    REQUIRE(eventually([&] {
+      return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= written_.size();
+    }));
+  }
+  const ContainerRef& container() const { return container_; }
+
+  // Whether a collector that comes now gets it all.
+  bool arrives() const {
+    const UniqueFd collector{
+        ::open(node_.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    std::string text;
+    const bool whole = eventually([&] {
+      char buffer[kFifo];
+      const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
+      if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+      return text.size() >= written_.size();
+    });
+    return whole && text == written_;
+  }
+
+ private:
+  static constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
+
+  Node& node_;
+  std::string written_;
+  Awaited<TaskExit> exited_;
+  ContainerRef container_;
+  std::shared_ptr<LogRoute> route_;
+};
+
+}  // namespace
+
 TEST_CASE(
     "what a killed monitor had not delivered reaches the log without a restart of the plugin") {
   Node node;
-  node.spec->stdout_path = node.directory / "out";
-  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
-  std::string want;
-  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
-  const Awaited<TaskExit> exited;
-  const auto started = node.start("seq 1 100000; sleep 30", exited);
-  REQUIRE(started);
-  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
-  REQUIRE(route);
-  (*route)->follow(started->container, {});
-  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
-  REQUIRE(eventually([&] {
-    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
-  }));
+  const Uncollected task{node};
   node.kill_monitor();
-  const UniqueFd collector{
-      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
-  std::string text;
-  CHECK(eventually([&] {
-    char buffer[kFifo];
-    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
-    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
-    return text.size() >= want.size();
-  }));
-  CHECK(text == want);
-  CHECK(node.remove(started->container));
+  CHECK(task.arrives());
+  CHECK(node.remove(task.container()));
 }
 
 TEST_CASE("who is to deliver a killed monitor's output, and cannot be started, is started again") {
   Node node;
   node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node));
-  node.spec->stdout_path = node.directory / "out";
-  REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
-  std::string want;
-  for (int line = 1; line <= 100'000; ++line) want += std::to_string(line) + "\n";
-  const Awaited<TaskExit> exited;
-  const auto started = node.start("seq 1 100000; sleep 30", exited);
-  REQUIRE(started);
-  const auto route = node.runtime->open_logs({node.spec->stdout_path, "/dev/null"}, false);
-  REQUIRE(route);
-  (*route)->follow(started->container, {});
-  constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
-  REQUIRE(eventually([&] {
-    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
-  }));
+  const Uncollected task{node};
   const std::string broken = node.directory / "broken";
   { const std::ofstream made{broken}; }
   node.kill_monitor();
   REQUIRE(eventually([&] { return std::filesystem::exists(node.directory / "tries"); }));
   std::filesystem::remove(broken);
-  const UniqueFd collector{
-      ::open(node.spec->stdout_path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
-  std::string text;
-  CHECK(eventually([&] {
-    char buffer[kFifo];
-    const ssize_t got = ::read(collector.get(), buffer, sizeof buffer);
-    if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
-    return text.size() >= want.size();
-  }));
-  CHECK((text == want));  // too long to be shown
-  CHECK(node.remove(started->container));
+  CHECK(task.arrives());
+  CHECK(node.remove(task.container()));
 }
 
 TEST_CASE("output that nobody can be started for is told to the task's user") {
