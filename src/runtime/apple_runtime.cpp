@@ -235,9 +235,13 @@ void AppleRuntime::start(StartRequest request, ExitSink exited, Done<StartedCont
                done = std::move(done)]() mutable {
     auto id = apple_container_id(request.container_name, *request.config);
     if (!id) return done(fail(std::move(id.error())));
-    self->turns_.take(*id,
-                      [self, id = *id, request = std::move(request), exited = std::move(exited),
-                       done = std::move(done)] { self->start_in_turn(request, id, exited, done); });
+    const std::string name = request.container_name;
+    auto given_up = [name, done] { done(fail(given_up_start(name))); };
+    self->turns_.take(
+        name,
+        [self, id = *id, request = std::move(request), exited = std::move(exited),
+         done = std::move(done)] { self->start_in_turn(request, id, exited, done); },
+        std::move(given_up));
   });
 }
 
@@ -249,12 +253,12 @@ void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, Ex
     const Followed same = known->second;
     done(same.started);
     same.watch->when_ended(std::move(exited));
-    return turns_.over(id);
+    return turns_.over(request.container_name);
   }
   leftovers_.claim(id);
   networks_->learn_node(request.spec->node_id);
-  auto answered = [self = shared_from_this(), id, task_id = request.spec->id,
-                   exited = std::move(exited),
+  auto answered = [self = shared_from_this(), id, name = request.container_name,
+                   task_id = request.spec->id, exited = std::move(exited),
                    done = std::move(done)](Expected<AppleStart::Outcome> result) {
     if (!result) {
       // An earlier attempt whose container could not be removed is still followed.
@@ -264,13 +268,13 @@ void AppleRuntime::start_in_turn(StartRequest request, const std::string& id, Ex
         self->leftovers_.disclaim(id);
       }
       done(fail(std::move(result.error())));
-      return self->turns_.over(id);
+      return self->turns_.over(name);
     }
     self->followed_[id] = {result->watch, task_id, result->container};
     self->lookout_->follow(result->watch);
     done(std::move(result->container));
     result->watch->when_ended(exited);
-    self->turns_.over(id);
+    self->turns_.over(name);
   };
   std::make_shared<AppleStart>(tools_, networks_, config_, std::move(request), id, watch_of(id),
                                std::move(answered))
@@ -417,8 +421,10 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
 }
 
 void AppleRuntime::disown(const std::string& container_name) {
-  loop_->post(
-      [self = shared_from_this(), container_name] { self->leftovers_.disclaim(container_name); });
+  loop_->post([self = shared_from_this(), container_name] {
+    self->leftovers_.disclaim(container_name);
+    self->turns_.give_up(container_name);
+  });
 }
 
 void AppleRuntime::kill_process(ContainerRef container, ContainerProcess which, Done<void> done) {

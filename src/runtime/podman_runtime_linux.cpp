@@ -212,17 +212,20 @@ void PodmanRuntime::start(StartRequest request, ExitSink exited, Done<StartedCon
                done = std::move(done)]() mutable {
     const std::string name = request.container_name;
     auto started = [self, name, exited = std::move(exited),
-                    done = std::move(done)](Expected<StartedContainer> result) {
+                    done](Expected<StartedContainer> result) {
       self->started(std::move(result), name, exited, done);
       self->turns_.over(name);
     };
+    auto given_up = [name, done] { done(fail(given_up_start(name))); };
     self->turns_.take(
-        name, [self, request = std::move(request), started = std::move(started)]() mutable {
+        name,
+        [self, request = std::move(request), started = std::move(started)]() mutable {
           self->leftovers_.claim(request.container_name);
           std::make_shared<PodmanStart>(*self->loop_, self->cli_, self->config_, self->state_dir_,
                                         std::move(request), std::move(started))
               ->begin();
-        });
+        },
+        std::move(given_up));
   });
 }
 
@@ -348,8 +351,10 @@ void PodmanRuntime::remove_found(const ContainerRef& container, Done<void> done)
 }
 
 void PodmanRuntime::disown(const std::string& container_name) {
-  loop_->post(
-      [self = shared_from_this(), container_name] { self->leftovers_.disclaim(container_name); });
+  loop_->post([self = shared_from_this(), container_name] {
+    self->leftovers_.disclaim(container_name);
+    self->turns_.give_up(container_name);
+  });
 }
 
 void PodmanRuntime::kill_process(ContainerRef container, ContainerProcess which, Done<void> done) {

@@ -65,6 +65,27 @@ TEST_CASE("the same attempt asked for again while it starts waits, and is one co
   CHECK(again.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
 }
 
+TEST_CASE("a start whose task was given up while it waited is not made, and nothing is left") {
+  const LeakCheck leaks;
+  PodmanNode node;
+  const auto task = node.task("sleep 60");
+  const auto first = node.begin_start(task);
+  const auto waiting = node.begin_start(task);
+  node.runtime().disown(task.name());
+  const auto started = first.get();
+  REQUIRE(started.has_value());
+  const auto refused = waiting.get();
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(contains(refused.error().message(), "given up"));
+  CHECK(node.remove_found(task).has_value());
+  CHECK_FALSE(node.exists(task.name()));
+  CHECK(first.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  // Whoever asks for it afterwards has it.
+  const auto next = node.start(task);
+  CHECK(node.stop(next.ref()).has_value());
+  CHECK(next.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+}
+
 TEST_CASE("an earlier attempt's container makes way for the next") {
   const LeakCheck leaks;
   PodmanNode node;
