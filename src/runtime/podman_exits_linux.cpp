@@ -1,5 +1,6 @@
 #include "runtime/podman_exits_linux.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <utility>
@@ -15,9 +16,17 @@
 namespace ndc::runtime {
 namespace {
 
-using namespace std::chrono_literals;
+// Between questions that podman did not answer: twice as long each time.
+constexpr std::chrono::milliseconds kFirstPause{250};
+constexpr std::chrono::milliseconds kLongestPause{30'000};
+// Looks at a container that podman says runs, while its process has another's number.
+constexpr int kLooks = 8;
 
-constexpr int kTries = 5;  // 1, 2, 4, 8 s in between
+std::chrono::milliseconds pause_after(int tries) {
+  auto pause = kFirstPause;
+  for (int i = 1; i < tries && pause < kLongestPause; ++i) pause *= 2;
+  return std::min(pause, kLongestPause);
+}
 
 std::optional<Conmon> find_conmon(const PodmanContainer& container) {
   auto found = Conmon::find(container.conmon_pid, container.id);
@@ -160,13 +169,12 @@ void PodmanExits::answered(Question question, Expected<CommandResult> result) {
   ask_again(std::move(question), found.error().message());
 }
 
+// For as long as it takes: podman has recorded the exit, and a podman that cannot be asked (its
+// package is being replaced) is no reason to lose it. Who removes the container ends the question.
 void PodmanExits::ask_again(Question question, const std::string& why) {
-  if (++question.tries >= kTries) {
-    return question.exited({UnknownExit{why}, false, std::chrono::system_clock::now()});
-  }
   spdlog::warn("{}; asking again", why);
+  const auto pause = pause_after(++question.tries);
   auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
-  const auto pause = 1s * (1 << (question.tries - 1));
   *timer = loop_.after(pause, [self = shared_from_this(), timer, question]() mutable {
     timer->reset();
     self->ask(std::move(question));
@@ -185,8 +193,10 @@ void PodmanExits::still_running(Question question, const PodmanContainer& found)
     exited({UnknownExit{what}, false, std::chrono::system_clock::now()});
   };
   if (pid <= 0 || ::kill(pid, 0) != 0) return lost();
-  if (in_container(pid, question.container.id) && watch_->watch_process(pid, lost)) return;
+  const bool ours = in_container(pid, question.container.id);
+  if (ours && watch_->watch_process(pid, lost)) return;
   // Another process has that number by now, or there was no descriptor free to look.
+  if (!ours && question.tries >= kLooks) return lost();
   ask_again(std::move(question), what);
 }
 

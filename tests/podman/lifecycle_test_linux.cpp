@@ -178,6 +178,40 @@ TEST_CASE("a container whose task was given up is removed where it is found, oth
   CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
 }
 
+// Notes each question for a container's state, and has no answer while there is a file "broken".
+std::string breakable_podman(const TemporaryDirectory& directory) {
+  const std::string path = directory / "podman";
+  std::ofstream{path}
+      << "#!/bin/sh\ncase \" $* \" in *' inspect '*) ;; *) exec podman \"$@\";; esac\n"
+      << "echo >> " << directory / "asked"
+      << "\n[ -e " << directory / "broken"
+      << " ] || exec podman \"$@\"\necho no such library >&2\nexit 127\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
+}
+
+TEST_CASE("an exit that only podman knows is not lost while podman cannot be asked") {
+  const LeakCheck leaks;
+  const TemporaryDirectory directory;
+  PodmanNode node{breakable_podman(directory)};
+  Collector out{node.path("out")};
+  const auto started = node.start(node.task(kUntilTold), out.path());
+  out.until("ready");
+  ContainerRef elsewhere = started.ref();
+  elsewhere.state["exit_dir"] = directory / ".";  // where conmon writes no code
+  node.restart();
+  const auto found = node.attach(elsewhere);
+  REQUIRE(found.attached.has_value());
+  std::ofstream{directory / "asked"}.flush();
+  std::ofstream{directory / "broken"}.flush();
+  REQUIRE(node.signal(elsewhere, SIGTERM).has_value());
+  CHECK(eventually([&] { return std::filesystem::file_size(directory / "asked") >= 5; },
+                   kPodmanDeadline));
+  CHECK_FALSE(found.exit.is_set());
+  std::filesystem::remove(directory / "broken");
+  CHECK(found.exit.get(kPodmanDeadline).status == ExitStatus{Exited{7}});
+}
+
 TEST_CASE("a container's process is killed only as long as it is that") {
   const LeakCheck leaks;
   PodmanNode node;
