@@ -204,6 +204,7 @@ void DriverActor::forget(const std::string& task_id, bool exit_is_wanted) {
 // Only this client's: another agent on the same host has another node id. Before a task has told
 // it, nobody knows ours.
 void DriverActor::find_dangling(const FindDangling& m) {
+  drop_old_logs();  // it comes every few minutes
   DanglingFound out;
   for (const runtime::FoundContainer& found : m.containers) {
     // Where a removal was cut off there may be files left that are nobody's any more.

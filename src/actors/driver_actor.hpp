@@ -86,6 +86,7 @@ class DriverActor {
   void known_to_client(const std::string& task_id);
   void keep_logs_of_forgotten(Entry& entry);
   void keep_logs(const std::string& task, std::shared_ptr<const void> logs);
+  void drop_old_logs();
   void logs_left(const LogsLeft& m);
   void recover(const RecoverTask& m);
   TaskSeed seed_for(TaskIdentity identity);
@@ -167,6 +168,7 @@ class DriverActor {
   std::map<std::string, ForgottenLogs> forgotten_;  // by task: "<allocation>/<name>"
   bool stopping_ = false;
   Gate starts_{kMaxStarts};
+  Gate recoveries_{kMaxRecoveries};
   HelperActors helpers_;
 };
 

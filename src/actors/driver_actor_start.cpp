@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds kPredecessorPause{200};
 // another attempt is forgotten. A collector that sees their end then is started again by a client
 // that comes back even later.
 constexpr std::chrono::hours kForgottenLogs{1};
+constexpr std::size_t kMaxForgotten = 256;  // tasks; each has up to four descriptors open
 
 using HeldLogs = std::shared_ptr<const void>;
 
@@ -172,11 +173,19 @@ void DriverActor::keep_logs_of_forgotten(Entry& entry) {
 
 void DriverActor::keep_logs(const std::string& task, HeldLogs logs) {
   if (!logs) return;
+  ForgottenLogs& kept = forgotten_[task];
+  kept = {both(std::move(kept.logs), std::move(logs)), std::chrono::steady_clock::now()};
+  drop_old_logs();
+}
+
+void DriverActor::drop_old_logs() {
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(forgotten_,
                 [now](const auto& held) { return now - held.second.since > kForgottenLogs; });
-  ForgottenLogs& kept = forgotten_[task];
-  kept = {both(std::move(kept.logs), std::move(logs)), now};
+  if (forgotten_.size() <= kMaxForgotten) return;
+  forgotten_.erase(std::min_element(
+      forgotten_.begin(), forgotten_.end(),
+      [](const auto& a, const auto& b) { return a.second.since < b.second.since; }));
 }
 
 // Of a task's actor that failed within a start the container may have gone already: the collector
@@ -222,12 +231,13 @@ void DriverActor::recover(const RecoverTask& m) {
                   .hint = "set runtime back until the task has ended"}));
     return;
   }
+  if (recoveries_.full()) return (void)m.reply(fail(too_many("recover task", m.task_id)));
   if (!handle->node_id.empty()) node_ids_.insert(handle->node_id);
   Entry& entry = tasks_[m.task_id];
   entry.seed = seed_for({m.task_id, handle->alloc_id, handle->task_name});
   entry.seed.handle = std::move(*handle);
   entry.budget = limits_.budget();
-  entry.recovering = m.reply;
+  entry.recovering = recoveries_.counted(m.reply);
   crash_point("driver.recover.entered");
   launch(entry);
 }

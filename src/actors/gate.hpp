@@ -19,6 +19,7 @@ namespace ndc::actors {
 // What callers may have open at a time; docs/embedding.md says it, too. Nomad needs a handful of
 // each.
 constexpr long kMaxStarts = 4096;          // StartTask of all tasks
+constexpr long kMaxRecoveries = 4096;      // RecoverTask of all tasks
 constexpr long kMaxCommands = 256;         // signals, execs, inspections of one task
 constexpr long kMaxSessions = 256;         // streaming execs of one task
 constexpr long kMaxStops = 64;             // StopTask and DestroyTask of one task

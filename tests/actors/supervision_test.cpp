@@ -234,6 +234,35 @@ TEST_CASE("the starts that are open are bounded, and count until they are answer
   CHECK_FALSE(next.arrived());
 }
 
+TEST_CASE("the recoveries that are open are bounded, and count until they are answered") {
+  Fixture f;
+  std::vector<Answer<Expected<void>>> answers(actors::kMaxRecoveries);
+  const auto ask = [&](const Answer<Expected<void>>& answer, std::size_t number) {
+    TaskHandle handle;
+    handle.task_id = "task" + std::to_string(number);
+    handle.container = {"c" + std::to_string(number), "1", {}};
+    handle.runtime = "scripted";
+    act::tell(f.driver, actors::RecoverTask{handle.task_id, encode_handle(handle), answer.reply()});
+  };
+  for (std::size_t i = 0; i < answers.size(); ++i) ask(answers[i], i);
+  f.kit.run();
+  CHECK_FALSE(answers.front().arrived());
+  const Answer<Expected<void>> over;
+  ask(over, answers.size());
+  f.kit.run();
+  REQUIRE(over.arrived());
+  CHECK(over.value().error().message().find("too many calls") != std::string::npos);
+  ScriptedRuntime::answer(
+      f.runtime->attaches,
+      Expected<runtime::Attached>{fail({.code = ErrorCode::kContainerGone, .what = "find"})});
+  f.kit.run();
+  CHECK(answers.front().arrived());
+  const Answer<Expected<void>> next;
+  ask(next, answers.size() + 1);
+  f.kit.run();
+  CHECK_FALSE(next.arrived());
+}
+
 TEST_CASE("docs/embedding.md tells what callers may hold open") {
   std::ifstream file{std::string{places::docs} + "/embedding.md"};
   std::string text;
@@ -242,7 +271,8 @@ TEST_CASE("docs/embedding.md tells what callers may hold open") {
     INFO(number << what);
     CHECK(text.find(" " + std::to_string(number) + " " + what) != std::string::npos);
   };
-  said(actors::kMaxStarts, "starts of all tasks together;");
+  said(actors::kMaxStarts, "starts of all tasks together,");
+  CHECK(actors::kMaxRecoveries == actors::kMaxStarts);
   said(actors::kMaxCommands, "signals, execs and inspections together");
   said(actors::kMaxSessions, "streaming execs until");
   said(actors::kMaxStops, "stops,");
