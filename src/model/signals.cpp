@@ -27,7 +27,7 @@ constexpr std::array<Name, 28> kNames{{
 
 // The guest's C library keeps 32 and 33 for itself.
 constexpr int kRealTimeFirst = 34;
-constexpr int kRealTimeLast = 64;
+constexpr int kRealTimeLast = kLastSignal;
 
 std::string upper_case(std::string_view text) {
   std::string upper{text};

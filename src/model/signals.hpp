@@ -21,6 +21,7 @@ Expected<int> image_signal_number(std::string_view text);
 // "SIGKILL" for 9; "signal 99" for a number without a name.
 std::string signal_name(int number);
 
+inline constexpr int kLastSignal = 64;  // the first is 1
 inline constexpr int kSigTerm = 15;
 inline constexpr int kSigKill = 9;
 

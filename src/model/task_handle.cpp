@@ -5,6 +5,8 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include "model/signals.hpp"
+
 namespace ndc {
 namespace {
 
@@ -117,6 +119,7 @@ Expected<TaskHandle> decode_handle(std::string_view bytes) {
   handle.image = get_string(json, "image");
   handle.image_id = get_string(json, "image_id");
   handle.stop_signal = get_int(json, "stop_signal");
+  if (handle.stop_signal < 1 || handle.stop_signal > kLastSignal) handle.stop_signal = kSigTerm;
   handle.tty = get_bool(json, "tty");
   handle.stdout_path = get_string(json, "stdout_path");
   handle.stderr_path = get_string(json, "stderr_path");

@@ -32,7 +32,7 @@ struct TaskHandle {
   ContainerRef container;
   std::string image;     // as the job wrote it
   std::string image_id;  // what it resolved to
-  int stop_signal = 0;   // number; used when Nomad gives no signal
+  int stop_signal = 0;   // used when Nomad gives no signal; 1 to 64 in a handle that was read
   bool tty = false;
   std::string stdout_path;
   std::string stderr_path;

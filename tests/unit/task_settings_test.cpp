@@ -2,6 +2,7 @@
 
 #include "model/byte_size.hpp"
 #include "model/duration.hpp"
+#include "model/signals.hpp"
 #include "model/task_config.hpp"
 #include "model/task_handle.hpp"
 #include "support/catch.hpp"
@@ -345,7 +346,7 @@ TEST_CASE("a handle of any depth or length is read or refused, never a crash") {
       R"({"version":1,"task_id":"t","container_name":"n","container_id":"i","stop_signal":"9",)"
       R"("tty":1,"started_at_ns":"x","container_state":[],"network":7})");
   REQUIRE(odd.has_value());
-  CHECK(odd->stop_signal == 0);
+  CHECK(odd->stop_signal == kSigTerm);
   CHECK_FALSE(odd->tty);
   CHECK_FALSE(odd->network.has_value());
 }

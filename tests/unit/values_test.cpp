@@ -139,6 +139,17 @@ TEST_CASE("a handle comes back as it was written") {
   CHECK(read->network->ports.at("http") == 80);
 }
 
+TEST_CASE("a handle with a stop signal that there is not has SIGTERM") {
+  TaskHandle handle;
+  handle.task_id = "t";
+  handle.container = {"n", "i", {}};
+  for (const auto& [written, read] : {std::pair{1, 1}, {64, 64}, {0, 15}, {-9, 15}, {65, 15}}) {
+    INFO(written);
+    handle.stop_signal = written;
+    CHECK(decode_handle(encode_handle(handle))->stop_signal == read);
+  }
+}
+
 TEST_CASE("no hostile handle is accepted, and none crashes the reader") {
   const std::string good = encode_handle([] {
     TaskHandle handle;
