@@ -9,18 +9,15 @@
 #include <csignal>
 #include <utility>
 
+#include "runtime/podman_files.hpp"
 #include "runtime/proc_linux.hpp"
 
 namespace ndc::runtime {
 namespace {
 
-std::uint64_t number(const ContainerRef& container, const char* key) {
+std::string_view saved(const ContainerRef& container, const char* key) {
   const auto found = container.state.find(key);
-  std::uint64_t out = 0;
-  if (found != container.state.end()) {
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), out);
-  }
-  return out;
+  return found == container.state.end() ? std::string_view{} : found->second;
 }
 
 // How soon what failed for want of descriptors is tried again.
@@ -40,6 +37,27 @@ struct ProcessEnd : std::enable_shared_from_this<ProcessEnd> {
 
 }  // namespace
 
+std::optional<int> parse_exit_file(std::string_view text) {
+  int code = -1;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, code);
+  const bool whole = result.ptr == end || (result.ptr + 1 == end && *result.ptr == '\n');
+  if (result.ec != std::errc{} || !whole || code < 0 || code > 255) return std::nullopt;
+  return code;
+}
+
+std::optional<std::string> parse_conmon(const std::vector<std::string>& arguments,
+                                        const std::string& container_id) {
+  std::string exit_dir;
+  bool ours = false;
+  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == "-c" && arguments[i + 1] == container_id) ours = true;
+    if (arguments[i] == "--exit-dir") exit_dir = arguments[i + 1];
+  }
+  if (!ours) return std::nullopt;
+  return exit_dir.starts_with('/') ? exit_dir : std::string{};
+}
+
 bool Conmon::alive() const {
   // Without a free descriptor nothing can be read; that there is a process can be told.
   const auto stat = process_stat(pid);
@@ -58,27 +76,15 @@ bool Conmon::unreadable_exit_file() const {
 std::optional<int> Conmon::exit_file() const {
   if (exit_dir.empty()) return std::nullopt;
   const auto text = read_file(exit_dir + "/" + container_id, 64);
-  if (!text) return std::nullopt;
-  int code = -1;
-  const char* end = text->data() + text->size();
-  const auto result = std::from_chars(text->data(), end, code);
-  const bool whole = result.ptr == end || (result.ptr + 1 == end && *result.ptr == '\n');
-  if (result.ec != std::errc{} || !whole || code < 0 || code > 255) return std::nullopt;
-  return code;
+  return text ? parse_exit_file(*text) : std::nullopt;
 }
 
 std::optional<Conmon> Conmon::find(pid_t pid, const std::string& container_id) {
   const auto stat = process_stat(pid);
   if (!stat || stat->state == 'Z') return std::nullopt;
-  const auto arguments = process_arguments(pid);
-  Conmon out{pid, stat->start_time, container_id, {}};
-  bool ours = false;
-  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
-    if (arguments[i] == "-c" && arguments[i + 1] == container_id) ours = true;
-    if (arguments[i] == "--exit-dir") out.exit_dir = arguments[i + 1];
-  }
-  if (!ours) return std::nullopt;
-  return out;
+  auto exit_dir = parse_conmon(process_arguments(pid), container_id);
+  if (!exit_dir) return std::nullopt;
+  return Conmon{pid, stat->start_time, container_id, std::move(*exit_dir)};
 }
 
 std::optional<Conmon> Conmon::search(const std::string& container_id) {
@@ -90,13 +96,12 @@ std::optional<Conmon> Conmon::search(const std::string& container_id) {
 
 Conmon Conmon::from(const ContainerRef& container) {
   Conmon out;
-  out.pid = static_cast<pid_t>(number(container, "conmon_pid"));
-  out.start_time = number(container, "conmon_start");
+  out.pid = parse_process_id(saved(container, "conmon_pid"));
+  const std::string_view start = saved(container, "conmon_start");
+  std::from_chars(start.data(), start.data() + start.size(), out.start_time);
   out.container_id = container.id;
-  const auto directory = container.state.find("exit_dir");
-  if (directory != container.state.end() && directory->second.starts_with('/')) {
-    out.exit_dir = directory->second;
-  }
+  const std::string_view directory = saved(container, "exit_dir");
+  if (directory.starts_with('/')) out.exit_dir = directory;
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/task_handle.hpp"
@@ -19,6 +20,14 @@
 #include "runtime/uv_handle.hpp"
 
 namespace ndc::runtime {
+
+// The contents of its exit file; nullopt unless they are a whole exit code.
+std::optional<int> parse_exit_file(std::string_view text);
+
+// The exit directory that the command line of a container's conmon names, or empty; nullopt where
+// it is the command line of anything else.
+std::optional<std::string> parse_conmon(const std::vector<std::string>& arguments,
+                                        const std::string& container_id);
 
 struct Conmon {
   pid_t pid = 0;

@@ -17,23 +17,32 @@
 namespace ndc::runtime {
 namespace {
 
-std::string first_word(const std::string& path) {
+// An id or a number is shorter.
+std::string beginning(const std::string& path) {
   std::ifstream file{path};
-  char text[128] = {};
-  file.read(text, sizeof text - 1);
-  const std::string_view all{text};
-  return std::string{all.substr(0, all.find_first_of(" \n\t"))};
+  char text[127];
+  file.read(text, sizeof text);
+  return {text, static_cast<std::size_t>(file.gcount())};
 }
 
-pid_t process_id(const std::string& path) {
-  const std::string text = first_word(path);
-  pid_t pid = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), pid);
-  const bool whole = result.ec == std::errc{} && result.ptr == text.data() + text.size();
-  return whole && pid > 0 ? pid : 0;
+std::string_view first_word(std::string_view text) {
+  return text.substr(0, text.find_first_of(std::string_view{" \n\t\0", 4}));
 }
 
 }  // namespace
+
+std::string parse_container_id(std::string_view text) {
+  const std::string_view id = first_word(text);
+  return is_container_id(id) ? std::string{id} : std::string{};
+}
+
+pid_t parse_process_id(std::string_view text) {
+  const std::string_view word = first_word(text);
+  pid_t pid = 0;
+  const auto result = std::from_chars(word.data(), word.data() + word.size(), pid);
+  const bool whole = result.ec == std::errc{} && result.ptr == word.data() + word.size();
+  return whole && pid > 0 ? pid : 0;
+}
 
 bool is_container_id(std::string_view id) {
   return id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -96,12 +105,12 @@ bool PodmanFiles::oom_noted() const {
 }
 
 std::optional<std::string> PodmanFiles::id() const {
-  std::string id = first_word(id_file());
-  if (!is_container_id(id)) return std::nullopt;
+  std::string id = parse_container_id(beginning(id_file()));
+  if (id.empty()) return std::nullopt;
   return id;
 }
 
-pid_t PodmanFiles::pid() const { return process_id(pid_file()); }
-pid_t PodmanFiles::conmon_pid() const { return process_id(conmon_pid_file()); }
+pid_t PodmanFiles::pid() const { return parse_process_id(beginning(pid_file())); }
+pid_t PodmanFiles::conmon_pid() const { return parse_process_id(beginning(conmon_pid_file())); }
 
 }  // namespace ndc::runtime

@@ -58,4 +58,9 @@ class PodmanFiles {
 // checked before it becomes an argument.
 bool is_container_id(std::string_view id);
 
+// The first word of what podman prints, or podman and conmon write into a file of its own: an id,
+// empty where that is none, and a process id, 0 where it is none.
+std::string parse_container_id(std::string_view text);
+pid_t parse_process_id(std::string_view text);
+
 }  // namespace ndc::runtime

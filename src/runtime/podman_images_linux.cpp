@@ -209,9 +209,9 @@ void PodmanImages::pull_as(const std::string& name, PullRequest request, Done<Im
     crash_point("podman.pull.pulled");
     // Podman prints the id of what it pulled. The name may mean another image again by now, if
     // somebody else pulled it for another platform meanwhile.
-    const std::string id = result->out.substr(0, result->out.find('\n'));
+    const std::string id = parse_container_id(result->out);
     self->require(
-        is_container_id(id) ? id : name, image,
+        id.empty() ? name : id, image,
         {ErrorCode::kRuntimeUnavailable, kPull, image.reference, "it was pulled, but is not there",
          image.platform ? "check that the image exists for " + *image.platform : "try again"},
         done);

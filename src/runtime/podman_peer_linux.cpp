@@ -6,6 +6,7 @@
 #include "model/duration.hpp"
 #include "runtime/podman_files.hpp"
 #include "runtime/proc_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -65,7 +66,8 @@ std::optional<NetworkOwner> NetworkOwner::from(const ContainerRef& container) {
   const auto name = container.state.find(kName);
   const auto id = container.state.find(kId);
   if (name == container.state.end() || id == container.state.end()) return std::nullopt;
-  if (!is_container_id(id->second)) return std::nullopt;
+  // They come from disk: the name becomes a part of a path, the id an argument.
+  if (!is_state_name(name->second) || !is_container_id(id->second)) return std::nullopt;
   return NetworkOwner{name->second, id->second};
 }
 

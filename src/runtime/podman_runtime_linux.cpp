@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <set>
 #include <utility>
@@ -43,11 +42,7 @@ constexpr VersionNumber kOldest{4, 3, 0};
 
 pid_t init_pid(const ContainerRef& container) {
   const auto found = container.state.find("pid");
-  pid_t pid = 0;
-  if (found != container.state.end()) {
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), pid);
-  }
-  return pid > 0 ? pid : 0;
+  return found == container.state.end() ? 0 : parse_process_id(found->second);
 }
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }

@@ -330,10 +330,7 @@ void PodmanStart::second_look(const std::string& existing_id, Error first_error)
                     "podman failed to start it (its words are in the task's stderr log), but "
                     "could prepare it a moment later";
                 if (self->disk_was_full_) error.hint = kDiskFull;
-                if (leftover.empty()) {
-                  const std::string id = result->out.substr(0, result->out.find('\n'));
-                  if (is_container_id(id)) leftover = id;
-                }
+                if (leftover.empty()) leftover = parse_container_id(result->out);
               }
               if (!leftover.empty()) return self->remove_and_answer(leftover, std::move(error));
               if (!result) return self->answer(std::move(error));

@@ -7,6 +7,7 @@
 #include "../runtime/machine.hpp"
 #include "runtime/conmon_linux.hpp"
 #include "runtime/podman_files.hpp"
+#include "runtime/podman_peer_linux.hpp"
 #include "runtime/proc_linux.hpp"
 
 namespace ndc::runtime {
@@ -115,12 +116,45 @@ TEST_CASE("conmon comes back from a reference as it was saved, and nothing hosti
   CHECK(back.container_id == kId);
   CHECK(back.exit_dir == "/run/exits");
 
-  container.state = {{"conmon_pid", "x"}, {"conmon_start", "-1"}, {"exit_dir", "../etc"}};
-  const Conmon hostile = Conmon::from(container);
-  CHECK(hostile.pid == 0);
-  CHECK(hostile.start_time == 0);
-  CHECK(hostile.exit_dir.empty());
-  CHECK_FALSE(hostile.alive());
+  // The last is 1 in 32 bits.
+  for (const char* pid : {"x", "-1", "12x", "4294967297"}) {
+    CAPTURE(pid);
+    container.state = {{"conmon_pid", pid}, {"conmon_start", "-1"}, {"exit_dir", "../etc"}};
+    const Conmon hostile = Conmon::from(container);
+    CHECK(hostile.pid == 0);
+    CHECK(hostile.start_time == 0);
+    CHECK(hostile.exit_dir.empty());
+    CHECK_FALSE(hostile.alive());
+  }
+}
+
+TEST_CASE("the owner of a network comes back from a reference, and nothing hostile with it") {
+  ContainerRef container{"n", kId, {}};
+  NetworkOwner{"nomad-db-1", kId}.save(container);
+  const auto back = NetworkOwner::from(container);
+  REQUIRE(back.has_value());
+  CHECK(back->name == "nomad-db-1");
+  CHECK(back->id == kId);
+  for (const auto& [name, id] :
+       {std::pair{std::string{"../x"}, kId}, {"", kId}, {"n", "-a"}, {"n", ""}}) {
+    CAPTURE(name, id);
+    NetworkOwner{name, id}.save(container);
+    CHECK_FALSE(NetworkOwner::from(container).has_value());
+  }
+}
+
+TEST_CASE("of a command line that is no conmon's of the container nothing is taken") {
+  const auto exit_dir = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "conmon");
+    return parse_conmon(arguments, kId);
+  };
+  CHECK(exit_dir({"-c", kId, "--exit-dir", "/run/exits"}) == "/run/exits");
+  CHECK(exit_dir({"-c", kId}) == "");
+  CHECK(exit_dir({"-c", kId, "--exit-dir"}) == "");
+  CHECK(exit_dir({"-c", kId, "--exit-dir", "run"}) == "");
+  CHECK_FALSE(exit_dir({"-n", kId, "--exit-dir", "/run/exits"}).has_value());
+  CHECK_FALSE(exit_dir({"-c"}).has_value());
+  CHECK_FALSE(parse_conmon({}, kId).has_value());
 }
 
 TEST_CASE("a process that is no conmon of the container is not taken for it") {
@@ -195,6 +229,18 @@ TEST_CASE("a container id is 64 lower-case hex digits") {
        {std::string{}, std::string(63, 'a'), std::string(65, 'a'), std::string(64, 'A'),
         std::string(64, 'g'), "-" + std::string(63, 'a')}) {
     CHECK_FALSE(is_container_id(wrong));
+    CHECK(parse_container_id(wrong).empty());
+  }
+  CHECK(parse_container_id(kId + "\nmore") == kId);
+  CHECK(parse_container_id("\n" + kId).empty());
+}
+
+TEST_CASE("a process id is a whole number above zero") {
+  CHECK(parse_process_id("12\n") == 12);
+  CHECK(parse_process_id("12 13") == 12);
+  for (const char* wrong : {"", "\n12", "0", "-1", "12x", "+12", "4294967297"}) {
+    CAPTURE(wrong);
+    CHECK(parse_process_id(wrong) == 0);
   }
 }
 
