@@ -5,10 +5,10 @@
 
 #include <charconv>
 #include <memory>
-#include <vector>
 
 #include "model/error.hpp"
 #include "runtime/proc_linux.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -46,28 +46,10 @@ bool holds_one_of(pid_t pid, const std::set<std::string>& sockets) {
     const ssize_t size =
         ::readlink((path + "/" + entry->d_name).c_str(), target, sizeof target - 1);
     if (size <= 0) continue;
-    std::string_view text{target, static_cast<std::size_t>(size)};
-    constexpr std::string_view kPrefix = "socket:[";
-    if (!text.starts_with(kPrefix) || text.back() != ']') continue;
-    text.remove_prefix(kPrefix.size());
-    text.remove_suffix(1);
-    if (sockets.contains(std::string{text})) return true;
+    const std::string_view socket = parse_socket({target, static_cast<std::size_t>(size)});
+    if (sockets.contains(std::string{socket})) return true;
   }
   return false;
-}
-
-// conmon keeps the ports of its container; "-n" is followed by the container's name.
-std::string owner_name(pid_t pid) {
-  const auto comm = read_file("/proc/" + std::to_string(pid) + "/comm", 64);
-  std::string name = comm ? *comm : "";
-  if (name.ends_with('\n')) name.pop_back();
-  if (name == "conmon") {
-    const std::vector<std::string> arguments = process_arguments(pid);
-    for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
-      if (arguments[i] == "-n") return "container " + quoted(arguments[i + 1]);
-    }
-  }
-  return "process " + std::to_string(pid) + " (" + quoted(name) + ")";
 }
 
 }  // namespace
@@ -106,6 +88,27 @@ std::set<std::string> parse_port_sockets(std::string_view table, const TakenPort
   return out;
 }
 
+std::string_view parse_socket(std::string_view link) {
+  constexpr std::string_view kPrefix = "socket:[";
+  if (!link.starts_with(kPrefix) || !link.ends_with(']')) return {};
+  link.remove_prefix(kPrefix.size());
+  link.remove_suffix(1);
+  return link;
+}
+
+// conmon keeps the ports of its container; "-n" is followed by the container's name. Whoever holds
+// a port may call itself so: what is no such name is not repeated.
+std::string port_holder(pid_t pid, std::string_view comm,
+                        const std::vector<std::string>& arguments) {
+  if (comm.ends_with('\n')) comm.remove_suffix(1);
+  for (std::size_t i = 0; comm == "conmon" && i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == "-n" && is_state_name(arguments[i + 1])) {
+      return "container " + quoted(arguments[i + 1]);
+    }
+  }
+  return "process " + std::to_string(pid) + " (" + quoted(comm) + ")";
+}
+
 std::string port_owner(const TakenPort& port) {
   std::set<std::string> sockets;
   const bool udp = port.transport == Transport::kUdp;
@@ -117,7 +120,9 @@ std::string port_owner(const TakenPort& port) {
   }
   if (sockets.empty()) return {};
   for (const pid_t pid : all_processes()) {
-    if (holds_one_of(pid, sockets)) return owner_name(pid);
+    if (!holds_one_of(pid, sockets)) continue;
+    const auto comm = read_file("/proc/" + std::to_string(pid) + "/comm", 64);
+    return port_holder(pid, comm.value_or(""), process_arguments(pid));
   }
   return {};
 }

@@ -56,6 +56,18 @@ TEST_CASE("the process that listens on a port is named") {
   CHECK(port_owner({Transport::kTcp, 1}).empty());
 }
 
+TEST_CASE("conmon is named as its container, and nobody by what is no container's name") {
+  CHECK(port_holder(7, "conmon\n", {"conmon", "-n", "nomad-web-1"}) == "container \"nomad-web-1\"");
+  CHECK(port_holder(7, "nginx\n", {"nginx", "-n", "a"}) == "process 7 (\"nginx\")");
+  for (const std::string& name : {std::string{"a b"}, std::string{}, std::string(5000, 'a')}) {
+    CHECK(port_holder(7, "conmon", {"conmon", "-n", name}) == "process 7 (\"conmon\")");
+  }
+  CHECK(parse_socket("socket:[4711]") == "4711");
+  for (const char* other : {"", "pipe:[4711]", "socket:[", "socket:[4711"}) {
+    CHECK(parse_socket(other).empty());
+  }
+}
+
 TEST_CASE("a namespace that is not there has no address") {
   CHECK(namespace_address("/no/such/namespace").empty());
   CHECK(namespace_address("/dev/null").empty());
