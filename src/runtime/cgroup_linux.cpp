@@ -157,6 +157,15 @@ std::map<std::string, std::uint64_t> parse_flat_keyed(std::string_view text) {
   return out;
 }
 
+std::vector<pid_t> parse_processes(std::string_view text) {
+  std::vector<pid_t> out;
+  for (const std::string_view line : split(text, '\n')) {
+    const auto pid = to_number(line);
+    if (pid && *pid > 0 && std::in_range<pid_t>(*pid)) out.push_back(static_cast<pid_t>(*pid));
+  }
+  return out;
+}
+
 CgroupFiles cgroup_files(const std::map<std::string, CgroupMount>& mounts,
                          const std::map<std::string, std::string>& paths) {
   const auto directory = [&](const std::string& controller) -> std::string {
@@ -231,15 +240,10 @@ std::optional<CgroupFiles> saved_cgroup(const ContainerRef& container) {
 }
 
 std::vector<pid_t> container_processes(const ContainerRef& container) {
-  std::vector<pid_t> out;
   const auto files = saved_cgroup(container);
-  if (!files) return out;
+  if (!files) return {};
   const std::string& directory = !files->unified.empty() ? files->unified : files->memory;
-  const std::string text = read_file(directory + "/cgroup.procs").value_or("");
-  for (const std::string_view line : split(text, '\n')) {
-    if (const auto pid = to_number(line)) out.push_back(static_cast<pid_t>(*pid));
-  }
-  return out;
+  return parse_processes(read_file(directory + "/cgroup.procs").value_or(""));
 }
 
 std::optional<std::uint64_t> oom_kills(const CgroupFiles& files) {

@@ -29,6 +29,9 @@ std::map<std::string, std::string> parse_cgroup_paths(std::string_view text);
 // "key value\n" lines; what is no number is left out.
 std::map<std::string, std::uint64_t> parse_flat_keyed(std::string_view text);
 
+// cgroup.procs. A process of another namespace is shown as 0, and is none.
+std::vector<pid_t> parse_processes(std::string_view text);
+
 // Where one container's files are; empty: no such controller.
 struct CgroupFiles {
   std::string unified;

@@ -74,6 +74,12 @@ TEST_CASE("of keyed files only whole numbers count") {
   CHECK(fields == std::map<std::string, std::uint64_t>{{"a", 1}, {"h", 5}});
 }
 
+TEST_CASE("of a cgroup's processes those of another namespace are none") {
+  CHECK(parse_processes("12\n0\n13\n") == std::vector<pid_t>{12, 13});
+  CHECK(parse_processes("").empty());
+  CHECK(parse_processes("x\n-1\n4294967297\n").empty());
+}
+
 TEST_CASE("usage is read from the files of cgroup v2") {
   const Tree tree;
   tree.put(
