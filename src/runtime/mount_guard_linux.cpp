@@ -10,6 +10,7 @@
 #include <iostream>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
@@ -69,13 +70,14 @@ std::string own_program_for_others() {
 
 // Where the container's files are while hooks of this stage run: it has not moved into its root
 // yet, and sees the mounts of the host beside its own.
-std::string root_of(const rapidjson::Document& state) {
-  const std::string bundle = json::text(json::member(&state, "bundle"));
-  const auto config = read_file(bundle + "/config.json", json::kMaxSize);
-  rapidjson::Document document;
-  if (!config || json::parse(*config, document)) return {};
-  const std::string root = json::text(json::member(&document, "root", "path"));
-  return real_path(root.starts_with('/') ? root : bundle + "/" + root).value_or("");
+std::string root_of(const HookState& state) {
+  const auto config = read_file(state.bundle + "/config.json", json::kMaxSize);
+  return config ? real_path(parse_root(*config, state.bundle)).value_or("") : std::string{};
+}
+
+// The kernel would read a path up to a NUL byte, and find another one.
+bool is_path(std::string_view text) {
+  return !text.empty() && text.find('\0') == std::string_view::npos;
 }
 
 std::string refusal_file(const std::string& directory) { return directory + "/mount-refused"; }
@@ -177,6 +179,26 @@ Expected<std::vector<std::string>> guard_mounts(const std::vector<ContainerMount
   return options;
 }
 
+std::optional<HookState> parse_hook_state(std::string_view text) {
+  rapidjson::Document document;
+  if (json::parse(text, document)) return std::nullopt;
+  HookState out;
+  out.id = json::text(json::member(&document, "id"));
+  const auto pid = json::number(json::member(&document, "pid"));
+  if (pid && std::in_range<pid_t>(*pid)) out.pid = static_cast<pid_t>(*pid);
+  std::string bundle = json::text(json::member(&document, "bundle"));
+  if (is_path(bundle) && bundle.starts_with('/')) out.bundle = std::move(bundle);
+  return out;
+}
+
+std::string parse_root(std::string_view config, const std::string& bundle) {
+  rapidjson::Document document;
+  if (bundle.empty() || json::parse(config, document)) return {};
+  const std::string root = json::text(json::member(&document, "root", "path"));
+  if (!is_path(root)) return {};
+  return root.starts_with('/') ? root : bundle + "/" + root;
+}
+
 bool guard_refused(const std::string& directory) {
   struct stat info {};
   return ::lstat(refusal_file(directory).c_str(), &info) == 0;
@@ -188,24 +210,22 @@ bool guard_passed(const std::string& directory, const std::string& container_id)
 
 int guard_main(const std::vector<std::string>& arguments) {
   constexpr int kRefused = 1;
-  const std::string state{std::istreambuf_iterator<char>{std::cin}, {}};
-  rapidjson::Document document;
-  if (arguments.size() % 2 != 1 || json::parse(state, document)) return kRefused;
-  const auto pid = json::number(json::member(&document, "pid"));
-  const auto mountinfo =
-      pid ? read_file("/proc/" + std::to_string(*pid) + "/mountinfo", 16u << 20) : std::nullopt;
+  const std::string told{std::istreambuf_iterator<char>{std::cin}, {}};
+  const auto state = parse_hook_state(told);
+  if (arguments.size() % 2 != 1 || !state) return kRefused;
+  const auto mountinfo = read_file("/proc/" + std::to_string(state->pid) + "/mountinfo", 16u << 20);
   std::vector<MountIdentity> wanted;
   for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
     wanted.push_back({arguments[i], arguments[i + 1]});
   }
-  const std::string root = root_of(document);
+  const std::string root = root_of(*state);
   const bool known = mountinfo && !root.empty();
   if (!known || !missing_mounts(*mountinfo, root, std::move(wanted)).empty()) {
     const std::ofstream note{refusal_file(arguments.front())};
     return kRefused;
   }
   std::ofstream proof{proof_file(arguments.front())};
-  proof << json::text(json::member(&document, "id"));
+  proof << state->id;
   proof.close();
   return proof ? 0 : kRefused;
 }

@@ -39,6 +39,19 @@ std::vector<MountIdentity> missing_mounts(std::string_view mountinfo, const std:
 Expected<std::vector<std::string>> guard_mounts(const std::vector<ContainerMount>& mounts,
                                                 const std::string& directory);
 
+// What the OCI runtime tells a hook. Empty, and 0, where it does not, or tells no such thing.
+struct HookState {
+  std::string id;
+  pid_t pid = 0;       // in whose mount namespace the container's mounts are
+  std::string bundle;  // an absolute path
+};
+// nullopt for what is no JSON.
+std::optional<HookState> parse_hook_state(std::string_view text);
+
+// Where the container's root is by the bundle's config.json, an absolute path; empty where that is
+// not told.
+std::string parse_root(std::string_view config, const std::string& bundle);
+
 // Whether the hook ended the start.
 bool guard_refused(const std::string& directory);
 

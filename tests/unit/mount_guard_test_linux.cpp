@@ -54,6 +54,31 @@ TEST_CASE("a mount of the host is none of the container's") {
   CHECK(missing_mounts(text, "/mnt", {{"8:1", "/srv/data"}}).empty());
 }
 
+TEST_CASE("a hook believes whole paths only") {
+  const auto state = parse_hook_state(R"({"id":"c0ffee","pid":42,"bundle":"/b"})");
+  REQUIRE(state.has_value());
+  CHECK(state->id == "c0ffee");
+  CHECK(state->pid == 42);
+  CHECK(state->bundle == "/b");
+  CHECK_FALSE(parse_hook_state("rubbish").has_value());
+  for (const char* odd : {"7", R"({"pid":-1,"bundle":"b"})", R"({"pid":4294967297,"bundle":7})",
+                          R"({"pid":"1","bundle":"/b\u0000c"})"}) {
+    CAPTURE(odd);
+    const auto empty = parse_hook_state(odd);
+    REQUIRE(empty.has_value());
+    CHECK(empty->pid == 0);
+    CHECK(empty->bundle.empty());
+  }
+  CHECK(parse_root(R"({"root":{"path":"/run/rootfs"}})", "/b") == "/run/rootfs");
+  CHECK(parse_root(R"({"root":{"path":"rootfs"}})", "/b") == "/b/rootfs");
+  CHECK(parse_root(R"({"root":{"path":"/run/rootfs"}})", "").empty());
+  for (const char* odd : {"rubbish", "[]", R"({"root":{}})", R"({"root":{"path":""}})",
+                          R"({"root":{"path":"/\u0000rootfs"}})"}) {
+    CAPTURE(odd);
+    CHECK(parse_root(odd, "/b").empty());
+  }
+}
+
 TEST_CASE("a container counts as checked only where the hook says so of this very one") {
   const test::TemporaryDirectory directory;
   const std::string files = directory / "";
