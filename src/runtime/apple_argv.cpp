@@ -13,6 +13,7 @@
 #include "runtime/apple_labels.hpp"
 #include "runtime/apple_ports.hpp"
 #include "runtime/apple_version.hpp"
+#include "runtime/state_directory.hpp"
 
 namespace ndc::runtime {
 namespace {
@@ -344,6 +345,11 @@ Expected<std::string> apple_container_id(const std::string& container_name,
                           std::to_string(id.size()) + " characters, " + std::to_string(kMaxId) +
                           " are possible",
                       "use a shorter host name or task name"));
+}
+
+bool is_apple_id(std::string_view id) {
+  constexpr std::size_t kLongest = 64;
+  return is_state_name(id) && id.size() <= kLongest && id.front() != '-' && id.front() != '_';
 }
 
 std::string apple_host_platform() {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,10 @@ struct AppleArguments {
 // dot. kInvalidConfig where that is too long or no host name.
 Expected<std::string> apple_container_id(const std::string& container_name,
                                          const TaskConfig& config);
+
+// Whether a text may be one. Handles come from disk: an id is checked before it becomes an argument
+// or part of a path.
+bool is_apple_id(std::string_view id);
 
 // "linux/arm64": the job's, Rosetta's, or this host's.
 std::string apple_platform(const TaskConfig& config);

@@ -20,14 +20,6 @@ std::string label(const AppleNetwork& network, const char* key) {
   return found == network.labels.end() ? "" : found->second;
 }
 
-// Handles come from disk, and a name becomes an argument.
-bool is_ours(std::string_view name) {
-  return name.starts_with(kPrefix) && name.size() <= 63 &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-         });
-}
-
 bool refers_to(const AppleContainer& container, const std::string& network) {
   return std::find(container.networks.begin(), container.networks.end(), network) !=
          container.networks.end();
@@ -36,6 +28,13 @@ bool refers_to(const AppleContainer& container, const std::string& network) {
 }  // namespace
 
 std::string allocation_network(const std::string& alloc_id) { return kPrefix + alloc_id; }
+
+bool may_be_allocation_network(std::string_view name) {
+  return name.starts_with(kPrefix) && name.size() <= 63 &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
 
 void AppleNetworks::ensure(const TaskSpec& spec, Done<std::string> done) {
   const std::string name = allocation_network(spec.alloc_id);
@@ -79,7 +78,7 @@ void AppleNetworks::adopt(const TaskSpec& spec, const Error& taken, Done<std::st
 }
 
 void AppleNetworks::release(const std::string& network, std::function<void()> done) {
-  if (!is_ours(network)) return done();
+  if (!may_be_allocation_network(network)) return done();
   cli_->run(AppleCall::network_delete(network),
             [network, done = std::move(done)](const Expected<CommandResult>& result) {
               if (!result) spdlog::warn("remove network {}: {}", network, result.error().message());

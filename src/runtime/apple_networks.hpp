@@ -28,6 +28,8 @@ inline constexpr const char* kNetworkNodeId = "nomad.node-id";
 inline constexpr const char* kNetworkState = "network";
 
 std::string allocation_network(const std::string& alloc_id);
+// Whether it may be one's name. Handles come from disk, and a name becomes an argument.
+bool may_be_allocation_network(std::string_view name);
 
 class AppleNetworks : public std::enable_shared_from_this<AppleNetworks> {
  public:

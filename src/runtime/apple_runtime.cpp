@@ -38,16 +38,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kExitPatience = 5s;  // for the attached CLI, once its container was removed
-constexpr std::size_t kMaxId = 64;
 
 // `stats` measures for two seconds before it answers.
 constexpr std::chrono::nanoseconds kShortestStats = 10s;
 
-// Handles come from disk: an id is checked before it becomes an argument or part of a path.
 Expected<void> check_ref(const ContainerRef& container, const char* what) {
-  const bool valid = is_state_name(container.id) && container.id.size() <= kMaxId &&
-                     container.id.front() != '-' && container.id.front() != '_';
-  if (valid) return {};
+  if (is_apple_id(container.id)) return {};
   return fail({ErrorCode::kInvalidConfig,
                what,
                container.name,

@@ -14,6 +14,9 @@ namespace ndc::runtime {
 // What this host must have, whatever the engine says (doctor_host_linux.cpp).
 Findings podman_host_findings(const DoctorOptions& options);
 
+// What /etc/os-release calls the system; empty where it does not (doctor_host_linux.cpp). Pure.
+std::string parse_os_release(std::string_view text);
+
 // Asks podman (doctor_podman.cpp).
 Findings podman_findings(EventLoop& loop, const DoctorOptions& options);
 

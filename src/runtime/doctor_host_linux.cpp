@@ -44,14 +44,8 @@ std::string find_program(const std::string& name) {
 Finding system_finding() {
   struct utsname name {};
   ::uname(&name);
-  std::string pretty;
-  if (const auto release = read_file("/etc/os-release", 8192)) {
-    const std::size_t begin = release->find("PRETTY_NAME=\"");
-    if (begin != std::string::npos) {
-      pretty = release->substr(begin + 13);
-      pretty = pretty.substr(0, pretty.find('"')) + ", ";
-    }
-  }
+  std::string pretty = parse_os_release(read_file("/etc/os-release", 8192).value_or(""));
+  if (!pretty.empty()) pretty += ", ";
   return {"operating system",
           Verdict::kOk,
           pretty + name.sysname + " " + name.release + ", " + name.machine,
@@ -163,6 +157,14 @@ Finding policy_finding() {
 }
 
 }  // namespace
+
+std::string parse_os_release(std::string_view text) {
+  constexpr std::string_view kKey = "PRETTY_NAME=\"";
+  const std::size_t begin = text.find(kKey);
+  if (begin == std::string_view::npos) return {};
+  text.remove_prefix(begin + kKey.size());
+  return std::string{text.substr(0, text.find('"'))};
+}
 
 Findings podman_host_findings(const DoctorOptions& options) {
   const std::string& state = options.config.state_dir;

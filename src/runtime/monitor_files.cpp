@@ -95,10 +95,12 @@ pid_t living_monitor(const std::string& directory) {
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
   if (!file) return says_absent(errno) ? 0 : -1;
   if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) return 0;
-  const std::string text = read_some(file.get(), 32);
-  std::string_view rest = text;
+  return parse_monitor_lock(read_some(file.get(), 32));
+}
+
+pid_t parse_monitor_lock(std::string_view text) {
   pid_t pid = 0;
-  return take_number(rest, pid, '\n') && pid > 0 ? pid : -1;
+  return take_number(text, pid, '\n') && pid > 0 ? pid : -1;
 }
 
 std::uint64_t spooled(const std::string& directory) {

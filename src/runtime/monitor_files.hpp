@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "runtime/exit_record.hpp"
 
@@ -56,6 +57,9 @@ inline std::optional<ExitRecord> read_exit_record(const std::string& directory) 
 // cannot be told now, or if one does that is not named there. Its record is to be looked for after
 // this, not before: it may end in between.
 pid_t living_monitor(const std::string& directory);
+
+// The process id in a lock's file; negative where there is none.
+pid_t parse_monitor_lock(std::string_view text);
 
 // How many bytes the spools hold that the collector has not got.
 std::uint64_t spooled(const std::string& directory);

@@ -9,6 +9,14 @@ constexpr std::size_t kMaxLine = 256;
 
 }  // namespace
 
+bool take_line(std::string& pending, std::string& line) {
+  const std::size_t end = pending.find('\n');
+  if (end == std::string::npos) return false;
+  line = pending.substr(0, end);
+  pending.erase(0, end + 1);
+  return true;
+}
+
 void MonitorLink::connect(const std::string& socket) {
   const int error =
       pipe_.open(loop_.uv(), shared_from_this(),
@@ -63,10 +71,7 @@ void MonitorLink::close() {
 void MonitorLink::read(ssize_t count) {
   if (count < 0) return lost();
   pending_.append(buffer_.data(), static_cast<std::size_t>(count));
-  std::size_t end = 0;
-  while ((end = pending_.find('\n')) != std::string::npos) {
-    std::string line = pending_.substr(0, end);
-    pending_.erase(0, end + 1);
+  for (std::string line; take_line(pending_, line);) {
     if (const auto tell = line_) tell(std::move(line));
   }
   if (pending_.size() > kMaxLine) lost();

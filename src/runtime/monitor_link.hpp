@@ -13,6 +13,9 @@
 
 namespace ndc::runtime {
 
+// Takes the first line off what has come so far; false where none is whole yet.
+bool take_line(std::string& pending, std::string& line);
+
 class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
  public:
   // `line` for each line that the monitor sends, then `closed` once: the monitor is not there (any

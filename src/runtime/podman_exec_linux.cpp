@@ -29,10 +29,8 @@ std::string new_marker() {
 }
 
 bool has_marker(pid_t pid, const std::string& marker) {
-  const auto environment = read_file("/proc/" + std::to_string(pid) + "/environ");
-  if (!environment) return false;
-  const std::string whole = '\0' + *environment + '\0';
-  return whole.find('\0' + marker + '\0') != std::string::npos;
+  const auto environment = process_environment(pid);
+  return std::find(environment.begin(), environment.end(), marker) != environment.end();
 }
 
 // SIGKILL to the command that the marked conmon started, and to all of its session.

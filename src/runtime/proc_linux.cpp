@@ -67,18 +67,23 @@ std::optional<ProcessStat> process_stat(pid_t pid) {
   return text ? parse_stat(*text) : std::nullopt;
 }
 
-std::vector<std::string> process_arguments(pid_t pid) {
+std::vector<std::string> parse_texts(std::string_view text) {
   std::vector<std::string> out;
-  const auto text = read_file(proc(pid, "cmdline"));
-  if (!text) return out;
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    const std::size_t end = rest.find('\0');
-    out.emplace_back(rest.substr(0, end));
+  while (!text.empty()) {
+    const std::size_t end = text.find('\0');
+    out.emplace_back(text.substr(0, end));
     if (end == std::string_view::npos) break;
-    rest.remove_prefix(end + 1);
+    text.remove_prefix(end + 1);
   }
   return out;
+}
+
+std::vector<std::string> process_arguments(pid_t pid) {
+  return parse_texts(read_file(proc(pid, "cmdline")).value_or(""));
+}
+
+std::vector<std::string> process_environment(pid_t pid) {
+  return parse_texts(read_file(proc(pid, "environ")).value_or(""));
 }
 
 bool in_container(pid_t pid, const std::string& container_id) {

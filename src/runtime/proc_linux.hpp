@@ -28,7 +28,10 @@ struct ProcessStat {
 std::optional<ProcessStat> parse_stat(std::string_view text);
 std::optional<ProcessStat> process_stat(pid_t pid);
 
+// The contents of /proc/<pid>/cmdline and environ: texts that end with a NUL byte each.
+std::vector<std::string> parse_texts(std::string_view text);
 std::vector<std::string> process_arguments(pid_t pid);
+std::vector<std::string> process_environment(pid_t pid);
 bool in_container(pid_t pid, const std::string& container_id);
 
 // The first address in /proc/<pid>/net/fib_trie that is local and not a loopback one.
