@@ -5,17 +5,21 @@
 
 #include "model/byte_size.hpp"
 #include "model/capabilities.hpp"
+#include "model/container_name.hpp"
 #include "model/duration.hpp"
 #include "model/image_reference.hpp"
 #include "model/labels.hpp"
 #include "model/operator_policy.hpp"
 #include "model/plugin_config.hpp"
 #include "model/registry_auth.hpp"
+#include "model/signals.hpp"
 #include "model/task_config.hpp"
 #include "model/task_handle.hpp"
 #include "model/version_number.hpp"
 #include "rpc/msgpack_value.hpp"
+#include "runtime/apple_argv.hpp"
 #include "runtime/podman_argv.hpp"
+#include "runtime/state_directory.hpp"
 #include "targets.hpp"
 
 namespace ndc::fuzz {
@@ -37,6 +41,37 @@ void check_error(const Error& error) {
   require(valid_utf8(message) == message, "an error is valid UTF-8");
 }
 
+void check_words(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    require(word.find('\0') == std::string::npos, "no argument is cut short");
+  }
+}
+
+// The same for Apple's CLI.
+void check_apple(const TaskSpec& spec, const TaskConfig& config) {
+  runtime::AppleRequest request;
+  request.spec = &spec;
+  request.config = &config;
+  request.version = {1, 2, 2};
+  request.image = config.image;
+  request.id = "n";
+  request.private_network = "nomad-a";
+  request.env_file = "/e";
+  for (const auto& [name, value] : config.labels) request.labels.emplace_back(name, value);
+  for (const Volume& volume : config.volumes) {
+    using Kind = runtime::AppleMount::Kind;
+    request.mounts.push_back({Kind::kDirectory, volume.source, volume.target, volume.options});
+  }
+  const auto arguments = runtime::apple_arguments(request);
+  if (!arguments) return check_error(arguments.error());
+  for (const std::string& option : arguments->options) {
+    require(option.empty() || option.starts_with("--"), "an option is one, or an empty value");
+  }
+  check_words(arguments->options);
+  check_words(arguments->tail);
+  require(arguments->tail.front() == "--", "what is no option stands apart");
+}
+
 // What a task config becomes must be safe to hand to podman.
 void check_task(const TaskConfig& config) {
   TaskSpec spec;
@@ -46,6 +81,7 @@ void check_task(const TaskConfig& config) {
   PluginConfig plugin;
   plugin.allowed_images = {"docker.io/*"};
   for (const Error& error : policy_refusals(config, plugin)) check_error(error);
+  check_apple(spec, config);
   runtime::PodmanRequest request;
   request.spec = &spec;
   request.config = &config;
@@ -60,12 +96,10 @@ void check_task(const TaskConfig& config) {
   if (!arguments) return check_error(arguments.error());
   for (const std::string& option : arguments->options) {
     require(option.starts_with("--"), "an option is one");
-    require(option.find('\0') == std::string::npos, "no option is cut short");
   }
   require(!arguments->tail.front().starts_with('-'), "the image is no option");
-  for (const std::string& word : arguments->tail) {
-    require(word.find('\0') == std::string::npos, "no argument is cut short");
-  }
+  check_words(arguments->options);
+  check_words(arguments->tail);
 }
 
 void handle(std::string_view input) {
@@ -75,6 +109,7 @@ void handle(std::string_view input) {
   require(again.has_value(), "a handle that was read can be written and read");
   require(again->container == read->container && again->task_id == read->task_id,
           "a handle comes back as it was");
+  require(read->stop_signal >= 1 && read->stop_signal <= kLastSignal, "a stop signal is one");
 }
 
 void duration(std::string_view input) {
@@ -103,7 +138,41 @@ void image_reference(std::string_view input) {
   }
 }
 
+void signals(std::string_view input) {
+  for (const auto& number : {signal_number(input), image_signal_number(input)}) {
+    if (!number) {
+      check_error(number.error());
+      continue;
+    }
+    require(*number >= 1 && *number <= kLastSignal, "a signal is one");
+    if (const auto again = signal_number(signal_name(*number))) {
+      require(*again == *number, "a signal's name means itself");
+    }
+  }
+}
+
+// What is made of names that Nomad gives, and whether what a handle holds may be one.
+void names(std::string_view input) {
+  const std::string_view task = input.substr(0, input.size() / 2);
+  const std::string_view rest = input.substr(input.size() / 2);
+  const std::string name = container_name(task, rest);
+  require(may_be_container_name(name) && runtime::is_state_name(name), "a name is a container's");
+  TaskConfig config;
+  config.hostname = std::string{rest};
+  if (const auto id = runtime::apple_container_id(name, config)) {
+    require(runtime::is_apple_id(*id), "an id is one that is found again");
+  }
+  require(!runtime::is_state_name(input) || input.find('/') == std::string_view::npos,
+          "a name is no path");
+  require(!runtime::is_apple_id(input) || !input.starts_with('-'), "an id is no option");
+}
+
 void small_texts(std::string_view input) {
+  signals(input);
+  names(input);
+  TaskResources resources;
+  resources.cpuset = input;
+  require(runtime::apple_cpus(resources, 4) >= 1, "a machine has a CPU");
   const auto size = parse_byte_size(input);
   require(!size || *size > 0, "a size is above zero");
   if (const auto version = parse_version(input)) {

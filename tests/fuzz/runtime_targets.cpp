@@ -2,17 +2,23 @@
 
 #include <rapidjson/document.h>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
+#include "runtime/apple_environment.hpp"
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_json.hpp"
 #include "runtime/apple_labels.hpp"
+#include "runtime/apple_networks.hpp"
+#include "runtime/doctor.hpp"
 #include "runtime/doctor_checks.hpp"
 #include "runtime/doctor_report.hpp"
 #include "runtime/k8s_log.hpp"
 #include "runtime/podman_argv.hpp"
 #include "runtime/podman_authfile.hpp"
 #include "runtime/podman_errors.hpp"
+#include "runtime/podman_files.hpp"
 #include "runtime/podman_json.hpp"
 #include "targets.hpp"
 
@@ -40,6 +46,20 @@ void podman_text(std::string_view input) {
   fuzz::require(valid_utf8(reason) == reason, "a reason is valid UTF-8");
   fuzz::require(reason.find('\n') == std::string::npos, "a reason is one line");
   fuzz::require(!podman_error("a", "b", Exited{125}, input).cause.empty(), "an error has a cause");
+  const std::string image{input.substr(0, 64)};
+  fuzz::require(podman_error("a", image, Exited{125}, input).cause == reason || reason.empty(),
+                "an image's name changes no reason");
+  for (const std::string& id : {holder_of_name(input), parse_container_id(input)}) {
+    fuzz::require(id.empty() || (is_container_id(id) && input.find(id) != std::string_view::npos),
+                  "what is an argument of podman's is an id that it named");
+  }
+  fuzz::require(parse_process_id(input) >= 0, "a pid names one process");
+  says_no_such_container(input);
+  says_made_already(input);
+  says_short_name_unknown(input);
+  says_name_in_use(input);
+  says_has_dependents(input);
+  says_stopped_meanwhile(input);
 }
 
 // The first byte says where the log is cut.
@@ -68,14 +88,17 @@ void environment(std::string_view input) {
     if (end == std::string_view::npos) break;
     input.remove_prefix(end + 1);
   }
-  const auto made = podman_environment(spec, config);
-  if (!made) return;
-  std::size_t lines = 0;
-  for (const char c : made->file) lines += c == '\n' ? 1 : 0;
-  fuzz::require(lines + made->names.size() == spec.env.size(), "each variable goes one way");
-  for (const std::string& name : made->names) {
-    fuzz::require(spec.env.count(name) == 1, "a name has no value in it");
-  }
+  const auto check = [&spec](const auto& made) {
+    if (!made) return;
+    std::size_t lines = 0;
+    for (const char c : made->file) lines += c == '\n' ? 1 : 0;
+    fuzz::require(lines + made->names.size() == spec.env.size(), "each variable goes one way");
+    for (const std::string& name : made->names) {
+      fuzz::require(spec.env.count(name) == 1, "a name has no value in it");
+    }
+  };
+  check(podman_environment(spec, config));
+  check(apple_environment(spec.env));
 }
 
 void apple_json(std::string_view input) {
@@ -84,7 +107,9 @@ void apple_json(std::string_view input) {
       fuzz::require(!container.id.empty(), "a container has an id");
     }
   }
-  parse_apple_images(input);
+  if (const auto images = parse_apple_images(input)) {
+    for (const AppleImage& image : *images) variant_for(image, "linux/arm64/v8");
+  }
   parse_apple_stats(input);
   parse_apple_versions(input);
   parse_apple_status(input);
@@ -92,6 +117,9 @@ void apple_json(std::string_view input) {
   if (const auto networks = parse_apple_networks(input)) {
     for (const AppleNetwork& network : *networks) {
       fuzz::require(!network.name.empty(), "a network has a name");
+      fuzz::require(!may_be_allocation_network(network.name) ||
+                        network.name.find_first_of("/=,. ") == std::string::npos,
+                    "what is deleted is one network");
     }
   }
 }
@@ -124,7 +152,24 @@ void apple_text(std::string_view input) {
   says_daemon_timed_out(input);
 }
 
+// Words with a NUL byte in between.
+void doctor_options(std::string_view input) {
+  std::vector<std::string> words;
+  while (!input.empty()) {
+    const std::size_t end = std::min(input.find('\0'), input.size());
+    words.emplace_back(input.substr(0, end));
+    input.remove_prefix(std::min(end + 1, input.size()));
+  }
+  const auto options = parse_doctor_options(words);
+  if (!options) return fuzz::require(!options.error().message().empty(), "an error has words");
+  for (const std::string& path :
+       {options->config.podman_path, options->config.container_path, options->config.state_dir}) {
+    fuzz::require(path.empty() || path.starts_with('/'), "a path is absolute");
+  }
+}
+
 void doctor_answers(std::string_view input) {
+  doctor_options(input);
   Findings all{{"any", Verdict::kWarning, std::string{input}, std::string{input}}};
   for (const Findings& some : {podman_info_findings(input), apple_version_findings(input),
                                apple_status_findings(input), macos_findings(input, input)}) {

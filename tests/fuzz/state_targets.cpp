@@ -1,17 +1,13 @@
 // What the driver and its monitors write down and read back, and what they say to each other.
 
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "model/labels.hpp"
@@ -21,35 +17,18 @@
 #include "runtime/kept_references.hpp"
 #include "runtime/log_position.hpp"
 #include "runtime/monitor_clients.hpp"
+#include "runtime/monitor_files.hpp"
 #include "runtime/monitor_lines.hpp"
+#include "runtime/monitor_link.hpp"
 #include "runtime/monitor_spool.hpp"
 #include "runtime/state_leftovers.hpp"
 #include "runtime/text_fields.hpp"
 #include "runtime/unique_fd.hpp"
+#include "scratch.hpp"
 #include "targets.hpp"
 
 namespace ndc::runtime {
 namespace {
-
-// A directory for as long as the process runs.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "ndc-fuzz-XXXXXX").string();
-    fuzz::require(::mkdtemp(pattern.data()) != nullptr, "there is room for a file");
-    path_ = pattern;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 void exit_record(std::string_view input) {
   const auto record = parse_exit_record(input);
@@ -98,6 +77,13 @@ void kept_references(std::string_view input) {
 
 void monitor_lines(std::string_view input) {
   fuzz::require(parse_monitor_news(input).cli >= 0, "a process id is one");
+  fuzz::require(parse_monitor_lock(input) != 0, "a monitor is named by its process id, or not");
+  const std::string heard{input.substr(0, 512)};  // what waits for its end at most
+  std::string pending = heard;
+  std::string lines;
+  for (std::string line; take_line(pending, line);) lines += line + "\n";
+  fuzz::require(lines + pending == heard && pending.find('\n') == std::string::npos,
+                "each line is heard once, and what is none yet waits");
   const MonitorOrder order = parse_monitor_order(input);
   if (order.kind != MonitorOrder::Kind::kResize) return;
   const MonitorOrder again = parse_monitor_order("resize " + std::to_string(order.rows) + " " +
@@ -113,7 +99,7 @@ void monitor_clients(std::string_view input) {
     std::vector<std::string> lines;
     void obey(const char* line) override { lines.emplace_back(line); }
   };
-  static const Scratch scratch;
+  static const fuzz::Scratch scratch;
   static const std::string path = scratch / "s";
   static MonitorClients clients{listen_on(path.c_str())};
   input = input.substr(0, 4096);  // what a socket takes at once, everywhere
@@ -148,7 +134,7 @@ void monitor_clients(std::string_view input) {
 
 // The input is the file.
 void spool(std::string_view input) {
-  static const Scratch scratch;
+  static const fuzz::Scratch scratch;
   static const std::string path = scratch / "spool.out";
   std::ofstream{path, std::ios::binary | std::ios::trunc} << input;
   const std::uint64_t held = Spool::pending_in(path.c_str());

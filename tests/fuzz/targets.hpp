@@ -1,5 +1,5 @@
-// The decoders of what comes from outside, one target each: any bytes in, an answer or an error
-// out, and what must hold of every answer checked. A broken rule aborts.
+// The decoders of what comes from outside, a target for each, or for each kind: any bytes in, an
+// answer or an error out, and what must hold of every answer checked. A broken rule aborts.
 #pragma once
 
 #include <cstdio>

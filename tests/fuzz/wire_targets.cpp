@@ -9,10 +9,12 @@
 #include <cmath>
 #include <string>
 
+#include "model/signals.hpp"
 #include "model/task_config.hpp"
 #include "model/task_handle.hpp"
 #include "rpc/task_codec.hpp"
 #include "rpc/task_spec_codec.hpp"
+#include "rpc/wire_time.hpp"
 #include "targets.hpp"
 
 namespace ndc::rpc {
@@ -46,6 +48,17 @@ void wire_task(std::string_view input) {
   fuzz::require(kept.id() == message.id(), "a handle names its task");
 }
 
+// Durations and signals as the driver gets them.
+void check_duration(const google::protobuf::Duration& duration) {
+  fuzz::require(to_nanoseconds(duration).count() >= 0, "a duration is not negative");
+}
+
+void check_signal(const std::string& name) {
+  const auto number = signal_number(name);
+  if (!number) return fuzz::require(!number.error().message().empty(), "an error has words");
+  fuzz::require(*number >= 1 && *number <= kLastSignal, "a signal is one");
+}
+
 // The first byte says which call it is.
 void wire_calls(std::string_view input) {
   if (input.empty()) return;
@@ -70,6 +83,19 @@ void wire_calls(std::string_view input) {
     if (!read(request, input)) return;
     to_exec_request(request.setup());
     to_terminal_size(request.tty_size());
+  } else if (call == 'p') {
+    wire::StopTaskRequest request;
+    if (!read(request, input)) return;
+    check_duration(request.timeout());
+    check_signal(request.signal());
+  } else if (call == 'k') {
+    wire::SignalTaskRequest request;
+    if (!read(request, input)) return;
+    check_signal(request.signal());
+  } else if (call == 'u') {
+    wire::TaskStatsRequest request;
+    if (!read(request, input)) return;
+    check_duration(request.collection_interval());
   } else if (call == 'c') {
     hashicorp::nomad::plugins::base::proto::SetConfigRequest request;
     if (!read(request, input)) return;
