@@ -96,7 +96,7 @@ func (n *node) nothingLeft(t *testing.T) {
 
 func hasEvent(t *testing.T, events <-chan *drivers.TaskEvent, part string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(nomadkit.Patience * 20 * time.Second)
 	for {
 		select {
 		case event := <-events:

@@ -269,14 +269,17 @@ func (w *world) write(name, text string) {
 // wait waits for the task's exit, with whatever plugin is there.
 func (w *world) wait() *drivers.ExitResult {
 	w.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	const limit = 60 * time.Second
+	deadline := time.Now().Add(nomadkit.Patience * limit)
 	for {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		ch, err := w.plugin.WaitTask(ctx, w.task.ID)
 		var result *drivers.ExitResult
 		if err == nil {
-			result = nomadkit.Receive(w.t, ch, 60*time.Second, "exit of the task")
-			err = result.Err
+			result = nomadkit.Receive(w.t, ch, limit+5*time.Second, "exit of the task")
+			if err = result.Err; err != nil && ctx.Err() != nil {
+				w.t.Fatalf("WaitTask: no exit until the deadline: %v", err)
+			}
 		}
 		cancel()
 		if err != nil && w.dead(err) {

@@ -168,7 +168,7 @@ func (a *Agent) Start() error {
 	if err := a.Exec(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(Patience * 60 * time.Second)
 	for {
 		err := a.ready()
 		if err == nil {
@@ -269,6 +269,7 @@ func (a *Agent) Alive() bool {
 // Stop ends the agent with SIGTERM, or SIGKILL when `hard`. One that does not end is killed too, and
 // that is the error.
 func (a *Agent) Stop(hard bool) error {
+	const limit = Patience * 30 * time.Second
 	signal := syscall.SIGTERM
 	if hard {
 		signal = syscall.SIGKILL
@@ -279,10 +280,10 @@ func (a *Agent) Stop(hard bool) error {
 	select {
 	case <-a.exited:
 		return nil
-	case <-time.After(30 * time.Second):
+	case <-time.After(limit):
 		_ = a.cmd.Process.Kill()
 		<-a.exited
-		return fmt.Errorf("the agent did not stop within 30 s: %s", a.LogTail())
+		return fmt.Errorf("the agent did not stop within %s: %s", limit, a.LogTail())
 	}
 }
 

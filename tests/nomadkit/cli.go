@@ -14,7 +14,7 @@ import (
 	"github.com/creack/pty"
 )
 
-// CLI is Nomad's command line on this agent; `limit` ends it.
+// CLI is Nomad's command line on this agent; `limit` with Patience ends it.
 func (a *Agent) CLI(t testing.TB, limit time.Duration, args ...string) *exec.Cmd {
 	t.Helper()
 	binary, err := AgentBinary()
@@ -114,7 +114,7 @@ func (terminal *Terminal) WaitScreen(t testing.TB, want string) {
 // End waits for the command's end and returns its exit code.
 func (terminal *Terminal) End(t testing.TB) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience*15*time.Second)
 	defer cancel()
 	select {
 	case <-terminal.done:

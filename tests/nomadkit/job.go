@@ -138,8 +138,9 @@ func (j *Job) Alloc(t testing.TB) *api.Allocation {
 	return alloc
 }
 
+// waitAlloc returns what the allocation was last, satisfying `done` or not.
 func (j *Job) waitAlloc(id string, limit time.Duration, done func(*api.Allocation) bool) *api.Allocation {
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(Patience * limit)
 	var last *api.Allocation
 	options := &api.QueryOptions{WaitTime: time.Second}
 	for time.Now().Before(deadline) {
@@ -162,7 +163,7 @@ func (j *Job) WaitFor(t testing.TB, limit time.Duration, what string, done func(
 	t.Helper()
 	alloc := j.waitAlloc(j.Alloc(t).ID, limit, done)
 	if alloc == nil || !done(alloc) {
-		t.Fatalf("%s: %s: not within %s", j.ID, what, limit)
+		t.Fatalf("%s: %s: not within %s", j.ID, what, Patience*limit)
 	}
 	return alloc
 }
@@ -254,6 +255,7 @@ func (j *Job) Log(alloc *api.Allocation, stream string) (string, error) {
 
 // LogOf is Log of any task.
 func (j *Job) LogOf(alloc *api.Allocation, task, stream string) (string, error) {
+	const limit = Patience * 20 * time.Second
 	cancel := make(chan struct{})
 	defer close(cancel)
 	frames, errs := j.agent.API.AllocFS().Logs(alloc, false, task, stream, "start", 0, cancel, nil)
@@ -267,8 +269,8 @@ func (j *Job) LogOf(alloc *api.Allocation, task, stream string) (string, error) 
 			text.Write(frame.Data)
 		case err := <-errs:
 			return text.String(), err
-		case <-time.After(20 * time.Second):
-			return text.String(), fmt.Errorf("no end of the log within 20 s")
+		case <-time.After(limit):
+			return text.String(), fmt.Errorf("no end of the log within %s", limit)
 		}
 	}
 }
@@ -301,7 +303,7 @@ func (j *Job) Exec(t testing.TB, alloc *api.Allocation, tty bool, stdin string, 
 // ExecIn is Exec in any task.
 func (j *Job) ExecIn(t testing.TB, alloc *api.Allocation, task string, tty bool, stdin string, command ...string) (string, string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience*20*time.Second)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	input := io.NopCloser(strings.NewReader(stdin))

@@ -94,7 +94,7 @@ func Launch(t testing.TB, env ...string) *Plugin {
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           hclog.NewNullLogger(),
 		Stderr:           p.Stderr,
-		StartTimeout:     20 * time.Second,
+		StartTimeout:     Patience * 20 * time.Second,
 	})
 	t.Cleanup(func() {
 		p.Client.Kill()
@@ -216,9 +216,9 @@ func (p *Plugin) Raw(t testing.TB) dproto.DriverClient { return dproto.NewDriver
 // Socket is the path the plugin listens on.
 func (p *Plugin) Socket() string { return p.Client.ReattachConfig().Addr.String() }
 
-// Context ends with the test or after `limit`.
+// Context ends with the test or after `limit` with Patience.
 func Context(t testing.TB, limit time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience*limit)
 	t.Cleanup(cancel)
 	return ctx
 }

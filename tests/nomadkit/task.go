@@ -244,7 +244,7 @@ func shellConfig(script string) string {
 	return fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n", Image(), script)
 }
 
-// Wait waits for the task's exit.
+// Wait waits for the task's exit, for at most `limit` with Patience.
 func (task *Task) Wait(t testing.TB, limit time.Duration) *drivers.ExitResult {
 	t.Helper()
 	return task.WaitOn(t, task.plugin, limit)
@@ -253,13 +253,18 @@ func (task *Task) Wait(t testing.TB, limit time.Duration) *drivers.ExitResult {
 // WaitOn is Wait with the plugin that took over.
 func (task *Task) WaitOn(t testing.TB, p *Plugin, limit time.Duration) *drivers.ExitResult {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience*limit)
 	defer cancel()
 	ch, err := p.WaitTask(ctx, task.ID)
 	if err != nil {
 		t.Fatalf("WaitTask: %v", err)
 	}
-	return Receive(t, ch, limit, "exit of the task")
+	// A wait that is over without an exit comes as a result, too: as one of the code 0, with an error.
+	result := Receive(t, ch, limit+5*time.Second, "exit of the task")
+	if result.Err != nil && ctx.Err() != nil {
+		t.Fatalf("exit of the task: not within %s: %v", Patience*limit, result.Err)
+	}
+	return result
 }
 
 // RecoveredHandle is the handle as a new agent has it: without the task's driver configuration.
