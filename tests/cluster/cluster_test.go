@@ -186,10 +186,12 @@ func kept(t *testing.T, before, after map[string]string, on map[string][]contain
 	}
 }
 
-func onNode(t *testing.T, node *Node) map[string][]container {
+func onNode(t *testing.T, node *Node) (found map[string][]container) {
 	t.Helper()
-	found, err := containersOn(node)
-	must.NoError(t, err)
+	Eventually(t, 30*time.Second, "podman lists the containers of "+node.Name, func() (err error) {
+		found, err = containersOn(node)
+		return err
+	})
 	must.MapNotEmpty(t, found, must.Sprint(node.Name))
 	return found
 }

@@ -61,6 +61,9 @@ client {
   network_interface = "lo"
   cpu_total_compute = 4000
   gc_interval       = "1h"
+  # All agents of a machine have one address, and none asks whether another has given a port.
+  min_dynamic_port = %[7]d
+  max_dynamic_port = %[8]d
   # Debian's place for containernetworking-plugins; the bridge is this agent's own.
   cni_path              = "/usr/lib/cni:/opt/cni/bin"
   bridge_network_name   = "%[5]s"
@@ -134,7 +137,8 @@ func newAgent(kind RuntimeKind, plugin func(*Agent) string) (*Agent, error) {
 	agent.subnet = fmt.Sprintf("10.%d.%d.0/24", 96+ports[0]>>8&31, ports[0]&255)
 	agent.rpc = fmt.Sprintf("127.0.0.1:%d", ports[1])
 	agent.bridge = fmt.Sprintf("ndc%d", ports[0])
-	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet)
+	low, high := dynamicPorts()
+	text := fmt.Sprintf(agentConfig, dir, ports[0], ports[1], ports[2], agent.bridge, agent.subnet, low, high)
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(text+plugin(agent)), 0o644); err != nil {
 		return nil, err
 	}

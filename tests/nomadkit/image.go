@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -76,8 +75,10 @@ func makeLayer(entries func(*tar.Writer) error) (layer, error) {
 	return layer{packed.Bytes(), digestOf(plain.Bytes())}, nil
 }
 
-// busyboxLayer is the same in all images of one test program: it is pulled once.
-var busyboxLayer = sync.OnceValues(func() (layer, error) {
+// busyboxLayer is the same in all images of one owner, a registry or an archive. No two have one in
+// common: podman does not fetch a layer that it has, and with the images of one test it would go from
+// under another test's pull.
+func busyboxLayer(owner string) (layer, error) {
 	path, err := exec.LookPath("busybox")
 	if err != nil {
 		return layer{}, err
@@ -86,10 +87,10 @@ var busyboxLayer = sync.OnceValues(func() (layer, error) {
 	if err != nil {
 		return layer{}, err
 	}
-	return makeLayer(writeBusybox(data))
-})
+	return makeLayer(writeBusybox(data, owner))
+}
 
-func writeBusybox(data []byte) func(*tar.Writer) error {
+func writeBusybox(data []byte, owner string) func(*tar.Writer) error {
 	return func(out *tar.Writer) error {
 		_ = out.WriteHeader(&tar.Header{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755})
 		_ = out.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(data))})
@@ -97,6 +98,8 @@ func writeBusybox(data []byte) func(*tar.Writer) error {
 		for _, name := range []string{"sh", "cat", "sleep", "echo"} {
 			_ = out.WriteHeader(&tar.Header{Name: "bin/" + name, Typeflag: tar.TypeSymlink, Linkname: "busybox"})
 		}
+		_ = out.WriteHeader(&tar.Header{Name: "owner", Mode: 0o644, Size: int64(len(owner))})
+		_, _ = io.WriteString(out, owner)
 		return out.Flush()
 	}
 }
@@ -105,7 +108,7 @@ func writeBusybox(data []byte) func(*tar.Writer) error {
 // not have.
 func Archive(t testing.TB, name string) string {
 	t.Helper()
-	base, err := busyboxLayer()
+	base, err := busyboxLayer(name)
 	if err != nil {
 		t.Fatalf("busybox: %v", err)
 	}
@@ -114,16 +117,21 @@ func Archive(t testing.TB, name string) string {
 	if err := os.WriteFile(layer, base.blob, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{
+	// Podman may fail over what another test removes from the storage at this moment.
+	Eventually(t, 30*time.Second, "the image "+name+" is made", func() error {
 		// The message makes it an image of its own.
-		{"import", "--quiet", "--change=ENV PATH=/bin", "--message=" + name, layer, name},
-		{"save", "--quiet", "--output", archive, name},
-		{"rmi", name},
-	} {
-		if _, err := Podman(args...); err != nil {
-			t.Fatal(err)
-		}
-	}
+		_, err := Podman("import", "--quiet", "--change=ENV PATH=/bin", "--message="+name, layer, name)
+		return err
+	})
+	Eventually(t, 30*time.Second, "the image "+name+" is saved", func() error {
+		_ = os.Remove(archive) // of a try that failed: podman adds to none
+		_, err := Podman("save", "--quiet", "--output", archive, name)
+		return err
+	})
+	Eventually(t, 30*time.Second, "the image "+name+" is removed", func() error {
+		_, err := Podman("rmi", "--ignore", name)
+		return err
+	})
 	return archive
 }
 
@@ -180,7 +188,7 @@ func (r *Registry) put(t testing.TB, repository, reference, kind string, data []
 func (r *Registry) pushManifest(t testing.TB, repository string, content Content) ([]byte, string) {
 	kind := mediaTypes[content.HealthCheck != ""]
 	t.Helper()
-	base, err := busyboxLayer()
+	base, err := r.busybox()
 	if err != nil {
 		t.Fatalf("busybox: %v", err)
 	}

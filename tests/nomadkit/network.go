@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,18 @@ func freePorts(n int) ([]int, error) {
 	}
 	return out, nil
 }
+
+// dynamicPorts is the range of an agent's dynamic ports: a part of Nomad's own, which no other agent of
+// this program has while there are no more than `parts`.
+func dynamicPorts() (low, high int) {
+	const first, size, parts = 20000, 200, 60
+	// Other test programs begin elsewhere.
+	part := (os.Getpid() + int(agents.Add(1))) % parts
+	low = first + part*size
+	return low, low + size - 1
+}
+
+var agents atomic.Int64 // with a range so far
 
 func isFree(port int) bool {
 	address := fmt.Sprintf("127.0.0.1:%d", port)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Podman runs podman and returns its output, trimmed.
@@ -22,14 +23,16 @@ func Podman(args ...string) (string, error) {
 	return text, nil
 }
 
-// ContainersOf lists the ids of the containers, running or not, of an allocation.
-func ContainersOf(t testing.TB, allocID string) []string {
+// ContainersOf lists the ids of the containers, running or not, of an allocation. Podman's list fails
+// over a container or an image that another test removes at this moment.
+func ContainersOf(t testing.TB, allocID string) (ids []string) {
 	t.Helper()
-	out, err := Podman("ps", "-a", "-q", "--no-trunc", "--filter", "label=nomad.alloc_id="+allocID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(out)
+	Eventually(t, 30*time.Second, "podman lists the containers of "+allocID, func() error {
+		out, err := Podman("ps", "-a", "-q", "--no-trunc", "--filter", "label=nomad.alloc_id="+allocID)
+		ids = strings.Fields(out)
+		return err
+	})
+	return ids
 }
 
 // RemoveContainersOf removes the containers of an allocation, whatever state they are in.

@@ -31,6 +31,7 @@ type Registry struct {
 	mu      sync.Mutex
 	seen    []string
 	layer   string
+	busybox func() (layer, error) // the layer that all its images have
 	fault   func(http.ResponseWriter, *http.Request) bool
 }
 
@@ -79,6 +80,7 @@ func startRegistry(t testing.TB, start func(*httptest.Server), credentials []str
 		t.Fatal(err)
 	}
 	r := &Registry{backend: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	r.busybox = sync.OnceValues(func() (layer, error) { return busyboxLayer(r.backend) })
 	env := append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n",
 		dir, r.backend)
