@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -291,9 +292,17 @@ func (a *Agent) Stop(hard bool) error {
 	}
 }
 
-// Plugins lists the pids of this agent's plugin processes.
+// Plugins lists the pids of this agent's plugin processes. What a plugin starts has its command line
+// until it has begun a program of its own.
 func (a *Agent) Plugins() []int {
-	return ProcessesWith(filepath.Join(a.Dir, "plugins", "nomad-driver-container"))
+	found := ProcessesWith(filepath.Join(a.Dir, "plugins", "nomad-driver-container"))
+	var plugins []int
+	for _, pid := range found {
+		if parent, there := parentOf(pid); there && !slices.Contains(found, parent) {
+			plugins = append(plugins, pid)
+		}
+	}
+	return plugins
 }
 
 // Remove ends the agent and everything it started, and removes its directory.

@@ -44,12 +44,13 @@ consul {
 }
 `
 
-// A client that is not heard of for about two seconds is down.
+// A client that is not heard of for about seven seconds is down. Less is too short for one that lives on a
+// busy machine.
 const clusterServer = `
 server {
   enabled                = true
   bootstrap_expect       = 1
-  heartbeat_grace        = "1s"
+  heartbeat_grace        = "5s"
   min_heartbeat_ttl      = "1s"
   failover_heartbeat_ttl = "2s"
 }

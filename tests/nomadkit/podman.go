@@ -1,6 +1,7 @@
 package nomadkit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -101,23 +102,30 @@ func ChildrenOf(pid int) []int {
 	var children []int
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
-		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		child, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			continue
 		}
-		// The command is in parentheses and may contain anything.
-		rest := string(stat)
-		if i := strings.LastIndexByte(rest, ')'); i >= 0 {
-			rest = rest[i+1:]
-		}
-		fields := strings.Fields(rest)
-		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			if child, err := strconv.Atoi(filepath.Base(dir)); err == nil {
-				children = append(children, child)
-			}
+		if parent, there := parentOf(child); there && parent == pid {
+			children = append(children, child)
 		}
 	}
 	return children
+}
+
+// parentOf is a process's parent; false where there is no such process.
+func parentOf(pid int) (parent int, there bool) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, false
+	}
+	// The command is in parentheses and may contain anything.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 2 {
+		return 0, false
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return parent, err == nil
 }
 
 // OpenFiles says what each descriptor of a process points to.
