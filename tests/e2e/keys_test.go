@@ -172,7 +172,8 @@ func mountProofs(key string) map[string]proof {
 // stops sees which signal a task gets when nothing else names one.
 func stops(config, signal string) effect {
 	return func(t *testing.T, agent *Agent) {
-		job := agent.Submit(t, BatchJob(Shell("trap 'echo got it; exit 0' "+signal+"; echo up; while true; do sleep 0.05; done", config)))
+		job := agent.Submit(t, BatchJob("kill_timeout = \"30s\"\n"+
+			Shell("trap 'echo got it; exit 0' "+signal+"; echo up; while true; do sleep 0.05; done", config)))
 		alloc := job.WaitStatus(t, "running")
 		job.WaitLog(t, alloc, "stdout", "up\n")
 		job.WaitLog(t, job.Stop(t), "stdout", "got it\n")

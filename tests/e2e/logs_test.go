@@ -35,7 +35,7 @@ func TestAHundredMebibytesOfLogPassAndRotate(t *testing.T) {
 	each(t, func(t *testing.T, agent *Agent) {
 		job := agent.Submit(t, BatchJob("logs {\n max_files = 3\n max_file_size = 10\n}\n"+
 			Shell("yes 'a line that is written very often' | head -c 104857600; echo; echo END")))
-		alloc := job.WaitFor(t, 60*time.Second, "the end", func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
+		alloc := job.WaitFor(t, 180*time.Second, "the end", func(a *api.Allocation) bool { return a.ClientTerminalStatus() })
 		must.Eq(t, 0, ExitCode(t, alloc))
 		Eventually(t, 20*time.Second, "the newest of few files holds the end", func() error {
 			files := logFiles(t, agent, alloc, "stdout")
@@ -67,19 +67,31 @@ func TestATerminalsOutputIsOneStream(t *testing.T) {
 	})
 }
 
-// A collector whose FIFO nobody ever opened would make Nomad wait for four seconds.
+// isUp waits until the task has written /alloc/up, as it does when its trap is set.
+func isUp(t *testing.T, on *Agent, alloc *api.Allocation) {
+	t.Helper()
+	Eventually(t, 10*time.Second, "the trap is set", func() error {
+		_, _, err := on.API.AllocFS().Stat(alloc, "/alloc/up", nil)
+		return err
+	})
+}
+
+// A collector whose FIFO nobody ever opened would make Nomad wait for four seconds, each time: a stop that
+// takes longer for another reason says nothing.
 func TestASilentTaskStopsAtOnce(t *testing.T) {
+	const bound = 3500 * time.Millisecond
 	each(t, func(t *testing.T, agent *Agent) {
 		for _, tty := range []string{"", "tty = true"} {
-			job := agent.Submit(t, BatchJob(Shell("trap 'exit 0' TERM; touch /alloc/up; while true; do sleep 0.05; done", tty)))
-			alloc := job.WaitStatus(t, "running")
-			Eventually(t, 10*time.Second, "the trap is set", func() error {
-				_, _, err := agent.API.AllocFS().Stat(alloc, "/alloc/up", nil)
-				return err
-			})
-			start := time.Now()
-			must.Eq(t, 0, ExitCode(t, job.Stop(t)))
-			must.Less(t, 3500*time.Millisecond, time.Since(start))
+			quickest := time.Hour
+			for round := 0; round < 5 && quickest >= bound; round++ {
+				job := agent.Submit(t, BatchJob("kill_timeout = \"30s\"\n"+
+					Shell("trap 'exit 0' TERM; touch /alloc/up; while true; do sleep 0.05; done", tty)))
+				isUp(t, agent, job.WaitStatus(t, "running"))
+				start := time.Now()
+				must.Eq(t, 0, ExitCode(t, job.Stop(t)))
+				quickest = min(quickest, time.Since(start))
+			}
+			must.Less(t, bound, quickest)
 		}
 	})
 }
@@ -87,15 +99,17 @@ func TestASilentTaskStopsAtOnce(t *testing.T) {
 func TestWithoutLogCollectionATaskWritesToNothingOnPodman(t *testing.T) {
 	t.Parallel()
 	agent := onPodman(t)
-	job := agent.Submit(t, BatchJob("logs {\n disabled = true\n}\n"+Shell("echo lost; "+untilSignalled)))
+	job := agent.Submit(t, BatchJob("kill_timeout = \"30s\"\nlogs {\n disabled = true\n}\n"+
+		Shell("echo lost; trap 'exit 0' TERM INT; touch /alloc/up; while true; do sleep 0.05; done")))
 	alloc := job.WaitStatus(t, "running")
+	isUp(t, agent, alloc)
 	state := Inspect(t, alloc.ID).State
 	files := OpenFiles(state.Pid)
 	must.Eq(t, "/dev/null", files["1"])
 	must.Eq(t, "/dev/null", files["2"])
 	for _, pid := range []int{state.Pid, state.ConmonPid} {
 		for fd, target := range OpenFiles(pid) {
-			must.StrNotContains(t, target, ".fifo", must.Sprintf("descriptor %s of %d", fd, pid))
+			must.StrNotContains(t, target, "/alloc/logs/", must.Sprintf("descriptor %s of %d", fd, pid))
 		}
 	}
 	must.MapEmpty(t, logFiles(t, agent, alloc, "stdout"))

@@ -27,8 +27,12 @@ func olderPlugin(t *testing.T, path string) string {
 	data, err := os.ReadFile(Binary())
 	must.NoError(t, err)
 	must.NoError(t, os.WriteFile(path, bytes.ReplaceAll(data, []byte(version+"\x00"), []byte(old+"\x00")), 0o755))
-	out, err = exec.Command(path, "--version").Output()
-	must.NoError(t, err)
+	// A child of another test that was forked meanwhile has the file open for writing until it has begun its
+	// own program, and nobody can run it.
+	Eventually(t, 15*time.Second, "the older plugin can be run", func() error {
+		out, err = exec.Command(path, "--version").Output()
+		return err
+	})
 	must.StrContains(t, string(out), old)
 	return old
 }

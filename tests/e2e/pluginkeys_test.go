@@ -213,7 +213,7 @@ func TestACautiousNodeTellsWhatItWouldRemoveAndWaitsAsLongAsItsOperatorSays(t *t
 	each(t, func(t *testing.T, agent *Agent) {
 		dir := t.TempDir()
 		config := `
-command_timeout = "5s"
+command_timeout = "15s"
 gc {
   dangling_containers {
     dry_run        = true
@@ -246,7 +246,7 @@ gc {
 		must.True(t, left())
 		hang()
 		alloc := own.Submit(t, BatchJob(strings.ReplaceAll(Shell("true"), "${image}", image))).WaitStatus(t, "failed")
-		must.StrContains(t, Events(alloc, "main"), "within 5s")
+		must.StrContains(t, Events(alloc, "main"), "within 15s")
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // nobody would read what the next attempt writes.
 func TestTheOutputOfEveryAttemptArrivesHoweverSoonTheNextOneStarts(t *testing.T) {
 	each(t, func(t *testing.T, agent *Agent) {
-		job := agent.Submit(t, BatchJob(Shell("trap 'seq 1 2000; echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done")))
+		job := agent.Submit(t, BatchJob("kill_timeout = \"30s\"\n"+Shell("trap 'seq 1 2000; echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done")))
 		alloc := job.WaitStatus(t, "running")
 		one := &strings.Builder{}
 		one.WriteString("ready\n")

@@ -88,7 +88,7 @@ func endsWhileTheAgentIsDown(t *testing.T, setting, log string) {
 		must.NoError(t, own.Start())
 		alloc = job.WaitStatus(t, "failed")
 		must.Eq(t, 21, ExitCode(t, alloc))
-		job.WaitLog(t, alloc, "stdout", "last")
+		job.WaitLog(t, alloc, "stdout", log)
 		text, err := job.Log(alloc, "stdout")
 		must.NoError(t, err)
 		must.Eq(t, log, text)

@@ -35,6 +35,7 @@ func (w word) template(change string) string {
 	return fmt.Sprintf(`template {
         data        = "word={{ with nomadVar \"%s\" }}{{ .word }}{{ end }}\n"
         destination = "local/word"
+        splay       = "0s"
         %s
       }
       `, w.path, change)
@@ -60,8 +61,8 @@ func TestAChangedTemplateRunsItsScriptInTheTask(t *testing.T) {
 		job := agent.Submit(t, BatchJob(w.template(`change_mode = "script"
         change_script {
           command       = "/bin/sh"
-          args          = ["-c", "cat /local/word > /proc/1/fd/1; echo ran as $(id -u) > /local/ran"]
-          timeout       = "10s"
+          args          = ["-c", "echo ran as $(id -u) > /local/ran; cat /local/word > /proc/1/fd/1"]
+          timeout       = "60s"
           fail_on_error = true
         }`)+Shell(showWord)))
 		alloc := job.WaitStatus(t, "running")

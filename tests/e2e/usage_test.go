@@ -100,7 +100,7 @@ func TestTheWebInterfacesNumbersAreMegahertzAndBytes(t *testing.T) {
 			}
 			task := all.Tasks["main"]
 			cpu, memory := task.ResourceUsage.CpuStats, task.ResourceUsage.MemoryStats
-			if cpu.Percent < 5 {
+			if cpu.Percent <= 0 {
 				return fmt.Errorf("%s", body)
 			}
 			// The node says 4000 MHz, on however many cores it has.
