@@ -125,7 +125,7 @@ TEST_CASE("every kind of runtime fault strikes as often as it was set") {
   p.driver.runtime().hang_after({Call::kSignal});
   CHECK(p.driver.signal(p.web.id, "SIGTERM", 50ms).error().code == ErrorCode::kTimeout);
   CHECK(p.driver.wait(p.web.id));  // the signal itself was sent
-  CHECK(p.driver.runtime().hanging() == 1);
+  CHECK(eventually([&] { return p.driver.runtime().hanging() == 1; }));
   CHECK(p.driver.runtime().struck() == 4);
 }
 
@@ -150,7 +150,7 @@ TEST_CASE("a task that ends while its actor fails over its start runs once, and 
 TEST_CASE("a delayed message arrives late, a dropped one never") {
   Program p;
   REQUIRE(p.driver.start(p.web));
-  p.driver.messages().delay({"task_actor", p.web.id, "InspectTask"}, 200ms);
+  p.driver.messages().delay({"task_actor", p.web.id, "InspectTask"}, 5s);
   CHECK(p.driver.inspect(p.web.id, 20ms).error().code == ErrorCode::kTimeout);
   CHECK(p.driver.inspect(p.web.id));
   p.driver.messages().drop({"driver_actor", "", "WaitTask"});
