@@ -36,7 +36,7 @@ endfunction()
 # ndc_add_catch_test(NAME LIBS libraries... FILES files... LABELS labels...): a Catch2 program and
 # its ctest entry, one for the whole program. Files include "support/catch.hpp".
 function(ndc_add_catch_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "LIBS;FILES;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "LIBS;FILES;LABELS" ${ARGN})
   ndc_platform_files(files ${arg_FILES})
   if(NOT files)
     message(STATUS "${name}: no test files yet")
@@ -46,10 +46,7 @@ function(ndc_add_catch_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${arg_LIBS} ndc_places ndc_catch)
   add_test(NAME ${name} COMMAND ${name})
-  if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 300)
-  endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS "${arg_LABELS}")
 endfunction()
 
 # ndc_link_selfcontained(TARGET): the program needs nothing at run time but the C library, and
