@@ -116,11 +116,20 @@ var startsCLI = map[string]string{
 	"apple.start.create_spawned": "create", "apple.stop.spawned": "stop", "apple.remove.spawned": "delete", "apple.pull.spawned": "pull",
 }
 
+// patience is `long` where a row that is not met is a failure; where all rows are wanted it is none of the
+// table then, and is not waited for.
+func patience(short, long time.Duration) time.Duration {
+	if everything {
+		return short
+	}
+	return long
+}
+
 // killCLI kills the CLI as soon as it is there: it is at work for milliseconds, so that there is no
 // time for a look at all processes of the machine.
 func (s *stops) killCLI(verb string) {
 	known := map[string]bool{}
-	for deadline := time.Now().Add(time.Second); !s.killed && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience(time.Second, 10*time.Second)); !s.killed && time.Now().Before(deadline); {
 		for _, p := range children(s.w.plugin.Cmd.Process.Pid, known) {
 			if p.has(verb) && s.w.engine.isCLI(s.w, p) {
 				s.killed = syscall.Kill(p.pid, syscall.SIGKILL) == nil
@@ -132,7 +141,7 @@ func (s *stops) killCLI(verb string) {
 var errEnded = errors.New("the process has ended")
 
 func awaitStop(pid int) error {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		switch state, _ := stat(pid); state {
 		case 'T', 't':
 			return nil
@@ -150,7 +159,7 @@ func (s *stops) reached() bool {
 	select {
 	case <-s.points:
 		return true
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience(5*time.Second, 30*time.Second)):
 		return false
 	}
 }

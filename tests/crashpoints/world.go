@@ -25,7 +25,7 @@ const startTries = 3
 
 // restartDelay is Nomad's pause before a task is started again, 15 s unless the job says so. Without
 // one the collector would not have come to its end yet.
-const restartDelay = 300 * time.Millisecond
+const restartDelay = 2 * time.Second
 
 // world is one run of a scenario: a node with its plugin and one task, seen as Nomad's client sees
 // them. Its methods act as the client's task runner does, also when the plugin is gone.
