@@ -210,6 +210,25 @@ func (p *Plugin) Conn(t testing.TB) *grpc.ClientConn {
 	return conn
 }
 
+// Settled is the first fingerprint that the engine has had a say in, or that needs none. One that the
+// engine was too slow for comes before it.
+func (p *Plugin) Settled(t testing.TB) *drivers.Fingerprint {
+	t.Helper()
+	ch, err := p.Fingerprint(Context(t, 2*time.Minute))
+	if err != nil {
+		t.Fatalf("Fingerprint: %v", err)
+	}
+	for {
+		fingerprint := Receive(t, ch, 30*time.Second, "fingerprint")
+		if fingerprint.Err != nil {
+			t.Fatalf("fingerprint: %v", fingerprint.Err)
+		}
+		if !strings.HasPrefix(fingerprint.HealthDescription, "waiting for the first answer of ") {
+			return fingerprint
+		}
+	}
+}
+
 // Raw is the driver service without Nomad's client in between.
 func (p *Plugin) Raw(t testing.TB) dproto.DriverClient { return dproto.NewDriverClient(p.Conn(t)) }
 

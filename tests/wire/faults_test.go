@@ -24,14 +24,12 @@ func fakePodman(t *testing.T, script string) string {
 
 func TestWithoutPodmanTheDriverIsUndetectedAndSaysTheCure(t *testing.T) {
 	p := nomadkit.StartPlugin(t, `podman_path = "/no/such/podman"`)
-	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
-	must.NoError(t, err)
-	fingerprint := nomadkit.Receive(t, ch, 2*time.Second, "fingerprint")
+	fingerprint := p.Settled(t)
 	must.Eq(t, "undetected", string(fingerprint.Health))
 	must.StrContains(t, fingerprint.HealthDescription, "/no/such/podman")
 
 	task := nomadkit.MuteTask(t, p, sh("true"))
-	_, _, err = p.StartTask(task.TaskConfig)
+	_, _, err := p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, "/no/such/podman")
 	nomadkit.NothingLeftOf(t, p, task)
 }

@@ -166,9 +166,7 @@ func TestDestroyTaskRefusesARunningTaskUnlessForced(t *testing.T) {
 
 func TestInspectTaskIsCompleteWhileRunningAndAfterTheExit(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
-	fingerprints, err := p.Fingerprint(nomadkit.Context(t, time.Minute))
-	must.NoError(t, err)
-	must.NoError(t, (<-fingerprints).Err) // as in an agent: the version is known from it
+	p.Settled(t) // as in an agent: the version is known from it
 	before := time.Now().Add(-time.Second)
 	task := nomadkit.Run(t, p, "while [ ! -e /local/go ]; do sleep 0.05; done; exit 3")
 	status, err := p.InspectTask(task.ID)

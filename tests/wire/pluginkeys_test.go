@@ -121,17 +121,13 @@ func TestADisabledDriverRefusesTasks(t *testing.T) {
 	t.Parallel()
 	p := nomadkit.StartPlugin(t, `enabled = false`)
 	fails(t, p, script("true"), "disabled")
-	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
-	must.NoError(t, err)
-	must.StrContains(t, nomadkit.Receive(t, ch, 5*time.Second, "fingerprint").HealthDescription, "enabled = false")
+	must.StrContains(t, p.Settled(t).HealthDescription, "enabled = false")
 }
 
 func TestTheEngineIsTheOneThatTheOperatorNames(t *testing.T) {
 	t.Parallel()
 	p := nomadkit.StartPlugin(t, "runtime = \"apple\"\ncontainer_path = \"/no/such/container\"")
-	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
-	must.NoError(t, err)
-	must.StrContains(t, nomadkit.Receive(t, ch, 5*time.Second, "fingerprint").HealthDescription, "Apple's container was not found")
+	must.StrContains(t, p.Settled(t).HealthDescription, "Apple's container was not found")
 }
 
 func TestTheOCIRuntimeIsTheOneThatTheOperatorNames(t *testing.T) {

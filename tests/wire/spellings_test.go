@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/shoenig/test/must"
 
@@ -135,9 +134,7 @@ func TestAnAbsentAndAnEmptyBlockAreTheSameDefaults(t *testing.T) {
 	} {
 		t.Run(config, func(t *testing.T) {
 			p := nomadkit.StartPlugin(t, config)
-			ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
-			must.NoError(t, err)
-			enabled := nomadkit.Receive(t, ch, 5*time.Second, "fingerprint").Attributes["driver.container.volumes.enabled"]
+			enabled := p.Settled(t).Attributes["driver.container.volumes.enabled"]
 			must.NotNil(t, enabled)
 			value, ok := enabled.GetBool()
 			must.True(t, ok)

@@ -136,12 +136,10 @@ func TestFingerprintAnswersAtOnceAndStaysOpen(t *testing.T) {
 
 func TestADisabledDriverSaysSoAndRefusesTasks(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "enabled = false")
-	ch, err := p.Fingerprint(nomadkit.Context(t, 20*time.Second))
-	must.NoError(t, err)
-	fingerprint := nomadkit.Receive(t, ch, 2*time.Second, "fingerprint")
+	fingerprint := p.Settled(t)
 	must.Eq(t, "undetected", string(fingerprint.Health))
 	must.StrContains(t, fingerprint.HealthDescription, "disabled")
 	task := nomadkit.MuteTask(t, p, sh("true"))
-	_, _, err = p.StartTask(task.TaskConfig)
+	_, _, err := p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, "disabled")
 }
