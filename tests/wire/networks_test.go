@@ -34,17 +34,17 @@ func httpPort(value, to int) func(*drivers.TaskConfig) {
 // The other's image may have to be pulled: it is waited for longer than for a call of the engine.
 func TestATaskWaitsForTheOneWhoseNetworkItShares(t *testing.T) {
 	t.Parallel()
-	p := nomadkit.StartPlugin(t, `command_timeout = "5s"`)
+	p := nomadkit.StartPlugin(t, `command_timeout = "10s"`)
 	owner := nomadkit.NewTask(t, p, sh("echo hello from main | nc -l -p 8080"))
-	side := nomadkit.NewTask(t, p, sh("nc 127.0.0.1 8080")+`network_mode = "task:main"`, beside(owner))
+	side := nomadkit.NewTask(t, p, sh("until nc 127.0.0.1 8080; do sleep 0.1; done")+`network_mode = "task:main"`, beside(owner))
 	started := make(chan error, 1)
 	go func() {
 		_, _, err := p.StartTask(side.TaskConfig)
 		started <- err
 	}()
-	time.Sleep(6 * time.Second)
+	time.Sleep(11 * time.Second)
 	owner.Start(t)
-	must.NoError(t, nomadkit.Receive(t, started, 20*time.Second, "start of the companion"))
+	must.NoError(t, nomadkit.Receive(t, started, 60*time.Second, "start of the companion"))
 	side.Wait(t, 20*time.Second)
 	side.WaitLog(t, "stdout", "hello from main\n")
 	// Podman keeps a container whose network is shared; with the last companion it goes.
@@ -55,7 +55,7 @@ func TestATaskWaitsForTheOneWhoseNetworkItShares(t *testing.T) {
 
 func TestAMissingOwnerOfANetworkIsNamedAndWorthARetry(t *testing.T) {
 	t.Parallel()
-	p := nomadkit.StartPlugin(t, "command_timeout = \"1s\"\nimage_pull_timeout = \"1s\"")
+	p := nomadkit.StartPlugin(t, "command_timeout = \"8s\"\nimage_pull_timeout = \"1s\"")
 	task := nomadkit.MuteTask(t, p, sh("true")+`network_mode = "task:db"`)
 	_, _, err := p.StartTask(task.TaskConfig)
 	must.ErrorContains(t, err, `share the network of task "db"`)

@@ -173,8 +173,9 @@ func TestContainersAndImagesAreKeptOrRemovedAsTheOperatorSays(t *testing.T) {
 
 func TestNoMorePullsRunAtOnceThanTheOperatorAllows(t *testing.T) {
 	t.Parallel()
-	// The most manifests that were asked for at the same time, by three tasks with an image each.
-	peak := func(config string) int {
+	// The most manifests that were asked for at the same time, by three tasks with an image each. Who asks
+	// alone waits for so long whether somebody else comes.
+	peak := func(config string, patience time.Duration) int {
 		r := nomadkit.StartRegistry(t)
 		p := nomadkit.StartPlugin(t, config, nomadkit.Insecure(t, r))
 		var mu sync.Mutex
@@ -192,10 +193,9 @@ func TestNoMorePullsRunAtOnceThanTheOperatorAllows(t *testing.T) {
 				once.Do(func() { close(two) })
 			}
 			mu.Unlock()
-			// Somebody else who may come has the time to.
 			select {
 			case <-two:
-			case <-time.After(time.Second):
+			case <-time.After(patience):
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -70,10 +70,10 @@ func TestAPullThatStandsStillIsEnded(t *testing.T) {
 	wait := func(_ http.ResponseWriter, request *http.Request) { <-request.Context().Done() }
 	for part, fault := range map[string]http.HandlerFunc{r.Layer(): half(wait), "/manifests/": wait} {
 		r.FailOn(part, fault)
-		p := nomadkit.StartPlugin(t, "image_pull_stall_timeout = \"1s\"\nimage_pull_timeout = \"1m\"", env)
+		p := nomadkit.StartPlugin(t, "image_pull_stall_timeout = \"1s\"\nimage_pull_timeout = \"5m\"", env)
 		start := time.Now()
 		must.True(t, fails(t, p, show(r.Reference(name), "/x"), "no progress for 1s", "image_pull_stall_timeout"))
-		must.Less(t, 15*time.Second, time.Since(start))
+		must.Less(t, time.Minute, time.Since(start))
 		nomadkit.Eventually(t, 5*time.Second, "podman has ended", func() error {
 			if pids := nomadkit.ProcessesWith(r.Reference(name)); len(pids) != 0 {
 				return fmt.Errorf("processes %v", pids)
@@ -94,7 +94,7 @@ func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for range 1 << 20 {
-			_, _ = w.Write(make([]byte, 64))
+			_, _ = w.Write(make([]byte, 1024))
 			w.(http.Flusher).Flush()
 			select {
 			case <-request.Context().Done():
@@ -103,7 +103,7 @@ func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
 			}
 		}
 	})
-	p := nomadkit.StartPlugin(t, "image_pull_stall_timeout = \"1s\"\nimage_pull_timeout = \"3s\"\npull_activity_interval = \"1s\"",
+	p := nomadkit.StartPlugin(t, "image_pull_stall_timeout = \"2s\"\nimage_pull_timeout = \"3s\"\npull_activity_interval = \"1s\"",
 		nomadkit.Insecure(t, r))
 	events, err := p.TaskEvents(nomadkit.Context(t, time.Minute))
 	must.NoError(t, err)
