@@ -17,9 +17,9 @@ import (
 func hook(t *testing.T, p *nomadkit.Plugin, name string) {
 	t.Helper()
 	start := time.Now()
-	must.NoError(t, p.Conn(t).Invoke(nomadkit.Context(t, 5*time.Second),
+	must.NoError(t, p.Conn(t).Invoke(nomadkit.Context(t, 60*time.Second),
 		"/hashicorp.nomad.plugins.drivers.proto.Driver/"+name, &emptypb.Empty{}, &emptypb.Empty{}))
-	must.Less(t, 2*time.Second, time.Since(start))
+	must.Less(t, 30*time.Second, time.Since(start))
 }
 
 func TestInitTwiceIsHarmlessAndShutdownLeavesTheTasksAlive(t *testing.T) {
@@ -33,7 +33,7 @@ func TestInitTwiceIsHarmlessAndShutdownLeavesTheTasksAlive(t *testing.T) {
 	must.NoError(t, err)
 
 	hook(t, p, "Shutdown")
-	p.Client.Kill()
+	controllerShutdown(t, p) // not the client's Kill, which waits for two seconds only
 	must.Eq(t, 0, p.Cmd.ProcessState.ExitCode())
 	must.True(t, running(pid))
 

