@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 func TestExecReturnsOutputAndExitCode(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.Run(t, p, "sleep 60")
-	result, err := p.ExecTask(task.ID, []string{"sh", "-c", "echo out; echo err >&2; exit 5"}, 10*time.Second)
+	result, err := p.ExecTask(task.ID, []string{"sh", "-c", "echo out; echo err >&2; exit 5"}, 60*time.Second)
 	must.NoError(t, err)
 	must.Eq(t, 5, result.ExitResult.ExitCode)
 	must.Eq(t, "out\n", string(result.Stdout))
@@ -27,25 +28,27 @@ func TestExecReturnsOutputAndExitCode(t *testing.T) {
 func TestExecKeepsTheTailOfLongOutput(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.Run(t, p, "sleep 60")
-	result, err := p.ExecTask(task.ID, []string{"seq", "1", "300000"}, 20*time.Second)
+	result, err := p.ExecTask(task.ID, []string{"seq", "1", "300000"}, 60*time.Second)
 	must.NoError(t, err)
 	must.Between(t, 4000, len(result.Stdout), 70000)
 	must.StrHasSuffix(t, "299999\n300000\n", string(result.Stdout))
 }
 
 func TestExecPastItsTimeoutEndsTheProcessInsideToo(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.Run(t, p, "sleep 60")
+	command := longSleep(4)
 	start := time.Now()
-	answer, err := p.Raw(t).ExecTask(nomadkit.Context(t, 30*time.Second), &dproto.ExecTaskRequest{
-		TaskId: task.ID, Command: []string{"sleep", "4321"}, Timeout: durationpb(time.Second)})
-	must.Less(t, 10*time.Second, time.Since(start))
+	answer, err := p.Raw(t).ExecTask(nomadkit.Context(t, 90*time.Second), &dproto.ExecTaskRequest{
+		TaskId: task.ID, Command: strings.Fields(command), Timeout: durationpb(5 * time.Second)})
+	must.Less(t, 30*time.Second, time.Since(start))
 	if err == nil {
 		must.NotNil(t, answer.Result)
 		must.NotEq(t, 0, answer.Result.ExitCode)
 	}
-	nomadkit.Eventually(t, 5*time.Second, "the command inside is gone", func() error {
-		if pids := nomadkit.ProcessesWith("sleep 4321"); len(pids) > 0 {
+	nomadkit.Eventually(t, 30*time.Second, "the command inside is gone", func() error {
+		if pids := nomadkit.ProcessesWith(command); len(pids) > 0 {
 			return fmt.Errorf("still there: %v", pids)
 		}
 		return nil
@@ -55,7 +58,7 @@ func TestExecPastItsTimeoutEndsTheProcessInsideToo(t *testing.T) {
 func TestExecOfACommandThatDoesNotExistSaysSo(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.Run(t, p, "sleep 60")
-	result, err := p.ExecTask(task.ID, []string{"no-such-command"}, 10*time.Second)
+	result, err := p.ExecTask(task.ID, []string{"no-such-command"}, 60*time.Second)
 	if err != nil {
 		must.ErrorContains(t, err, "no-such-command")
 		return
@@ -109,19 +112,22 @@ func TestExecStreamsBinaryDataBothWaysAndEndsWithTheExit(t *testing.T) {
 func TestACancelledExecKillsItsProcess(t *testing.T) {
 	p := nomadkit.StartPlugin(t, "")
 	task := nomadkit.Run(t, p, "sleep 60")
+	command := longSleep(5)
 	for _, tty := range []bool{false, true} {
-		stream, err := p.Raw(t).ExecTaskStreaming(nomadkit.Context(t, 2*time.Second))
+		ctx, cancel := context.WithCancel(nomadkit.Context(t, time.Minute))
+		stream, err := p.Raw(t).ExecTaskStreaming(ctx)
 		must.NoError(t, err)
 		must.NoError(t, stream.Send(&dproto.ExecTaskStreamingRequest{Setup: &dproto.ExecTaskStreamingRequest_Setup{
-			TaskId: task.ID, Command: []string{"sh", "-c", "echo up; exec sleep 5432"}, Tty: tty}}))
+			TaskId: task.ID, Command: []string{"sh", "-c", "echo up; exec " + command}, Tty: tty}}))
 		answer, err := stream.Recv()
 		must.NoError(t, err)
 		must.StrContains(t, string(answer.Stdout.GetData()), "up")
+		cancel()
 		for err == nil {
 			_, err = stream.Recv()
 		}
-		nomadkit.Eventually(t, 5*time.Second, "the command is gone", func() error {
-			if pids := nomadkit.ProcessesWith("sleep 5432"); len(pids) > 0 {
+		nomadkit.Eventually(t, 30*time.Second, "the command is gone", func() error {
+			if pids := nomadkit.ProcessesWith(command); len(pids) > 0 {
 				return fmt.Errorf("still there: %v (tty %v)", pids, tty)
 			}
 			return nil

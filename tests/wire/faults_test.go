@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,7 +37,8 @@ func TestWithoutPodmanTheDriverIsUndetectedAndSaysTheCure(t *testing.T) {
 }
 
 func TestAPodmanThatHangsIsGivenUpInTimeWithARecoverableError(t *testing.T) {
-	hanging := fakePodman(t, "exec sleep 7654")
+	call := longSleep(7)
+	hanging := fakePodman(t, "exec "+call)
 	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\ncommand_timeout = \"2s\"", hanging))
 	task := nomadkit.MuteTask(t, p, sh("true"))
 	start := time.Now()
@@ -43,9 +46,9 @@ func TestAPodmanThatHangsIsGivenUpInTimeWithARecoverableError(t *testing.T) {
 	took := time.Since(start)
 	must.Error(t, err)
 	must.True(t, structs.IsRecoverable(err), must.Sprintf("%v", err))
-	must.Less(t, 15*time.Second, took)
+	must.Less(t, 25*time.Second, took, must.Sprint("the 30 s that it is without a wish would be too long"))
 	nomadkit.Eventually(t, 10*time.Second, "the hanging command is ended", func() error {
-		if pids := nomadkit.ProcessesWith("sleep 7654"); len(pids) > 0 {
+		if pids := nomadkit.ProcessesWith(call); len(pids) > 0 {
 			return fmt.Errorf("still there: %v", pids)
 		}
 		return nil
@@ -110,23 +113,32 @@ exec runc "$@"
 }
 
 func TestAPluginKilledInTheMiddleOfAStartIsFollowedByOneContainer(t *testing.T) {
-	slow := fakePodman(t, `case "$*" in *" run "*|"run "*|*" start "*|"start "*) podman "$@"; sleep 2; exit 0 ;; esac
+	// It has started the container and does not return. The log's FIFOs are let go: they are not its own.
+	slow := fakePodman(t, `case "$*" in *" run "*|"run "*|*" start "*|"start "*)
+  podman "$@"; echo $$ >"$0.pid"; exec sleep 600 >/dev/null 2>&1 ;;
+esac
 exec podman "$@"`)
-	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q", slow))
+	p := nomadkit.StartPlugin(t, fmt.Sprintf("podman_path = %q\ncommand_timeout = \"5m\"", slow))
 	task := nomadkit.NewTask(t, p, sh("sleep 60"))
 	started := make(chan error, 1)
 	go func() {
 		_, _, err := p.StartTask(task.TaskConfig)
 		started <- err
 	}()
-	nomadkit.Eventually(t, 10*time.Second, "the container is there", func() error {
-		if len(nomadkit.ContainersOf(t, task.AllocID)) == 0 {
-			return fmt.Errorf("not yet")
+	nomadkit.Eventually(t, 45*time.Second, "the container is started", func() error {
+		text, err := os.ReadFile(slow + ".pid")
+		if err != nil {
+			return err
 		}
-		return nil
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err == nil {
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		}
+		return err
 	})
+	must.Positive(t, nomadkit.Inspect(t, task.AllocID).State.Pid, must.Sprint("it runs"))
 	p.Kill9(t)
-	must.Error(t, nomadkit.Receive(t, started, 10*time.Second, "the cut call"))
+	must.Error(t, nomadkit.Receive(t, started, 30*time.Second, "the cut call"))
 
 	next := nomadkit.StartPluginIn(t, p.StateDir, "")
 	handle, _, err := next.StartTask(task.TaskConfig)

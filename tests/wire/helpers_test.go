@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"fmt"
+	"os"
 	"regexp"
 	"time"
 
@@ -20,5 +22,8 @@ func startRequest(task *nomadkit.Task, config []byte) *dproto.StartTaskRequest {
 		MsgpackDriverConfig: config,
 	}}
 }
+
+// longSleep is a command line that no other test run on this machine has; `which` is a digit of the caller's.
+func longSleep(which int) string { return fmt.Sprintf("sleep %d%07d", which, os.Getpid()) }
 
 func durationpb(d time.Duration) *durationpkg.Duration { return durationpkg.New(d) }

@@ -216,8 +216,8 @@ func TestNoMorePullsRunAtOnceThanTheOperatorAllows(t *testing.T) {
 		tasks.Wait()
 		return most
 	}
-	must.Eq(t, 1, peak("max_concurrent_pulls = 1"))
-	must.Greater(t, 1, peak("max_concurrent_pulls = 3"))
+	must.Eq(t, 1, peak("max_concurrent_pulls = 1", time.Second))
+	must.Greater(t, 1, peak("max_concurrent_pulls = 3", time.Minute))
 }
 
 func TestDanglingContainersAreLeftAloneWhereTheOperatorSaysSo(t *testing.T) {

@@ -167,8 +167,8 @@ func TestTheStopSignalIsTheJobsThenTheImages(t *testing.T) {
 			task := nomadkit.NewTask(t, p, fmt.Sprintf("image = %q\ncommand = \"/bin/sh\"\nargs = [\"-c\", %q]\n%s",
 				c.image, traps+"echo ready; while true; do sleep 0.05; done", c.config)).Start(t)
 			task.WaitLog(t, "stdout", "ready")
-			must.NoError(t, p.StopTask(task.ID, 10*time.Second, c.signal))
-			must.Eq(t, 0, task.Wait(t, 10*time.Second).ExitCode)
+			must.NoError(t, p.StopTask(task.ID, time.Minute, c.signal))
+			must.Eq(t, 0, task.Wait(t, 30*time.Second).ExitCode)
 			task.WaitLog(t, "stdout", "got "+c.want+"\n")
 		})
 	}
