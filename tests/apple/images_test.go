@@ -139,12 +139,14 @@ func TestARefusedLoginMayBeFollowedByATryWithout(t *testing.T) {
 }
 
 func TestAPullIsEndedAfterItsTimeAndTellsOfItselfUntilThen(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	forEachVersion(t, func(t *testing.T, n *node) {
-		n.configure(t, n.Config()+"image_pull_timeout = \"5s\"\npull_activity_interval = \"300ms\"")
+		t.Parallel()
+		n.configure(t, n.Config()+"image_pull_timeout = \"15s\"\npull_activity_interval = \"300ms\"")
 		events, err := n.TaskEvents(nomadkit.Context(t, time.Minute))
 		must.NoError(t, err)
 		n.Fault(t, "image-pull", "hang")
-		must.True(t, fails(t, n, of("demo:1", ""), "demo:1", "5s"))
+		must.True(t, fails(t, n, of("demo:1", ""), "demo:1", "15s"))
 		hasEvent(t, events, "Pulling image demo:1")
 		// One in each interval, and with the beginning and the end no more than Nomad keeps.
 		for i := 1; i <= 8; i++ {

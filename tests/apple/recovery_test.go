@@ -118,7 +118,7 @@ func TestAnExitWithoutAPluginIsFoundLater(t *testing.T) {
 				return nil
 			})
 			successor := n.successor(t, task)
-			if result := task.WaitOn(t, successor, 10*time.Second); result.ExitCode != code || result.Err != nil {
+			if result := task.WaitOn(t, successor, 30*time.Second); result.ExitCode != code || result.Err != nil {
 				t.Errorf("exit %d: got %+v", code, result)
 			}
 			if err := successor.DestroyTask(task.ID, false); err != nil {
@@ -135,7 +135,8 @@ func TestAKilledMonitorMeansAnUnknownExit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		task := nomadkit.Run(t, n.Plugin, "echo up; sleep 4; exit 6")
+		end := filepath.Join(t.TempDir(), "end")
+		task := nomadkit.Run(t, n.Plugin, fmt.Sprintf("echo up; while [ ! -e %s ]; do sleep 0.1; done; exit 6", end))
 		task.WaitLog(t, "stdout", "up\n")
 		pid := n.monitorOf(task)
 		if pid == 0 {
@@ -145,6 +146,7 @@ func TestAKilledMonitorMeansAnUnknownExit(t *testing.T) {
 			t.Fatal(err)
 		}
 		hasEvent(t, events, "monitor was killed")
+		must.NoError(t, os.WriteFile(end, nil, 0o644))
 		result := task.Wait(t, 40*time.Second)
 		if result.Err == nil || !strings.Contains(result.Err.Error(), "unknown") {
 			t.Errorf("got %+v", result)
@@ -167,6 +169,9 @@ func TestAMonitorWhoseCLIHangsEndsWithItsAttempt(t *testing.T) {
 		nomadkit.Eventually(t, 20*time.Second, "a monitor", func() error {
 			if pid = n.monitorOf(task); pid == 0 {
 				return fmt.Errorf("none")
+			}
+			if _, err := os.Stat(filepath.Join(n.State, "faults", "start")); err == nil {
+				return fmt.Errorf("its CLI does not hang yet")
 			}
 			return nil
 		})
@@ -193,13 +198,18 @@ func TestAMonitorWhoseCLIHangsEndsWithItsAttempt(t *testing.T) {
 
 func TestOutputWaitsForALogCollectorThatIsAway(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
-		const lines = 40000
-		task := nomadkit.Run(t, n.Plugin,
-			fmt.Sprintf("echo up; sleep 1; i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done; exit 0", lines))
+		const lines = 40000 // far more than a FIFO holds
+		dir := t.TempDir()
+		task := nomadkit.Run(t, n.Plugin, fmt.Sprintf("echo up; while [ ! -e %[1]s/begin ]; do sleep 0.1; done; "+
+			"i=0; while [ $i -lt %[2]d ]; do echo line $i; i=$((i+1)); done; touch %[1]s/written; exit 0", dir, lines))
 		task.WaitLog(t, "stdout", "up\n")
 		task.StopLogs(t)
 		n.Kill9(t)
-		time.Sleep(2 * time.Second) // the task writes far more than a FIFO holds meanwhile
+		must.NoError(t, os.WriteFile(filepath.Join(dir, "begin"), nil, 0o644))
+		nomadkit.Eventually(t, 30*time.Second, "the task has written everything", func() error {
+			_, err := os.Stat(filepath.Join(dir, "written"))
+			return err
+		})
 		task.StartLogs(t)
 		successor := n.successor(t, task)
 		if result := task.WaitOn(t, successor, 30*time.Second); result.ExitCode != 0 || result.Err != nil {

@@ -71,7 +71,7 @@ func secretsOn(t *testing.T, version string) {
 	for image, more := range map[string]string{nomadkit.Image(): "", "private.example.test/demo:1": auth(password)} {
 		running = nomadkit.NewTask(t, n.Plugin, config(image, more), env).Start(t)
 		running.WaitLog(t, "stdout", want)
-		result, err := n.ExecTask(running.ID, []string{"/bin/sh", "-c", "echo ${#OWN} ${#VAULT_TOKEN}"}, 10*time.Second)
+		result, err := n.ExecTask(running.ID, []string{"/bin/sh", "-c", "echo ${#OWN} ${#VAULT_TOKEN}"}, 60*time.Second)
 		if err != nil || string(result.Stdout) != want {
 			t.Errorf("exec: %v %+v", err, result)
 		}
