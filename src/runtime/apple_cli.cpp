@@ -31,7 +31,7 @@ std::string identity_of(const Expected<std::string>& path) {
   struct stat info {};
   if (!path || ::stat(path->c_str(), &info) != 0) return {};
   return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) + ":" +
-         std::to_string(info.st_mtime) + ":" + std::to_string(info.st_size);
+         std::to_string(info.st_mtime) + ":" + std::to_string(info.st_size) + ":" + *path;
 }
 
 bool ok(const CommandResult& result) { return result.status == ExitStatus{Exited{0}}; }
@@ -239,10 +239,18 @@ void AppleCli::networks(std::function<void(Expected<Networks>)> done) {
          });
 }
 
+void AppleCli::forget_other_version() {
+  const std::string now = identity_of(program());
+  if (now.empty() || now != version_of_) version_.reset();
+}
+
 void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
   if (version_) return done(*version_);
+  // Before the call: a program that is replaced meanwhile is another one.
+  std::string of = identity_of(program());
   run_ok(command(AppleCall::version()), Kind::kPing, "ask the version of", "container",
-         [self = shared_from_this(), done = std::move(done)](const Expected<std::string>& out) {
+         [self = shared_from_this(), of = std::move(of),
+          done = std::move(done)](const Expected<std::string>& out) {
            if (!out) return done(fail(out.error()));
            const auto version = parse_version(apple_version_in(*out));
            if (!version) {
@@ -253,6 +261,7 @@ void AppleCli::version(std::function<void(Expected<VersionNumber>)> done) {
                                {}}));
            }
            self->version_ = version;
+           self->version_of_ = of;
            done(*version);
          });
 }

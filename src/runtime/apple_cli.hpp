@@ -63,11 +63,12 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   using Networks = std::vector<AppleNetwork>;
   void networks(std::function<void(Expected<Networks>)> done);
 
-  // The CLI's version, asked once until forget_version().
+  // The CLI's version, asked once for a program: until forget_other_version().
   void version(std::function<void(Expected<VersionNumber>)> done);
   std::optional<VersionNumber> known_version() const { return version_; }
   void learn_version(VersionNumber version) { version_ = version; }
-  void forget_version() { version_.reset(); }
+  // Forgets the version if the program is another file by now, or the same one written anew.
+  void forget_other_version();
 
   // The program's path, for a process that outlives us. kRuntimeUnavailable where it is missing.
   Expected<std::string> program() const;
@@ -116,6 +117,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   CircuitBreaker breaker_;
   CircuitBreaker starts_;
   std::optional<VersionNumber> version_;
+  std::string version_of_;  // which file it is of
   std::function<void()> doubt_;
   CallSink call_sink_;
   std::string program_seen_;  // which file it was

@@ -33,7 +33,9 @@ std::string why_not_running(const Expected<std::string>& status, std::string_vie
   return why.empty() || why == "not running" ? std::string{} : " (" + why + ")";
 }
 
-// Keeps itself until it has answered.
+// Keeps itself until it has answered. A node in order costs one process, `system version`: it names
+// the service's version only if that answered a ping, which is all that `system status` tells of
+// it.
 class Probe : public std::enable_shared_from_this<Probe> {
  public:
   Probe(std::shared_ptr<AppleCli> cli, const PluginConfig& config,
@@ -44,7 +46,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
         done_{std::move(done)} {}
 
   void begin() {
-    cli_->forget_version();  // it may have been updated
+    cli_->forget_other_version();  // it may have been updated
     cli_->version([self = shared_from_this()](const Expected<VersionNumber>& version) {
       self->has_version(version);
     });
@@ -71,17 +73,33 @@ class Probe : public std::enable_shared_from_this<Probe> {
     if (Fingerprint so_far = judged({}); so_far.health != Health::kHealthy) {
       return done_(std::move(so_far));
     }
-    cli_->run(cli_->command(AppleCall::system_status()), AppleCli::Kind::kPing,
+    cli_->run(cli_->command(AppleCall::system_version()), AppleCli::Kind::kPing,
               [self = shared_from_this()](const Expected<CommandResult>& result) {
-                self->has_status(result);
+                self->has_versions(result);
+              });
+  }
+
+  void has_versions(const Expected<CommandResult>& result) {
+    if (!result) return silent(result.error());
+    std::optional<VersionNumber> daemon;
+    if (result->status == ExitStatus{Exited{0}}) {
+      if (const auto versions = parse_apple_versions(result->out)) {
+        // The program may be a script that leads to another one by now.
+        version_ = parse_version(versions->cli).value_or(version_);
+        cli_->learn_version(version_);
+        daemon = parse_version(versions->daemon);
+      }
+    }
+    if (daemon) return runs(daemon);
+    // It waits longer for the service, and has the word for what is the matter with it.
+    cli_->run(cli_->command(AppleCall::system_status()), AppleCli::Kind::kPing,
+              [self = shared_from_this()](const Expected<CommandResult>& answer) {
+                self->has_status(answer);
               });
   }
 
   void has_status(const Expected<CommandResult>& result) {
-    if (!result) {
-      return done_(bad(Health::kUnhealthy, "the service of Apple's container does not answer (" +
-                                               result.error().message() + "); " + kRestart));
-    }
+    if (!result) return silent(result.error());
     const auto status = parse_apple_status(result->out);
     const bool running = result->status == ExitStatus{Exited{0}};
     if (!running || (status && *status != "running")) {
@@ -90,19 +108,16 @@ class Probe : public std::enable_shared_from_this<Probe> {
                                                why_not_running(status, result->err) +
                                                ": container system start"));
     }
-    cli_->run(cli_->command(AppleCall::system_version()), AppleCli::Kind::kPing,
-              [self = shared_from_this()](const Expected<CommandResult>& answer) {
-                self->has_versions(answer);
-              });
+    runs({});
   }
 
-  void has_versions(const Expected<CommandResult>& result) {
-    std::optional<VersionNumber> daemon;
-    if (result) {
-      if (const auto versions = parse_apple_versions(result->out)) {
-        daemon = parse_version(versions->daemon);
-      }
-    }
+  void silent(const Error& error) {
+    done_(bad(Health::kUnhealthy, "the service of Apple's container does not answer (" +
+                                      error.message() + "); " + kRestart));
+  }
+
+  // `daemon`: empty where the service answered, but told no version.
+  void runs(const std::optional<VersionNumber>& daemon) {
     Fingerprint out = judged(daemon);
     if (out.health != Health::kHealthy) return done_(std::move(out));
     if (const auto hung = cli_->hung_starts()) {

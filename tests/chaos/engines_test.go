@@ -171,8 +171,8 @@ func (a *apple) pulled() string { return nomadkit.Image() }
 // The subcommands that break one by one. What an attached start returns when it is done is the task's
 // exit status: it is killed as a watcher instead.
 var (
-	commands       = []string{"create", "start", "inspect", "list", "stop", "kill", "delete", "image-inspect", "image-pull", "stats", "system-status"}
-	notTheAttached = []string{"create", "inspect", "list", "stop", "kill", "delete", "image-inspect", "image-pull", "stats", "system-status"}
+	commands       = []string{"create", "start", "inspect", "list", "stop", "kill", "delete", "image-inspect", "image-pull", "stats", "system-status", "system-version"}
+	notTheAttached = []string{"create", "inspect", "list", "stop", "kill", "delete", "image-inspect", "image-pull", "stats", "system-status", "system-version"}
 )
 
 // call breaks the next call of one of these subcommands.

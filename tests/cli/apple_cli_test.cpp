@@ -1,5 +1,6 @@
 // One call of the CLI: where it is found, and what starts that hang say about the engine.
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,7 @@ TEST_CASE("a macOS that is too old is told before a service that is down") {
 TEST_CASE("a service that does not say what is the matter with it is told in its CLI's words") {
   const Node node;
   const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("system-version", "xpc");
   node.fault("system-status", "exit 1 the launchd domain cannot be reached");
   const Fingerprint bad = probe(node, cli);
   CHECK(bad.health == Health::kUnhealthy);
@@ -68,6 +70,63 @@ TEST_CASE("a service that does not say what is the matter with it is told in its
   node.fault("system-status", "xpc");  // the JSON has the word for it
   CHECK(probe(node, cli).description ==
         "the service of Apple's container is not running: container system start");
+}
+
+TEST_CASE("a node in order costs one call, as long as the CLI stays the same file") {
+  for (const char* version : {"0.11.0", "0.12.3", "1.0.0", "1.1.0", "1.2.2"}) {
+    const Node node{version};
+    const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+    for (int probes = 1; probes <= 3; ++probes) {
+      const Fingerprint good = probe(node, cli);
+      CHECK(good.health == Health::kHealthy);
+      CHECK(good.attributes.at("driver.container.runtime_version") ==
+            AttributeValue{std::string{version}});
+      CHECK(node.calls("version") == 1);
+      CHECK(node.calls("system version") == probes);
+    }
+    CHECK(node.calls("system status") == 0);
+    const std::string program = node.directory / "container";
+    std::filesystem::remove(program);
+    CHECK(probe(node, cli).health == Health::kUndetected);
+    std::filesystem::copy_file(std::filesystem::canonical(places::standin), program);
+    CHECK(probe(node, cli).health == Health::kHealthy);
+    CHECK(node.calls("version") == 2);
+  }
+}
+
+TEST_CASE("another version of the CLI behind the same file is noticed") {
+  const Node node{"1.2.2"};
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  CHECK(probe(node, cli).health == Health::kHealthy);
+  std::ofstream{node.directory / "standin.env", std::ios::app} << "NDC_STANDIN_VERSION=1.1.0\n";
+  node.fault("daemon-version", "1.2.2");
+  CHECK(contains(probe(node, cli).description,
+                 "Apple's container is 1.1.0, its service still 1.2.2"));
+  CHECK(cli->known_version() == VersionNumber{1, 1, 0});
+}
+
+TEST_CASE("a service that answers but tells no version is one that runs") {
+  const Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  for (const char* fault : {"xpc", "exit 1 no such thing", "garbage"}) {
+    node.fault("system-version", fault);
+    CHECK(probe(node, cli).health == Health::kHealthy);
+  }
+}
+
+TEST_CASE("a CLI that gives no answer makes the node unhealthy, whichever call it is") {
+  const Node node;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("system-version", "xpc");
+  node.fault("system-status", "hang");
+  CHECK(contains(probe(node, cli).description, "does not answer"));
+  node.fault("system-version", "hang");
+  const Fingerprint bad = probe(node, cli);
+  CHECK(bad.health == Health::kUnhealthy);
+  CHECK(contains(bad.description, "does not answer"));
+  CHECK(node.calls("system status") == 1);
+  node.fault("system-version", "");
+  CHECK(probe(node, cli).health == Health::kHealthy);
 }
 
 TEST_CASE("starts that hang make the node unhealthy, one alone does not") {

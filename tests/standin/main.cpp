@@ -105,6 +105,9 @@ int run(Version version, const std::vector<std::string>& argv) {
     parsed = parse(version, argv);
   } catch (const CliError& error) {
     if (error.code() == 64) record_call(store, "rejected.jsonl", version, "", argv, error.what());
+    if (error.code() == 0 && error.what() == version_line(version)) {
+      record_call(store, "calls.jsonl", version, "version", argv, "");
+    }
     throw;
   }
   record_call(store, "calls.jsonl", version, std::string(parsed.command->name), argv, "");
