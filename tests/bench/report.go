@@ -4,6 +4,7 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
@@ -65,14 +66,19 @@ func (r *Report) Write(path string, measured nomadkit.Stamp) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// Read reads a file that Write made.
+// Read reads a file that Write made. Figures without a date, a commit and a machine are refused.
 func Read(path string) (results Results, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return results, err
 	}
-	err = json.Unmarshal(data, &results)
-	return results, err
+	if err := json.Unmarshal(data, &results); err != nil {
+		return results, fmt.Errorf("%s is of an earlier version or damaged: %w", path, err)
+	}
+	if m := results.Measured; m.Date == "" || m.Commit == "" || m.Machine == "" {
+		return results, fmt.Errorf("%s does not say when, of what commit and where it was measured", path)
+	}
+	return results, nil
 }
 
 // ---------------------------------------------------------------------------------------------

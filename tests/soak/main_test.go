@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nomad-driver-container/tests/nomadkit"
 )
@@ -16,7 +17,7 @@ import (
 // tasks is how many are started over each engine: $SOAK_TASKS.
 var tasks = 3000
 
-var report strings.Builder // a Markdown table, and what it is of
+var report strings.Builder // the rows of a Markdown table
 
 func TestMain(m *testing.M) {
 	if os.Getenv("NDC_SOAK") == "" {
@@ -32,12 +33,14 @@ func TestMain(m *testing.M) {
 		tasks = number
 	}
 	nomadkit.MainWith(m, func(m *testing.M) int {
-		fmt.Fprintf(&report, "Measured %s:\n\n", nomadkit.NewStamp())
-		fmt.Fprintf(&report, "| runtime | of the idle plugin | after warm-up | at the end | bound | |\n|---|---|---|---|---|---|\n")
+		stamp, begun := nomadkit.NewStamp(), time.Now()
 		status := m.Run()
-		fmt.Print(report.String())
+		text := fmt.Sprintf("Measured %s, with SOAK_TASKS=%d in %s:\n\n", stamp, tasks, time.Since(begun).Round(time.Second)) +
+			"| runtime | of the idle plugin | after warm-up | at the end | bound | |\n|---|---|---|---|---|---|\n" +
+			report.String()
+		fmt.Print(text)
 		path := filepath.Join(nomadkit.Root(), "build", "soak.md")
-		if err := os.WriteFile(path, []byte(report.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
