@@ -183,6 +183,10 @@ Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<Vers
     out.description = "Healthy, but Apple's container " + cli.text() +
                       " is newer than this driver knows: it is used like " + kNewestApple.text();
   }
+  if (gives_all_capabilities(cli)) {
+    out.description = "Healthy, but Apple's container " + cli.text() +
+                      " gives every container all capabilities: allow_caps has no effect";
+  }
   out.attributes = {{"driver.container", true},
                     {"driver.container.runtime", std::string{"apple"}},
                     {"driver.container.runtime_version", cli.text()},

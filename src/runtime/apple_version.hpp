@@ -21,6 +21,11 @@ constexpr bool shares_parent_directories(const VersionNumber& v) {
   return v.major > 0 || v.minor >= 12;
 }
 
+// 0.11 has no capabilities to choose: every container has all.
+constexpr bool gives_all_capabilities(const VersionNumber& v) {
+  return v.major == 0 && v.minor < 12;
+}
+
 // Up to 0.12 the CLI traps on port 65535 of the host.
 constexpr bool traps_on_last_port(const VersionNumber& v) { return v.major < 1; }
 

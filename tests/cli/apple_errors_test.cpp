@@ -109,7 +109,10 @@ TEST_CASE("a node's health comes with the command that cures it") {
   CHECK(newer.health == Health::kHealthy);
   CHECK(newer.description.find("newer") != std::string::npos);
   CHECK(newer.attributes.at("driver.container.runtime_version") == AttributeValue{"1.4.0"});
+  CHECK(of({0, 12, 0}, VersionNumber{0, 12, 0}).description == "Healthy");
   const auto old = of({0, 11, 0}, VersionNumber{0, 11, 0});
+  CHECK(old.health == Health::kHealthy);
+  CHECK(old.description.find("allow_caps has no effect") != std::string::npos);
   CHECK(old.attributes.at("driver.container.feature.cap_drop") == AttributeValue{false});
   CHECK(old.attributes.at("driver.container.feature.rosetta") == AttributeValue{true});
 }
