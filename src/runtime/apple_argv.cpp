@@ -444,10 +444,17 @@ Expected<AppleArguments> apple_arguments(const AppleRequest& request) {
   for (const auto& [key, value] : request.labels) {
     options.push_back("--label=" + key + (value.empty() ? "" : "=" + encode_label(value)));
   }
+  std::string volumes;  // that Podman would fill from the image
   for (const AppleMount& mount : request.mounts) {
     auto words = mount_words(mount, request.version);
     if (!words) return fail(std::move(words.error()));
     options.insert(options.end(), words->begin(), words->end());
+    if (mount.kind != AppleMount::Kind::kVolume || mount.no_copy) continue;
+    volumes += (volumes.empty() ? "" : ", ") + quoted(mount.source);
+  }
+  if (!volumes.empty()) {
+    out.notes.push_back(volumes +
+                        ": a new volume is empty: Apple's container copies nothing into it");
   }
   for (const Tmpfs& tmpfs : config.tmpfs) options.push_back(*tmpfs_option(tmpfs, request.version));
   add_network(request, out);

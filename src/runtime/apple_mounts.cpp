@@ -98,6 +98,7 @@ Expected<std::vector<AppleMount>> apple_mounts(const std::vector<ContainerMount>
                                "write where in the container it should appear"));
     }
     for (const std::string& option : mount.options) {
+      if (option == "nocopy") made.no_copy = true;
       if (means_nothing(option)) continue;
       if (!is_known(option)) {
         errors.push_back(refused(mount.source,

@@ -17,6 +17,8 @@ struct AppleMount {
   std::string source;  // absolute host path, or the name of a volume
   std::string target;
   std::vector<std::string> options;  // "ro" and words that the guest's mount understands
+  // The job expects nothing of the image in a new volume, which is how it is here anyway.
+  bool no_copy = false;
   bool read_only() const;
   bool operator==(const AppleMount&) const = default;
 };

@@ -337,6 +337,22 @@ TEST_CASE("labels survive in a form that no version rejects") {
   CHECK(has(options, "--label=b"));
 }
 
+TEST_CASE("that a new volume is empty is said once, unless the job knows") {
+  const auto told = [](const std::vector<ContainerMount>& mounts) {
+    Job job;
+    auto made = apple_mounts(mounts, k1_2);
+    REQUIRE(made);
+    job.request.mounts = std::move(*made);
+    auto out = job.build();
+    REQUIRE(out);
+    return out->notes;
+  };
+  CHECK(told({{"data", "/data", {}}, {"own", "/own", {"nocopy"}}, {"logs", "/logs", {"ro"}}}) ==
+        std::vector<std::string>{"\"data\", \"logs\": a new volume is empty: Apple's container "
+                                 "copies nothing into it"});
+  CHECK(told({{"data", "/data", {"nocopy"}}, {"/", "/host", {}}}).empty());
+}
+
 TEST_CASE("mounts that the CLI would get wrong are refused") {
   const auto mount = [](AppleMount::Kind kind, const std::string& source, bool read_only) {
     return AppleMount{kind, source, "/x",
