@@ -30,6 +30,7 @@ std::optional<Fault> take_from(const Store& store, const std::string& name) {
     if (left < 1) return std::nullopt;
   }
   Fault fault;
+  fault.of = name;
   const auto space = line.find(' ');
   fault.kind = line.substr(0, space);
   if (space != std::string::npos) {

@@ -10,6 +10,7 @@
 namespace standin {
 
 struct Fault {
+  std::string of;    // the file that it is from: "image-pull", "all"
   std::string kind;  // hang, slow, xpc, garbage, truncated, exit, die, keychain, …
   long number = 0;   // milliseconds or an exit code
   std::string text;

@@ -49,6 +49,20 @@ TEST_CASE("a fault may be limited to a number of calls", "[faults]") {
   }
 }
 
+TEST_CASE("the record of a call tells the fault that it met", "[faults]") {
+  const Standin cli(Version::v1_2_2);
+  cli.fault("list", "xpc times 1");
+  cli.fault("all", "slow 1");
+  cli.run(kList);
+  cli.run(kList);
+  cli.no_fault("all");
+  cli.run(kList);
+  const std::string calls = cli.read("calls.jsonl");
+  CHECK(holds(calls, R"("--format","json"],"fault":"list xpc"})"));
+  CHECK(holds(calls, R"("--format","json"],"fault":"all slow"})"));
+  CHECK(holds(calls, R"("--format","json"]})"));
+}
+
 TEST_CASE("slow, failing and garbled answers", "[faults]") {
   const Standin cli(Version::v1_2_2);
   cli.fault("all", "slow 150");

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 
 #include "standin/check.hpp"
 #include "standin/commands.hpp"
@@ -48,7 +49,8 @@ int parse_only(Version version) {
 }
 
 void record_call(const Store& store, const char* file, Version version, const std::string& command,
-                 const std::vector<std::string>& argv, const std::string& error) {
+                 const std::vector<std::string>& argv, const std::string& error,
+                 const std::optional<Fault>& fault = std::nullopt) {
   Json json(rapidjson::kObjectType);
   auto& alloc = json.GetAllocator();
   put(json, "time", Value(unix_time()), alloc);
@@ -57,6 +59,7 @@ void record_call(const Store& store, const char* file, Version version, const st
   put(json, "command", command, alloc);
   put(json, "argv", strings(argv, alloc), alloc);
   if (!error.empty()) put(json, "error", error, alloc);
+  if (fault) put(json, "fault", fault->of + " " + fault->kind, alloc);
   append_line(store.path(file), to_plain_text(json));
 }
 
@@ -110,8 +113,9 @@ int run(Version version, const std::vector<std::string>& argv) {
     }
     throw;
   }
-  record_call(store, "calls.jsonl", version, std::string(parsed.command->name), argv, "");
   const Call call{version, store, parsed, take_fault(store, parsed.command->name)};
+  record_call(store, "calls.jsonl", version, std::string(parsed.command->name), argv, "",
+              call.fault);
   apply_before(call);
   const bool crashed = crash_daemon(store);
   if ((crashed || daemon_is_down(store)) && needs_daemon(parsed.command->name)) fail(kXpcError);
