@@ -78,7 +78,10 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 			if time.Now().After(end) {
 				patience = 30 * time.Second
 			}
-			w.engine.endHung(patience)
+			w.engine.endHung(w, patience)
+			w.feelMachine()
+			w.lookForStrikes()
+			w.judgeStarts(false)
 		}
 	})
 
@@ -94,7 +97,7 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 			for time.Now().Before(end) && made.Load() < most {
 				next := nextAttempt(master, faults, longest)
 				time.Sleep(next.pause)
-				if !w.make(next.fault, next.rng) {
+				if !w.make(next.fault, n > 0, next.rng) {
 					continue
 				}
 				if sum := made.Add(1); sum%100 == 0 {
@@ -109,6 +112,8 @@ func chaos(t *testing.T, kind nomadkit.RuntimeKind, seed int64) {
 	running.Wait()
 	close(watched)
 	watching.Wait()
+	w.lookForStrikes()
+	w.judgeStarts(true)
 	w.nothingLeft()
 	w.report(made.Load())
 }

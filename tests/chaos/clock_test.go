@@ -38,14 +38,14 @@ func (w *world) setClock(offset string) error {
 }
 
 // jumpClock sets the clock by up to two days, forward or back, and right again after a while.
-func jumpClock(w *world, rng *rand.Rand) error {
+func jumpClock(m *making, rng *rand.Rand) error {
 	seconds := rng.Intn(4*24*3600) - 2*24*3600
-	if !w.clockJumps {
+	if !m.clockJumps {
 		return errNothing
 	}
-	if err := w.setClock(fmt.Sprintf("%+d", seconds)); err != nil {
+	if err := m.setClock(fmt.Sprintf("%+d", seconds)); err != nil {
 		return err
 	}
 	time.Sleep(atMost(rng, 5*time.Second))
-	return w.setClock(trueTime)
+	return m.setClock(trueTime)
 }

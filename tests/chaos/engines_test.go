@@ -1,10 +1,12 @@
 package chaos
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,7 +27,11 @@ type engine interface {
 	large() []fault
 	heal()
 	// endHung ends what has hung for this long and what nobody else ends within minutes.
-	endHung(time.Duration)
+	endHung(*world, time.Duration)
+	// struck are the faults that calls have met since it was asked last, without their times.
+	struck() []strike
+	// ask asks the engine for something that is no work, past all faults.
+	ask()
 	// watchers are the processes that know how a task ends, by the first 8 characters of its
 	// allocation.
 	watchers() map[string][]int
@@ -37,8 +43,8 @@ type engine interface {
 func withName(out map[string][]int, pids []int) {
 	for _, pid := range pids {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if _, rest, found := strings.Cut(string(line), "nomad-main-"); found && len(rest) >= 8 {
-			out[rest[:8]] = append(out[rest[:8]], pid)
+		if alloc := allocIn(string(line)); alloc != "" {
+			out[alloc] = append(out[alloc], pid)
 		}
 	}
 }
@@ -51,12 +57,16 @@ type podman struct {
 	tools    string
 	registry *nomadkit.Registry
 	name     string
+	met      tail // the calls that had something done to them
 }
 
-// wrapper stands in front of podman and does what the file beside it says. What it fails with names
-// no cause, like a broken installation.
+// wrapper stands in front of podman and does what the file beside it says, and to which calls. What it
+// fails with names no cause, like a broken installation. The container's name is at the beginning of a
+// command line, the job's script at its end.
 const wrapper = `#!/bin/sh
-case $(cat "%[1]s/does" 2>/dev/null) in
+does=$(cat "%[1]s/does" 2>/dev/null)
+[ -z "$does" ] || printf '%%s %%.300s\n' "$does" "$*" >>"%[1]s/met"
+case $does in
   hang) exec sleep 600 ;;
   slow) sleep 1 ;;
   fail) echo "Error: chaos: nothing works" >&2; exit 125 ;;
@@ -66,6 +76,7 @@ exec podman "$@"
 
 func newPodman(t *testing.T) *podman {
 	p := &podman{t: t, tools: t.TempDir(), registry: nomadkit.StartRegistry(t), name: nomadkit.Unique("ndc/chaos") + ":1"}
+	p.met.path = filepath.Join(p.tools, "met")
 	p.registry.Push(t, p.name, nomadkit.Content{})
 	if err := os.WriteFile(filepath.Join(p.tools, "podman"), []byte(fmt.Sprintf(wrapper, p.tools)), 0o755); err != nil {
 		t.Fatal(err)
@@ -81,38 +92,45 @@ func (p *podman) small() []fault {
 	return []fault{
 		{"podman killed", 6, killChild},
 		{"conmon killed", 1, killWatcher},
-		{"a request to the registry fails", 2, func(*world, *rand.Rand) error {
-			return p.once(func(answer http.ResponseWriter, _ *http.Request) {
-				http.Error(answer, "chaos", http.StatusInternalServerError)
-			})
-		}},
-		{"a request to the registry stalls", 1, func(*world, *rand.Rand) error {
-			return p.once(func(_ http.ResponseWriter, request *http.Request) { <-request.Context().Done() })
-		}},
+		{"a request to the registry fails", 2, p.once(func(answer http.ResponseWriter, _ *http.Request) {
+			http.Error(answer, "chaos", http.StatusInternalServerError)
+		})},
+		{"a request to the registry stalls", 1, p.once(func(_ http.ResponseWriter, request *http.Request) {
+			<-request.Context().Done()
+		})},
 	}
 }
 
 // once lets the registry answer the next request in this way.
-func (p *podman) once(answer http.HandlerFunc) error {
-	p.registry.Fail(func(w http.ResponseWriter, request *http.Request) bool {
-		p.registry.Fail(nil)
-		answer(w, request)
-		return true
-	})
-	return nil
+func (p *podman) once(answer http.HandlerFunc) func(*making, *rand.Rand) error {
+	return func(m *making, _ *rand.Rand) error {
+		m.armed = true
+		p.registry.Fail(func(w http.ResponseWriter, request *http.Request) bool {
+			p.registry.Fail(nil)
+			s := m.begins(m.fault)
+			answer(w, request)
+			m.ends(s, "", true)
+			return true
+		})
+		return nil
+	}
 }
 
 func (p *podman) large() []fault {
 	return []fault{
-		{"podman hangs", 2, p.does("hang", 8*time.Second)},
-		{"podman fails", 2, p.does("fail", 3*time.Second)},
-		{"podman is slow", 2, p.does("slow", 4*time.Second)},
+		{doing["hang"], 2, p.does("hang", 8*time.Second)},
+		{doing["fail"], 2, p.does("fail", 3*time.Second)},
+		{doing["slow"], 2, p.does("slow", 4*time.Second)},
 	}
 }
 
+// doing are the names of what the wrapper does.
+var doing = map[string]string{"hang": "podman hangs", "fail": "podman fails", "slow": "podman is slow"}
+
 // does makes every podman that the plugin starts from now on hang, fail or be slow, for a while.
-func (p *podman) does(what string, limit time.Duration) func(*world, *rand.Rand) error {
-	return func(_ *world, rng *rand.Rand) error {
+func (p *podman) does(what string, limit time.Duration) func(*making, *rand.Rand) error {
+	return func(m *making, rng *rand.Rand) error {
+		m.armed = true
 		if err := os.WriteFile(filepath.Join(p.tools, "does"), []byte(what), 0o644); err != nil {
 			return err
 		}
@@ -127,7 +145,20 @@ func (p *podman) heal() {
 }
 
 // The driver itself ends a podman that hangs.
-func (p *podman) endHung(time.Duration) {}
+func (p *podman) endHung(*world, time.Duration) {}
+
+func (p *podman) struck() []strike {
+	var met []strike
+	for _, line := range p.met.lines() {
+		what, call, _ := strings.Cut(line, " ")
+		if name := doing[what]; name != "" {
+			met = append(met, strike{fault: name, alloc: allocIn(call)})
+		}
+	}
+	return met
+}
+
+func (p *podman) ask() { _, _ = nomadkit.Podman("ps", "--filter", "label=nomad.job_name") }
 
 func (p *podman) watchers() map[string][]int {
 	out := map[string][]int{}
@@ -162,6 +193,7 @@ type apple struct {
 	t     *testing.T
 	agent *nomadkit.Agent
 	idle  map[int]time.Time // since when attached CLIs have no container that runs
+	met   tail              // its calls, and the faults that they met
 }
 
 func (a *apple) config() string { return "" } // the agent knows its runtime
@@ -175,9 +207,40 @@ var (
 	notTheAttached = []string{"create", "inspect", "list", "stop", "kill", "delete", "image-inspect", "image-pull", "stats", "system-status", "system-version"}
 )
 
+// broken is a fault of calls: what the stand-in is told.
+type broken struct {
+	name   string
+	weight int
+	line   string
+	of     []string      // subcommands, one of which breaks once
+	limit  time.Duration // for which all break otherwise
+}
+
+var brokenCalls = []broken{
+	{name: "a call hangs", weight: 1, line: "hang", of: commands},
+	{name: "a call hangs when done", weight: 1, line: "hang-after", of: notTheAttached},
+	{name: "a call dies", weight: 2, line: "die 0", of: notTheAttached},
+	{name: "a call dies when done", weight: 2, line: "die-after", of: notTheAttached},
+	{name: "a call fails", weight: 3, line: "exit 1 chaos: nothing works", of: commands},
+	{name: "a call finds no service", weight: 2, line: "xpc", of: commands},
+	{name: "a call loses the service when done", weight: 2, line: "xpc-after", of: notTheAttached},
+	{name: "a call is slow", weight: 2, line: "slow 1500", of: commands},
+	{name: "a call answers garbage", weight: 3, line: "garbage", of: notTheAttached},
+	{name: "a call's answer is cut off", weight: 3, line: "truncated", of: notTheAttached},
+}
+
+var brokenCLI = []broken{
+	{name: "the CLI hangs", weight: 2, line: "hang", limit: 8 * time.Second},
+	{name: "the CLI fails", weight: 2, line: "exit 1 chaos: nothing works", limit: 3 * time.Second},
+	{name: "the service is down", weight: 2, line: "xpc", limit: 3 * time.Second},
+	{name: "the CLI is slow", weight: 2, line: "slow 1000", limit: 4 * time.Second},
+	{name: "the CLI answers garbage", weight: 2, line: "garbage", limit: 3 * time.Second},
+}
+
 // call breaks the next call of one of these subcommands.
-func (a *apple) call(line string, of []string) func(*world, *rand.Rand) error {
-	return func(_ *world, rng *rand.Rand) error {
+func (a *apple) call(line string, of []string) func(*making, *rand.Rand) error {
+	return func(m *making, rng *rand.Rand) error {
+		m.armed = true
 		command := of[rng.Intn(len(of))]
 		if _, err := os.Stat(filepath.Join(a.State, "faults", command)); err == nil {
 			return errNothing // the last one has not come yet
@@ -188,8 +251,9 @@ func (a *apple) call(line string, of []string) func(*world, *rand.Rand) error {
 }
 
 // calls breaks every call of the CLI for a while.
-func (a *apple) calls(line string, limit time.Duration) func(*world, *rand.Rand) error {
-	return func(_ *world, rng *rand.Rand) error {
+func (a *apple) calls(line string, limit time.Duration) func(*making, *rand.Rand) error {
+	return func(m *making, rng *rand.Rand) error {
+		m.armed = true
 		a.Fault(a.t, "all", line)
 		time.Sleep(atMost(rng, limit))
 		a.Fault(a.t, "all", "")
@@ -198,30 +262,53 @@ func (a *apple) calls(line string, limit time.Duration) func(*world, *rand.Rand)
 }
 
 func (a *apple) small() []fault {
-	return []fault{
+	faults := []fault{
 		{"CLI killed", 3, killChild},
 		{"monitor or attached CLI killed", 2, killWatcher},
-		{"a call hangs", 1, a.call("hang", commands)},
-		{"a call hangs when done", 1, a.call("hang-after", notTheAttached)},
-		{"a call dies", 2, a.call("die 0", notTheAttached)},
-		{"a call dies when done", 2, a.call("die-after", notTheAttached)},
-		{"a call fails", 3, a.call("exit 1 chaos: nothing works", commands)},
-		{"a call finds no service", 2, a.call("xpc", commands)},
-		{"a call loses the service when done", 2, a.call("xpc-after", notTheAttached)},
-		{"a call is slow", 2, a.call("slow 1500", commands)},
-		{"a call answers garbage", 3, a.call("garbage", notTheAttached)},
-		{"a call's answer is cut off", 3, a.call("truncated", notTheAttached)},
 	}
+	for _, b := range brokenCalls {
+		faults = append(faults, fault{b.name, b.weight, a.call(b.line, b.of)})
+	}
+	return faults
 }
 
 func (a *apple) large() []fault {
-	return []fault{
-		{"the CLI hangs", 2, a.calls("hang", 8*time.Second)},
-		{"the CLI fails", 2, a.calls("exit 1 chaos: nothing works", 3*time.Second)},
-		{"the service is down", 2, a.calls("xpc", 3*time.Second)},
-		{"the CLI is slow", 2, a.calls("slow 1000", 4*time.Second)},
-		{"the CLI answers garbage", 2, a.calls("garbage", 3*time.Second)},
+	var faults []fault
+	for _, b := range brokenCLI {
+		faults = append(faults, fault{b.name, b.weight, a.calls(b.line, b.limit)})
 	}
+	return faults
+}
+
+// The stand-in records of each call which fault it has met: "create hang", "all xpc".
+func (a *apple) struck() []strike {
+	var met []strike
+	for _, line := range a.met.lines() {
+		var call struct {
+			Fault string
+			Argv  []string
+		}
+		if json.Unmarshal([]byte(line), &call) != nil || call.Fault == "" {
+			continue
+		}
+		of, kind, _ := strings.Cut(call.Fault, " ")
+		known := brokenCalls
+		if of == "all" {
+			known = brokenCLI
+		}
+		for _, b := range known {
+			if strings.Fields(b.line)[0] == kind {
+				met = append(met, strike{fault: b.name, alloc: allocIn(strings.Join(call.Argv, " "))})
+			}
+		}
+	}
+	return met
+}
+
+func (a *apple) ask() {
+	command := exec.Command(a.CLI)
+	command.Env = append(os.Environ(), "NDC_STANDIN_PARSE_ONLY=1") // with nothing to parse
+	_ = command.Run()
 }
 
 func (a *apple) heal() {
@@ -240,7 +327,7 @@ func (a *apple) heal() {
 }
 
 // endHung ends attached starts that hang: a container may take the driver's ten minutes to start.
-func (a *apple) endHung(limit time.Duration) {
+func (a *apple) endHung(w *world, limit time.Duration) {
 	idle := map[int]time.Time{}
 	for _, pid := range nomadkit.ProcessesWith(a.CLI + " start --attach") {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -254,7 +341,8 @@ func (a *apple) endHung(limit time.Duration) {
 		}
 		idle[pid] = since
 		if time.Since(since) >= limit {
-			_ = kill(pid)
+			s := w.begins(hungStartEnded)
+			w.ends(s, allocIn(string(line)), hit(pid) == nil)
 		}
 	}
 	a.idle = idle

@@ -23,7 +23,7 @@ var errNothing = errors.New("nothing to break")
 type fault struct {
 	name   string
 	weight int // how often, relative to the others
-	do     func(w *world, rng *rand.Rand) error
+	do     func(m *making, rng *rand.Rand) error
 }
 
 // small are the faults that concern one task, whatever runs it.
@@ -79,6 +79,9 @@ func atMost(rng *rand.Rand, limit time.Duration) time.Duration {
 // kill kills a process that may have gone by itself.
 func kill(pid int) error { return ignoreGone(syscall.Kill(pid, syscall.SIGKILL)) }
 
+// hit is kill for a fault, which has to be one.
+func hit(pid int) error { return nothingIfGone(syscall.Kill(pid, syscall.SIGKILL)) }
+
 func ignoreGone(err error) error {
 	if err == unix.ESRCH {
 		return nil
@@ -86,18 +89,25 @@ func ignoreGone(err error) error {
 	return err
 }
 
-func killPlugin(w *world, _ *rand.Rand) error {
-	pid := w.plugin()
+func nothingIfGone(err error) error {
+	if err == unix.ESRCH {
+		return errNothing
+	}
+	return err
+}
+
+func killPlugin(m *making, _ *rand.Rand) error {
+	pid := m.plugin()
 	if pid == 0 {
 		return errNothing // the agent has not started its successor yet
 	}
-	return kill(pid)
+	return hit(pid)
 }
 
 // killChild kills one of the engine's programs that the plugin waits for.
-func killChild(w *world, rng *rand.Rand) error {
-	children := slices.DeleteFunc(nomadkit.ChildrenOf(w.plugin()), func(pid int) bool {
-		for _, watchers := range w.engine.watchers() {
+func killChild(m *making, rng *rand.Rand) error {
+	children := slices.DeleteFunc(nomadkit.ChildrenOf(m.plugin()), func(pid int) bool {
+		for _, watchers := range m.engine.watchers() {
 			if slices.Contains(watchers, pid) {
 				return true // killWatcher's
 			}
@@ -107,32 +117,36 @@ func killChild(w *world, rng *rand.Rand) error {
 	if len(children) == 0 {
 		return errNothing
 	}
-	return kill(children[rng.Intn(len(children))])
+	pid := children[rng.Intn(len(children))]
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	m.alloc = allocIn(string(line))
+	return hit(pid)
 }
 
 // killWatcher kills what stands between a task and its exit status. Its log may have a hole then,
 // and how it ends may be unknown: but that must be said.
-func killWatcher(w *world, rng *rand.Rand) error {
-	watchers := w.engine.watchers()
+func killWatcher(m *making, rng *rand.Rand) error {
+	watchers := m.engine.watchers()
 	if len(watchers) == 0 {
 		return errNothing
 	}
 	allocs := slices.Sorted(maps.Keys(watchers))
-	alloc := allocs[rng.Intn(len(allocs))]
-	w.excuse(alloc)
-	return kill(watchers[alloc][rng.Intn(len(watchers[alloc]))])
+	m.alloc = allocs[rng.Intn(len(allocs))]
+	m.excuse(m.alloc)
+	return hit(watchers[m.alloc][rng.Intn(len(watchers[m.alloc]))])
 }
 
 // killCollector kills the log collector of a task and nothing else. Nomad starts another one when it
 // starts the task again or comes back itself, and not before.
-func killCollector(w *world, rng *rand.Rand) error {
-	collectors := w.agent.CollectorsByAlloc()
+func killCollector(m *making, rng *rand.Rand) error {
+	collectors := m.agent.CollectorsByAlloc()
 	if len(collectors) == 0 {
 		return errNothing
 	}
 	allocs := slices.Sorted(maps.Keys(collectors))
 	alloc := allocs[rng.Intn(len(allocs))]
-	w.unreadFromNow(alloc)
+	m.alloc = alloc[:8]
+	m.unreadFromNow(alloc)
 	for _, pid := range collectors[alloc] {
 		if err := kill(pid); err != nil {
 			return err
@@ -141,8 +155,8 @@ func killCollector(w *world, rng *rand.Rand) error {
 	return nil
 }
 
-func fillDisk(w *world, rng *rand.Rand) error {
-	path := filepath.Join(w.state(), "full")
+func fillDisk(m *making, rng *rand.Rand) error {
+	path := filepath.Join(m.state(), "full")
 	file, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("filling the disk: %w", err)
@@ -159,36 +173,36 @@ func fillDisk(w *world, rng *rand.Rand) error {
 }
 
 // exhaustDescriptors takes all descriptors but a few from the plugin.
-func exhaustDescriptors(w *world, rng *rand.Rand) error {
-	pid := w.plugin()
+func exhaustDescriptors(m *making, rng *rand.Rand) error {
+	pid := m.plugin()
 	if pid == 0 {
-		return nil
+		return errNothing
 	}
 	var before unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
-		return ignoreGone(err)
+		return nothingIfGone(err)
 	}
 	few := unix.Rlimit{Cur: uint64(len(nomadkit.OpenFiles(pid)) + rng.Intn(4)), Max: before.Max}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &few, nil); err != nil {
-		return ignoreGone(err)
+		return nothingIfGone(err)
 	}
 	time.Sleep(atMost(rng, 3*time.Second))
 	return ignoreGone(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil))
 }
 
 // restartAgent ends the agent, waits a moment in which tasks may end unseen, and starts it again.
-func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
-	return func(w *world, rng *rand.Rand) error {
-		back := w.agentAway()
-		plugin, pids := w.plugin(), w.agent.Collectors()
-		defer func() { back(collectors, collectors && (plugin == 0 || w.plugin() != plugin)) }()
+func restartAgent(hard, collectors bool) func(*making, *rand.Rand) error {
+	return func(m *making, rng *rand.Rand) error {
+		back := m.agentAway()
+		plugin, pids := m.plugin(), m.agent.Collectors()
+		defer func() { back(collectors, collectors && (plugin == 0 || m.plugin() != plugin)) }()
 		// Nomad waits at its end for a stop that went to a dead plugin, which it tries again after
 		// minutes.
-		if err := w.agent.Stop(hard); err != nil {
-			if w.agent.Alive() {
+		if err := m.agent.Stop(hard); err != nil {
+			if m.agent.Alive() {
 				return err
 			}
-			w.count("agent killed, it waited for a stop to be tried again")
+			m.count("agent killed, it waited for a stop to be tried again")
 		}
 		if collectors {
 			for _, pid := range pids {
@@ -196,6 +210,6 @@ func restartAgent(hard, collectors bool) func(*world, *rand.Rand) error {
 			}
 		}
 		time.Sleep(atMost(rng, 3*time.Second))
-		return w.startAgent()
+		return m.startAgent()
 	}
 }

@@ -106,7 +106,10 @@ func (w *world) job(id string, p plan) {
 			nomadkit.Events(alloc, "main"), last(w.log(allocID, "stdout"), 600))
 		return
 	}
-	w.count("task " + outcome)
+	w.noteStart(alloc, start, id, outcome)
+	if outcome != notStarted {
+		w.count("task " + outcome)
+	}
 }
 
 // try repeats something that the agent may refuse while it is broken or away.
@@ -149,6 +152,10 @@ type missing struct {
 	end bool // from some moment on
 	any bool // and lines before it: what the task told otherwise is compared instead
 }
+
+// notStarted is what became of a task whose start failed. For what reason is looked at once all faults of
+// that time are noted.
+const notStarted = "not started"
 
 // check compares what Nomad says of a task with what the task itself wrote, but for what is `lost`.
 func (w *world) check(alloc *api.Allocation, p plan, start time.Time, lost missing) (string, error) {
@@ -246,11 +253,8 @@ func (w *world) check(alloc *api.Allocation, p plan, start time.Time, lost missi
 // checkUnended is check for an allocation without a word about a task's end.
 func (w *world) checkUnended(alloc *api.Allocation, p plan, start time.Time, stdout []run, failure string) (string, error) {
 	switch {
-	case failure != "" && w.quietSince(start):
-		return "", fmt.Errorf("it could not start although nothing was broken: %s", failure)
 	case failure != "":
-		fault, err := w.explain(failure, start)
-		return "not started: " + fault, err
+		return notStarted, nil
 	// Nomad asks the driver for its capabilities before there is a task; no event tells of that.
 	case strings.Contains(alloc.ClientDescription, "plugin is shut down") && len(stdout) == 0:
 		return "not started, the plugin was away", nil

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"fmt"
-	"math/rand"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,12 +24,14 @@ type world struct {
 	mu         sync.Mutex
 	counts     map[string]int // faults and outcomes
 	violations []string
-	disturbed  time.Time            // when a fault last was at work
-	made       map[string]time.Time // when which was
-	working    int                  // faults at work
-	excused    map[string]bool      // beginnings of allocations whose watcher was killed
-	unread     map[string]bool      // allocations whose log collector was killed alone
-	away       []absence            // of the agent
+	strikes    strikes
+	looked     time.Time // when the engine's calls were looked at last
+	everywhere []span    // in which faults hit all tasks
+	starts     []start
+	failures   []failure       // that have to be explained yet
+	excused    map[string]bool // beginnings of allocations whose watcher was killed
+	unread     map[string]bool // allocations whose log collector was killed alone
+	away       []absence       // of the agent
 	clockJumps bool
 }
 
@@ -41,10 +42,15 @@ type absence struct {
 	alone    bool // and the plugin was not there either
 }
 
+const (
+	commandTimeout   = 5 * time.Second
+	imagePullTimeout = 8 * time.Second
+)
+
 // The reaper comes by every few seconds, so that what it must remove is gone soon.
 const pluginConfig = `
-    command_timeout    = "5s"
-    image_pull_timeout = "8s"
+    command_timeout    = "%s"
+    image_pull_timeout = "%s"
     gc {
       dangling_containers {
         period         = "5s"
@@ -65,9 +71,9 @@ server {
 
 func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
-	w := &world{t: t, counts: map[string]int{}, made: map[string]time.Time{}, excused: map[string]bool{}, unread: map[string]bool{}}
+	w := &world{t: t, counts: map[string]int{}, strikes: strikes{}, looked: time.Now(), excused: map[string]bool{}, unread: map[string]bool{}}
 	var over *podman
-	config := pluginConfig
+	config := fmt.Sprintf(pluginConfig, commandTimeout, imagePullTimeout)
 	if kind == nomadkit.PodmanKind {
 		over = newPodman(t)
 		config += over.config()
@@ -84,7 +90,8 @@ func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 		over.agent, w.engine = agent, over
 		agent.Trust(t, over.registry)
 	} else {
-		w.engine = &apple{Apple: agent.Runtime.(*nomadkit.Apple), t: t, agent: agent}
+		cli := agent.Runtime.(*nomadkit.Apple)
+		w.engine = &apple{Apple: cli, t: t, agent: agent, met: tail{path: filepath.Join(cli.State, "calls.jsonl")}}
 	}
 	t.Cleanup(func() {
 		w.engine.heal()
@@ -148,21 +155,6 @@ func (w *world) keepLogs() {
 
 func (w *world) state() string { return filepath.Join(w.agent.Dir, "state") }
 
-// make makes a fault.
-func (w *world) make(f fault, rng *rand.Rand) bool {
-	w.disturb(f.name, 1)
-	defer w.disturb(f.name, -1)
-	err := f.do(w, rng)
-	if err == errNothing {
-		return false
-	}
-	if err != nil {
-		w.violation("making the fault %q: %v", f.name, err)
-	}
-	w.count("fault: " + f.name)
-	return true
-}
-
 func (w *world) count(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,23 +168,6 @@ func (w *world) violation(format string, args ...any) {
 	w.violations = append(w.violations, text)
 	fmt.Printf("chaos: %s: violation: %s\n", w.agent.Kind, text)
 	w.t.Errorf("violation: %s", text)
-}
-
-// disturb notes that a fault begins (1) or ends (-1): starts may fail for a reason now, and until a
-// while after it.
-func (w *world) disturb(fault string, change int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.working += change
-	w.disturbed = time.Now()
-	w.made[fault] = w.disturbed
-}
-
-// quietSince says whether no fault was at work since `start`.
-func (w *world) quietSince(start time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.working == 0 && w.disturbed.Add(10*time.Second).Before(start)
 }
 
 // excuse notes that an allocation's exit status and bytes may be lost.
