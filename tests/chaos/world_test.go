@@ -293,13 +293,22 @@ func (w *world) nothingLeft() {
 	}
 }
 
-// report prints what was done and seen.
+// report prints what was done and seen. A run that saw little has checked nothing.
 func (w *world) report(faults int64) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.counts["task exited"] == 0 {
-		w.t.Error("no task ran to its end: nothing was checked")
+	own, started := ownStatus(w.counts), startedUndisturbed(w.starts, w.everywhere)
+	none := w.counts["task exited"] == 0
+	w.mu.Unlock()
+	if none {
+		w.violation("no task ran to its end: nothing was checked")
 	}
+	for _, s := range []share{own, started} {
+		if err := s.floor(); err != nil {
+			w.violation("%v", err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var names []string
 	for name := range w.counts {
 		names = append(names, name)
@@ -307,6 +316,9 @@ func (w *world) report(faults int64) {
 	sort.Strings(names)
 	for _, name := range names {
 		fmt.Printf("chaos: %s: %6d %s\n", w.agent.Kind, w.counts[name], name)
+	}
+	for _, s := range []share{own, started} {
+		fmt.Printf("chaos: %s: %s\n", w.agent.Kind, s)
 	}
 	fmt.Printf("chaos: %s: %d faults, %d violations\n", w.agent.Kind, faults, len(w.violations))
 }
