@@ -35,8 +35,6 @@ type engine interface {
 	// watchers are the processes that know how a task ends, by the first 8 characters of its
 	// allocation.
 	watchers() map[string][]int
-	// running lists the task ids of the running containers, nil where that cannot be told.
-	running() []string
 }
 
 // withName sorts processes by the allocation in the container's name in their command lines.
@@ -168,22 +166,6 @@ func (p *podman) watchers() map[string][]int {
 		}
 	}
 	return out
-}
-
-func (p *podman) running() []string {
-	out, err := nomadkit.Podman("ps", "--filter", "label=nomad.job_name", "--format",
-		"{{index .Labels \"nomad.job_name\"}} {{index .Labels \"nomad.task_id\"}}")
-	if err != nil {
-		return nil // podman races with containers that go away
-	}
-	var tasks []string
-	for _, line := range strings.Split(out, "\n") {
-		// Other tests have containers on this machine too.
-		if job, task, _ := strings.Cut(line, " "); strings.HasPrefix(job, "chaos-") {
-			tasks = append(tasks, task)
-		}
-	}
-	return tasks
 }
 
 // --- the stand-in for Apple's CLI
@@ -354,15 +336,3 @@ func (a *apple) watchers() map[string][]int {
 	withName(out, nomadkit.ProcessesWith(a.CLI+" start --attach"))
 	return out
 }
-
-func (a *apple) running() []string {
-	var tasks []string
-	for _, id := range a.Containers() {
-		if record, err := a.Record(id); err == nil && a.Pid(id) != 0 {
-			tasks = append(tasks, record.Configuration.Labels["nomad.task_id"])
-		}
-	}
-	return tasks
-}
-
-func (a *apple) Containers() []string { return a.Standin.Containers() }

@@ -26,7 +26,8 @@ type world struct {
 	violations []string
 	strikes    strikes
 	looked     time.Time // when the engine's calls were looked at last
-	everywhere []span    // in which faults hit all tasks
+	pairs      pairs
+	everywhere []span // in which faults hit all tasks
 	starts     []start
 	failures   []failure       // that have to be explained yet
 	excused    map[string]bool // beginnings of allocations whose watcher was killed
@@ -71,7 +72,8 @@ server {
 
 func newWorld(t *testing.T, kind nomadkit.RuntimeKind) *world {
 	t.Helper()
-	w := &world{t: t, counts: map[string]int{}, strikes: strikes{}, looked: time.Now(), excused: map[string]bool{}, unread: map[string]bool{}}
+	w := &world{t: t, counts: map[string]int{}, strikes: strikes{}, looked: time.Now(),
+		pairs: pairs{told: map[string]bool{}}, excused: map[string]bool{}, unread: map[string]bool{}}
 	var over *podman
 	config := fmt.Sprintf(pluginConfig, commandTimeout, imagePullTimeout)
 	if kind == nomadkit.PodmanKind {
@@ -266,17 +268,6 @@ func (w *world) plugin() int {
 	return 0
 }
 
-// oneEach checks that no task has two running containers.
-func (w *world) oneEach() {
-	seen := map[string]bool{}
-	for _, task := range w.engine.running() {
-		if seen[task] {
-			w.violation("task %s has two running containers", task)
-		}
-		seen[task] = true
-	}
-}
-
 // nothingLeft waits until what the agent ran has gone, and says what has not.
 func (w *world) nothingLeft() {
 	deadline := time.Now().Add(60 * time.Second)
@@ -302,6 +293,9 @@ func (w *world) report(faults int64) {
 	if none {
 		w.violation("no task ran to its end: nothing was checked")
 	}
+	if w.pairs.most == 0 {
+		w.violation("no workload was ever found: that each task has one was not checked")
+	}
 	for _, s := range []share{own, started} {
 		if err := s.floor(); err != nil {
 			w.violation("%v", err)
@@ -317,6 +311,7 @@ func (w *world) report(faults int64) {
 	for _, name := range names {
 		fmt.Printf("chaos: %s: %6d %s\n", w.agent.Kind, w.counts[name], name)
 	}
+	fmt.Printf("chaos: %s: %d tasks had workloads at a time\n", w.agent.Kind, w.pairs.most)
 	for _, s := range []share{own, started} {
 		fmt.Printf("chaos: %s: %s\n", w.agent.Kind, s)
 	}
