@@ -40,6 +40,8 @@ type engine struct {
 	victims   func(w *world) map[victim][]int // those that live now
 	isCLI     func(w *world, child process) bool
 	engineHas func(w *world) []string // containers of the allocation
+	// says tells whether a line of a task's log may be the engine's own words.
+	says func(stream string, tty bool, line string) bool
 }
 
 type process struct {
@@ -147,6 +149,9 @@ var podmanEngine = &engine{
 	},
 	isCLI:     podmanCLI,
 	engineHas: func(w *world) []string { return nomadkit.ContainersOf(w.t, w.task.AllocID) },
+	// Podman, conmon and the OCI runtime have the workload's stderr until it runs, and tell there of a
+	// name that is taken, or of who was killed. On its stdout they say nothing, nor where it has a terminal.
+	says: func(stream string, _ bool, _ string) bool { return stream == "stderr" },
 }
 
 func podmanTexts(w *world) []string {
@@ -218,6 +223,11 @@ var appleEngine = &engine{
 	isCLI: appleCLI,
 	engineHas: func(w *world) []string {
 		return (&nomadkit.Standin{State: filepath.Join(w.dir, "cli")}).Containers()
+	},
+	// The attached CLI has one stderr for the workload's and for why a container that was removed under it
+	// did not start; with a terminal there is one stream for all.
+	says: func(stream string, tty bool, line string) bool {
+		return (stream == "stderr" || tty) && strings.HasPrefix(line, "Error: ")
 	},
 }
 

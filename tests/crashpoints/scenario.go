@@ -67,6 +67,10 @@ func (w *world) talks() {
 	})
 }
 
+func (w *world) checkLog(stream string, cut bool) error {
+	return checkLog(w.task.Log(stream), cut, func(line string) bool { return w.engine.says(stream, w.scenario.tty, line) })
+}
+
 func (w *world) logs() {
 	w.t.Helper()
 	streams := []string{"stdout", "stderr"}
@@ -76,13 +80,13 @@ func (w *world) logs() {
 	for _, stream := range streams {
 		cut := w.mayBeUnknown() || w.mayBeCut()
 		if cut {
-			if err := checkLog(w.task.Log(stream), true); err != nil {
+			if err := w.checkLog(stream, true); err != nil {
 				w.t.Errorf("%s: %v", stream, err)
 			}
 			continue
 		}
 		// The collector writes a moment after it has read.
-		nomadkit.Eventually(w.t, 5*time.Second, stream, func() error { return checkLog(w.task.Log(stream), false) })
+		nomadkit.Eventually(w.t, 5*time.Second, stream, func() error { return w.checkLog(stream, false) })
 	}
 }
 
@@ -122,7 +126,7 @@ func isDeaf(w *world) {
 	w.expectExit(137)
 	w.destroy()
 	for _, stream := range []string{"stdout", "stderr"} {
-		if err := checkLog(w.task.Log(stream), true); err != nil {
+		if err := w.checkLog(stream, true); err != nil {
 			w.t.Errorf("%s: %v", stream, err)
 		}
 	}
@@ -166,7 +170,7 @@ func endsUnseen(w *world) {
 	w.takeOver(func() {
 		w.release()
 		nomadkit.Eventually(w.t, 20*time.Second, "the workload has ended", func() error {
-			return checkLog(w.task.Log("stdout"), false)
+			return w.checkLog("stdout", false)
 		})
 		nomadkit.Eventually(w.t, 20*time.Second, "nobody is left of it", func() error {
 			if there := w.engine.victims(w); len(there) != 0 {
