@@ -8,10 +8,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include "runtime/look_again.hpp"
+
 namespace ndc::runtime {
 namespace {
-
-constexpr std::chrono::milliseconds kLookInterval{100};
 
 UniqueFd open_lock(const std::string& directory, int flags) {
   const std::string path = directory + "/calls";
@@ -22,32 +22,6 @@ bool calls_go_on(const std::string& directory) {
   const UniqueFd lock = open_lock(directory, 0);
   return lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
-
-struct Waiting : std::enable_shared_from_this<Waiting> {
-  EventLoop& loop;
-  std::string directory;
-  std::chrono::steady_clock::time_point until;
-  std::function<void()> then;
-  std::shared_ptr<EventLoop::Timer> timer = nullptr;
-
-  Waiting(EventLoop& its_loop, std::string of, std::chrono::nanoseconds patience,
-          std::function<void()> what)
-      : loop{its_loop},
-        directory{std::move(of)},
-        until{std::chrono::steady_clock::now() + patience},
-        then{std::move(what)} {}
-
-  void look() {
-    const bool goes_on = calls_go_on(directory);
-    const bool late = std::chrono::steady_clock::now() >= until;
-    if (goes_on && late) spdlog::warn("{}: a call of an earlier plugin hangs", directory);
-    if (!goes_on || late) {
-      timer.reset();
-      return std::exchange(then, nullptr)();
-    }
-    timer = loop.after(kLookInterval, [self = shared_from_this()] { self->look(); });
-  }
-};
 
 }  // namespace
 
@@ -60,7 +34,13 @@ std::shared_ptr<UniqueFd> lock_for_call(const std::string& directory) {
 
 void await_calls(EventLoop& loop, const std::string& directory, std::chrono::nanoseconds patience,
                  std::function<void()> then) {
-  std::make_shared<Waiting>(loop, directory, patience, std::move(then))->look();
+  look_again(
+      loop, std::chrono::steady_clock::now() + patience,
+      [directory] { return !calls_go_on(directory); },
+      [directory, then = std::move(then)](bool ended) {
+        if (!ended) spdlog::warn("{}: a call of an earlier plugin hangs", directory);
+        then();
+      });
 }
 
 }  // namespace ndc::runtime
