@@ -31,6 +31,7 @@ std::optional<Fault> take_from(const Store& store, const std::string& name) {
   }
   Fault fault;
   fault.of = name;
+  fault.path = path;
   const auto space = line.find(' ');
   fault.kind = line.substr(0, space);
   if (space != std::string::npos) {

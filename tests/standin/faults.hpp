@@ -11,9 +11,10 @@ namespace standin {
 
 struct Fault {
   std::string of;    // the file that it is from: "image-pull", "all"
-  std::string kind;  // hang, slow, xpc, garbage, truncated, exit, die, keychain, …
+  std::string kind;  // hang, wait, slow, xpc, garbage, truncated, exit, die, keychain, …
   long number = 0;   // milliseconds or an exit code
   std::string text;
+  std::string path;  // of the file that asked for it
 };
 
 /// The fault of `command` ("image pull"), or of `all`; counts down a limited one.

@@ -38,6 +38,17 @@ TEST_CASE("a hanging call is switched on and off for one subcommand", "[faults]"
   CHECK(cli.run(kList).code == 0);
 }
 
+TEST_CASE("a call waits until it is let go, and then does its work", "[faults]") {
+  const Standin cli(Version::v1_2_2);
+  cli.fault("network-create", "wait");
+  Running waiting = cli.start({"network", "create", "apart"});
+  CHECK(waiting.wait(200).code < 0);
+  CHECK(cli.json({"network", "list", "--format", "json"}).Size() == 1);
+  cli.no_fault("network-create");
+  CHECK(waiting.wait().code == 0);
+  CHECK(cli.json({"network", "list", "--format", "json"}).Size() == 2);
+}
+
 TEST_CASE("a fault may be limited to a number of calls", "[faults]") {
   const Standin cli(Version::v1_2_2);
   cli.fault("list", "xpc times 2");

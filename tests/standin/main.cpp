@@ -77,6 +77,7 @@ void apply_before(const Call& call) {
   const Fault& fault = *call.fault;
   const auto name = call.parsed.command->name;
   if (fault.kind == "hang") hang();
+  while (fault.kind == "wait" && access(fault.path.c_str(), F_OK) == 0) sleep_ms(5);
   if (fault.kind == "slow") sleep_ms(fault.number);
   if (fault.kind == "xpc" && needs_daemon(name)) fail(kXpcError);
   if (fault.kind == "exit") {
