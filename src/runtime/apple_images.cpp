@@ -52,9 +52,12 @@ bool is_ours(const AppleLogin& login, const LoginMark& mark) {
 
 }  // namespace
 
-AppleImages::AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir)
+AppleImages::AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir,
+                         const std::string& login_dir)
     : cli_{std::move(cli)},
-      marks_{state_dir.empty() ? AppleFiles::default_state_dir() : state_dir} {}
+      marks_{login_dir.empty() ? LoginLocks::directory_of_user() : login_dir,
+             state_dir.empty() ? AppleFiles::default_state_dir() : state_dir},
+      turns_{std::make_shared<LoginTurns>(cli_->loop(), marks_.directory())} {}
 
 void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done) {
   settle_all();
@@ -86,39 +89,6 @@ void AppleImages::find(const ImageQuery& image, Done<std::optional<Image>> done)
             });
 }
 
-// --- turns
-// ----------------------------------------------------------------------------------------
-
-void AppleImages::take_turn(const std::string& host, bool alone, std::function<void()> go) {
-  hosts_[host].waiting.push_back({alone, std::move(go)});
-  next_turn(host);
-}
-
-void AppleImages::next_turn(const std::string& host) {
-  while (true) {
-    const auto found = hosts_.find(host);
-    if (found == hosts_.end()) return;
-    Host& state = found->second;
-    if (state.waiting.empty()) {
-      if (state.running == 0) hosts_.erase(found);
-      return;
-    }
-    if (state.alone || (state.waiting.front().alone && state.running > 0)) return;
-    Host::Turn turn = std::move(state.waiting.front());
-    state.waiting.pop_front();
-    ++state.running;
-    state.alone = turn.alone;
-    turn.go();
-  }
-}
-
-void AppleImages::end_turn(const std::string& host) {
-  Host& state = hosts_[host];
-  --state.running;
-  state.alone = false;
-  next_turn(host);
-}
-
 // --- pull
 // -----------------------------------------------------------------------------------------
 
@@ -147,29 +117,34 @@ void AppleImages::pull(PullRequest request, Done<Image> done) {
                            : reference ? reference->registry
                                        : "";
   settle_all();
-  const bool alone = request.auth || marks_.exists(host);
-  // Whichever comes first takes the pull away: its turn, or the end of its time.
-  const auto waiting = std::make_shared<std::optional<Pull>>();
+  const auto use = request.auth || marks_.exists(host) ? LoginUse::kAlone : LoginUse::kTogether;
   const auto until = std::chrono::steady_clock::now() + request.timeout;
-  const auto too_late = cli_->loop().after(request.timeout, [waiting] {
-    const std::optional<Pull> pull = std::exchange(*waiting, std::nullopt);
-    if (!pull) return;
-    pull->done(fail({ErrorCode::kTimeout, kPull, pull->request.image.reference,
-                     "it waited all its time for other pulls from " + pull->host +
-                         ", which go one by one where there are credentials",
-                     "see why those take so long, or raise image_pull_timeout"}));
-  });
-  waiting->emplace(Pull{std::move(request), host, until, {}, std::move(done)});
-  take_turn(host, alone, [self = shared_from_this(), host, waiting, too_late] {
-    std::optional<Pull> pull = std::exchange(*waiting, std::nullopt);
-    if (!pull) return self->end_turn(host);
-    pull->waited = pull->request.timeout - (pull->until - std::chrono::steady_clock::now());
-    pull->done = [self, host, done = std::move(pull->done)](Expected<Image> result) {
-      done(std::move(result));
-      self->end_turn(host);
-    };
-    self->begin(std::move(*pull));
-  });
+  take_turn(Pull{std::move(request), host, until, {}, std::move(done)}, use);
+}
+
+void AppleImages::take_turn(Pull pull, LoginUse use) {
+  const std::string host = pull.host;
+  const auto until = pull.until;
+  turns_->take(
+      host, use, until,
+      [self = shared_from_this(), use,
+       pull = std::move(pull)](const Expected<LoginTurns::Held>& turn) mutable {
+        if (!turn) {
+          Error error = turn.error();
+          return pull.done(fail(std::move(error).wrap(kPull, pull.request.image.reference)));
+        }
+        // Who was logged in while this pull waited has died.
+        if (use == LoginUse::kTogether && self->marks_.exists(pull.host)) {
+          (*turn)->end();
+          return self->take_turn(std::move(pull), LoginUse::kAlone);
+        }
+        pull.waited = pull.request.timeout - (pull.until - std::chrono::steady_clock::now());
+        pull.done = [turn = *turn, done = std::move(pull.done)](Expected<Image> result) {
+          done(std::move(result));
+          turn->end();
+        };
+        self->begin(std::move(pull));
+      });
 }
 
 void AppleImages::begin(Pull pull) {
@@ -196,12 +171,18 @@ void AppleImages::list_logins(AppleCli::Kind kind, Done<Logins> done) {
 void AppleImages::settle_all() {
   if (std::exchange(settled_all_, true)) return;
   for (const std::string& host : marks_.hosts()) {
-    take_turn(host, true, [self = shared_from_this(), host] {
-      self->settle(host, [self, host](const Expected<void>& settled) {
-        if (!settled) spdlog::warn("{}", settled.error().message());  // the next pull tries again
-        self->end_turn(host);
-      });
-    });
+    // That of a plugin which lives is its own to end: the next pull from there waits for that.
+    const auto at_once = std::chrono::steady_clock::now();
+    turns_->take(host, LoginUse::kAlone, at_once,
+                 [self = shared_from_this(), host](const Expected<LoginTurns::Held>& turn) {
+                   if (!turn && turn.error().code == ErrorCode::kTimeout) return;
+                   if (!turn) return spdlog::warn("{}", turn.error().message());
+                   self->settle(host, [turn = *turn](const Expected<void>& settled) {
+                     // The next pull tries again.
+                     if (!settled) spdlog::warn("{}", settled.error().message());
+                     turn->end();
+                   });
+                 });
   }
 }
 
@@ -214,8 +195,7 @@ void AppleImages::settle(const std::string& host, Done<void> done) {
           fail({ErrorCode::kRuntimeUnavailable, "look at the mark of a login at", host,
                 "no file can be opened at the moment", "raise the agent's limit of open files"}));
     }
-    spdlog::warn("registry {}: the mark of a login cannot be made out, and proves nothing", host);
-    marks_.remove(host);
+    marks_.give_up(host);
     return done({});
   }
   list_logins(AppleCli::Kind::kVital, [self = shared_from_this(), mark = *mark,

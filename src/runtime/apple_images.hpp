@@ -1,11 +1,11 @@
 // Images with Apple's CLI. Its credentials live in the user's keychain, one login per host: a
-// task's are put there for the time of its pull only, under a lock per host, and never in place of
-// a login that the operator made. One that a killed plugin left there is taken away at the first
-// use, and serves no pull. Loop thread only.
+// task's are put there for the time of its pull only, in turn with all other pulls of this user
+// from there (apple_login_turns.hpp), and never in place of a login that the operator made. One
+// that a killed plugin left there is taken away at the first use, and serves no pull; one of a
+// plugin that lives is left alone. Loop thread only.
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,33 +13,26 @@
 
 #include "runtime/apple_cli.hpp"
 #include "runtime/apple_login_mark.hpp"
+#include "runtime/apple_login_turns.hpp"
 #include "runtime/container_runtime.hpp"
 
 namespace ndc::runtime {
 
 class AppleImages : public std::enable_shared_from_this<AppleImages> {
  public:
-  // `state_dir` holds the marks of our logins; empty: the platform's default.
-  AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir);
+  // `login_dir`: where the locks and marks of logins are; empty: the user's own place. `state_dir`
+  // had the marks before; empty: the platform's default.
+  AppleImages(std::shared_ptr<AppleCli> cli, const std::string& state_dir,
+              const std::string& login_dir);
 
   void find(const ImageQuery& image, Done<std::optional<Image>> done);
   // The request's time-out is that of the whole, with the wait for other pulls of the same
-  // registry.
+  // registry, of this plugin and of others.
   void pull(PullRequest request, Done<Image> done);
   void load(const LoadRequest& request, Done<Image> done);
   void remove(const std::string& reference, Done<void> done);
 
  private:
-  // Pulls of one host: those with credentials one by one, those without together.
-  struct Host {
-    struct Turn {
-      bool alone = false;
-      std::function<void()> go;
-    };
-    std::deque<Turn> waiting;
-    int running = 0;
-    bool alone = false;
-  };
   struct Pull {
     PullRequest request;
     std::string host;
@@ -50,15 +43,13 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
     Error explained(Error error) const;
     Done<Image> done;
   };
-  void take_turn(const std::string& host, bool alone, std::function<void()> go);
-  void next_turn(const std::string& host);
-  void end_turn(const std::string& host);
+  void take_turn(Pull pull, LoginUse use);
 
   using Logins = std::map<std::string, AppleLogin>;
   void list_logins(AppleCli::Kind kind, Done<Logins> done);
   void settle_all();
   // Ends the login that the host's mark tells of, if it is still there and ours, and removes the
-  // mark. With an error a login of ours may still be there.
+  // mark. With an error a login of ours may still be there. Only in a turn of its own.
   void settle(const std::string& host, Done<void> done);
   // `stored`: the name under which the CLI keeps it.
   void log_out(const LoginMark& mark, const std::string& stored, Done<void> done);
@@ -71,8 +62,8 @@ class AppleImages : public std::enable_shared_from_this<AppleImages> {
 
   std::shared_ptr<AppleCli> cli_;
   LoginMarks marks_;
+  std::shared_ptr<LoginTurns> turns_;
   bool settled_all_ = false;
-  std::map<std::string, Host> hosts_;
 };
 
 }  // namespace ndc::runtime

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -27,6 +28,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr const char* kPrefix = "login-";
+// What replace_file() writes first: another plugin may be about to.
+constexpr const char* kBegun = ".new";
 constexpr std::size_t kMaxSize = 64u << 10;  // names of a host and a user
 
 UniqueFd open_mark(const std::string& path) {
@@ -64,53 +67,79 @@ std::optional<LoginMark> parse_login_mark(std::string_view text) {
   return LoginMark{std::string{host}, std::string{text}, WallTime{milliseconds{until}}};
 }
 
-std::string LoginMarks::path_of(const std::string& host) const {
-  std::string name = kPrefix + host;
+std::string login_file(const std::string& directory, const char* prefix, const std::string& host) {
+  std::string name = prefix + host;
   std::replace(name.begin(), name.end(), '/', '_');
-  return directory_ + "/" + name;
+  return directory + "/" + name;
+}
+
+LoginMarks::LoginMarks(std::string directory, const std::string& earlier)
+    : directories_{std::move(directory)} {
+  if (!earlier.empty()) directories_.push_back(earlier);
 }
 
 Expected<void> LoginMarks::write(const LoginMark& mark) const {
-  if (auto made = make_private_directory(directory_); !made) return made;
-  return replace_file(path_of(mark.host), login_mark_text(mark));
+  const std::string& directory = directories_.front();
+  if (auto made = make_private_directory(directory); !made) return made;
+  return replace_file(login_file(directory, kPrefix, mark.host), login_mark_text(mark));
 }
 
 bool LoginMarks::exists(const std::string& host) const {
-  return ::access(path_of(host).c_str(), F_OK) == 0;
+  return std::any_of(directories_.begin(), directories_.end(), [&](const std::string& directory) {
+    return ::access(login_file(directory, kPrefix, host).c_str(), F_OK) == 0;
+  });
 }
 
 std::optional<LoginMark> LoginMarks::read(const std::string& host) const {
-  auto mark = read_mark(path_of(host));
-  return mark && mark->host == host ? mark : std::nullopt;
+  for (const std::string& directory : directories_) {
+    auto mark = read_mark(login_file(directory, kPrefix, host));
+    if (mark && mark->host == host) return mark;
+  }
+  return std::nullopt;
 }
 
 bool LoginMarks::readable(const std::string& host) const {
-  if (open_mark(path_of(host))) return true;
-  return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+  return std::all_of(directories_.begin(), directories_.end(), [&](const std::string& directory) {
+    if (open_mark(login_file(directory, kPrefix, host))) return true;
+    return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+  });
 }
 
-void LoginMarks::remove(const std::string& host) const { ::unlink(path_of(host).c_str()); }
+void LoginMarks::remove(const std::string& host) const {
+  for (const std::string& directory : directories_) {
+    const std::string path = login_file(directory, kPrefix, host);
+    std::error_code unknown;
+    // On some systems root can unlink a directory.
+    const auto found = std::filesystem::symlink_status(path, unknown);
+    if (!std::filesystem::is_directory(found)) ::unlink(path.c_str());
+  }
+}
+
+void LoginMarks::give_up(const std::string& host) const {
+  spdlog::warn(
+      "registry {}: the mark of a login cannot be made out: if the driver logged in there and was "
+      "killed, that login stays (container registry logout)",
+      host);
+  remove(host);
+}
 
 std::vector<std::string> LoginMarks::hosts() const {
-  std::vector<std::string> out;
-  std::error_code failed;
-  std::filesystem::directory_iterator entry{directory_, failed};
-  for (; !failed && entry != std::filesystem::directory_iterator{}; entry.increment(failed)) {
-    const std::string path = entry->path();
-    if (!entry->path().filename().string().starts_with(kPrefix)) continue;
-    const auto mark = read_mark(path);
-    if (mark && path_of(mark->host) == path) {
-      out.push_back(mark->host);
-    } else if (readable(entry->path().filename().string().substr(std::strlen(kPrefix)))) {
-      spdlog::warn(
-          "{}: no mark of a login that can be made out: if the driver logged in there and was "
-          "killed, that login stays (container registry logout)",
-          path);
-      std::error_code unknown;
-      if (!std::filesystem::is_directory(entry->symlink_status(unknown))) ::unlink(path.c_str());
+  std::set<std::string> out;
+  for (const std::string& directory : directories_) {
+    std::error_code failed;
+    std::filesystem::directory_iterator entry{directory, failed};
+    for (; !failed && entry != std::filesystem::directory_iterator{}; entry.increment(failed)) {
+      const std::string name = entry->path().filename();
+      if (!name.starts_with(kPrefix)) continue;
+      const auto mark = read_mark(entry->path());
+      if (mark && login_file(directory, kPrefix, mark->host) == entry->path()) {
+        out.insert(mark->host);
+      } else if (!name.ends_with(kBegun)) {
+        out.insert(name.substr(std::strlen(kPrefix)));
+      }
     }
   }
-  return out;
+  return {out.begin(), out.end()};
 }
 
 }  // namespace ndc::runtime

@@ -1,12 +1,12 @@
 // What is kept of a login that the driver made at a registry, from before it is made until it is
-// gone: a plugin that is killed between leaves it, and the next one knows it by that. Files in the
-// state directory; never a password.
+// gone: a plugin that is killed between leaves it, and the next one of this user knows it by that.
+// Files beside the locks on logins, under which alone they are changed (apple_login_lock.hpp);
+// never a password.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "model/error.hpp"
@@ -26,9 +26,14 @@ std::string login_mark_text(const LoginMark& mark);
 // Of this version or the first, which had no length. nullopt for what is cut off, damaged or newer.
 std::optional<LoginMark> parse_login_mark(std::string_view text);
 
+// The file of a registry in a directory, by what it is for.
+std::string login_file(const std::string& directory, const char* prefix, const std::string& host);
+
 class LoginMarks {
  public:
-  explicit LoginMarks(std::string state_dir) : directory_{std::move(state_dir)} {}
+  // `earlier`: a state directory, where versions before this one had them; nothing new comes there.
+  explicit LoginMarks(std::string directory, const std::string& earlier = {});
+  const std::string& directory() const { return directories_.front(); }
 
   // In place of an earlier one of this host. The error is kInternal.
   Expected<void> write(const LoginMark& mark) const;
@@ -39,14 +44,13 @@ class LoginMarks {
   // False where it cannot be told what it says, for want of a descriptor.
   bool readable(const std::string& host) const;
   void remove(const std::string& host) const;
-  // The hosts of all that can be made out; the others prove nothing and are removed, with a
-  // warning.
+  // Of one that cannot be made out: it proves nothing, and goes with a warning.
+  void give_up(const std::string& host) const;
+  // The hosts of all, by the file's name where nothing else can be made out.
   std::vector<std::string> hosts() const;
 
  private:
-  std::string path_of(const std::string& host) const;
-
-  std::string directory_;
+  std::vector<std::string> directories_;
 };
 
 }  // namespace ndc::runtime

@@ -65,11 +65,12 @@ std::map<std::string, std::string> network_state(const AppleContainer& container
 }  // namespace
 
 AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
-                           std::string monitor_program, std::chrono::nanoseconds drain_time)
+                           std::string monitor_program, std::chrono::nanoseconds drain_time,
+                           const std::string& login_dir)
     : config_{std::move(config)},
       loop_{std::move(loop)},
       cli_{std::make_shared<AppleCli>(*loop_, config_)},
-      images_{std::make_shared<AppleImages>(cli_, config_.state_dir)},
+      images_{std::make_shared<AppleImages>(cli_, config_.state_dir, login_dir)},
       networks_{std::make_shared<AppleNetworks>(cli_, config_.gc.dangling_containers)},
       tools_{cli_, std::make_shared<ApplePoller>(cli_, 30ms, 1000ms),
              std::make_shared<ApplePoller>(cli_, 5000ms, 30'000ms),
@@ -508,13 +509,14 @@ void AppleRuntime::exec(ContainerRef container, ExecRequest request,
 Expected<std::shared_ptr<ContainerRuntime>> make_apple(const PluginConfig& config,
                                                        std::shared_ptr<EventLoop> loop,
                                                        std::string monitor_program,
-                                                       std::chrono::nanoseconds drain_time) {
+                                                       std::chrono::nanoseconds drain_time,
+                                                       const std::string& login_dir) {
   if (monitor_program.empty()) {
     auto role = need_role("use runtime", "apple", kMonitorRole);
     if (!role) return fail(std::move(role.error()));
   }
   return std::make_shared<AppleRuntime>(config, std::move(loop), std::move(monitor_program),
-                                        drain_time);
+                                        drain_time, login_dir);
 }
 
 }  // namespace ndc::runtime

@@ -23,8 +23,9 @@ namespace ndc::runtime {
 class AppleRuntime final : public ContainerRuntime,
                            public std::enable_shared_from_this<AppleRuntime> {
  public:
+  // As make_apple().
   AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop, std::string monitor_program,
-               std::chrono::nanoseconds drain_time);
+               std::chrono::nanoseconds drain_time, const std::string& login_dir);
 
   std::string_view name() const override { return "apple"; }
   void probe(std::function<void(Fingerprint)> done) override;

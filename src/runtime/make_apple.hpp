@@ -17,8 +17,11 @@ namespace ndc::runtime {
 // `drain_time`: how long the attached CLI may go on after the end of its container, which takes up
 // to six seconds (contract 4.2), before it is said not to return; twice command_timeout where that
 // is longer.
+// `login_dir`: what all plugins of a user share about logins at registries; empty: that user's own
+// place (apple_login_lock.hpp).
 Expected<std::shared_ptr<ContainerRuntime>> make_apple(
     const PluginConfig& config, std::shared_ptr<EventLoop> loop, std::string monitor_program = {},
-    std::chrono::nanoseconds drain_time = std::chrono::seconds{15});
+    std::chrono::nanoseconds drain_time = std::chrono::seconds{15},
+    const std::string& login_dir = {});
 
 }  // namespace ndc::runtime

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/apple_node.hpp"
+#include "cli/apple_mac.hpp"
 #include "runtime/apple_login_mark.hpp"
 #include "support/catch.hpp"
 
@@ -15,57 +15,8 @@ using namespace ndc::test;
 
 namespace {
 
-constexpr const char* kHost = "private.example";
 // The stand-in lets no other user in there.
 constexpr const char* kOtherUser = "s/\"user\"/\"operator\"/";
-
-PullRequest request_of(std::optional<RegistryAuth> auth,
-                       const std::string& image = "private.example/x:1") {
-  PullRequest request;
-  request.image.reference = image;
-  request.auth = std::move(auth);
-  request.timeout = 20s;
-  return request;
-}
-
-struct Mac : Node {
-  using Node::Node;
-
-  Expected<Image> pull(std::optional<RegistryAuth> auth,
-                       const std::string& image = "private.example/x:1") const {
-    const Awaited<Expected<Image>> result;
-    runtime->pull_image(request_of(std::move(auth), image),
-                        [result](Expected<Image> got) { result.set(std::move(got)); });
-    return result.get(kLong);
-  }
-  std::string logins() const { return ask("registry list --quiet"); }
-  bool marked() const { return LoginMarks{config.state_dir}.exists(kHost); }
-
-  // As the operator would.
-  void log_in() const {
-    (void)run(*loop, shell("echo secret | " + directory / "container" +
-                           " registry login -u user --password-stdin " + kHost));
-    REQUIRE(contains(logins(), kHost));
-  }
-  void change_login(const std::string& change) const {
-    const std::string file = directory / "cli/registries/private.example.json";
-    REQUIRE(std::filesystem::exists(file));
-    const auto before = run(*loop, shell("cat " + file))->out;
-    const auto after = run(*loop, shell("sed '" + change + "' " + file + " > " + file + "x && mv " +
-                                        file + "x " + file + " && cat " + file))
-                           ->out;
-    REQUIRE(before != after);
-  }
-  // What a plugin leaves that dies between the login and the logout; its successor runs.
-  void crash_after_login() {
-    fault("registry-logout", "exit 1 no more");
-    REQUIRE(pull(RegistryAuth{"user", "secret", kHost}));
-    REQUIRE(contains(logins(), kHost));
-    REQUIRE(marked());
-    restart();
-    fault("registry-logout", "");
-  }
-};
 
 }  // namespace
 
@@ -173,7 +124,7 @@ TEST_CASE("a login at docker.io is ended under the name by which the CLI keeps i
     CHECK(node.pull(RegistryAuth{"user", "secret", "docker.io"}, "demo:1"));
     CHECK(node.calls("registry login") == 1);
     CHECK(node.logins().empty());
-    CHECK(!LoginMarks{node.config.state_dir}.exists("docker.io"));
+    CHECK(!LoginMarks{node.login_dir}.exists("docker.io"));
   }
 }
 
@@ -252,12 +203,39 @@ TEST_CASE("a mark names host, user and time, and nothing else proves a login") {
     std::ofstream{state + "/login-bad.test", std::ios::trunc} << text;
     CHECK(marks.exists("bad.test"));
     CHECK(!marks.read("bad.test"));
+    CHECK(marks.hosts() == std::vector<std::string>{"bad.test", mark.host});
+    marks.give_up("bad.test");
     CHECK(marks.hosts() == std::vector{mark.host});
     CHECK(!marks.exists("bad.test"));
   }
   marks.remove(mark.host);
   CHECK(marks.hosts().empty());
   CHECK(std::filesystem::is_empty(state));
+}
+
+TEST_CASE("a mark that another plugin is about to write is let be") {
+  const TemporaryDirectory directory;
+  const std::string logins = directory / "logins";
+  const LoginMarks marks{logins};
+  REQUIRE(marks.write({"half.test", "user", WallTime{1234567ms}}));
+  std::filesystem::rename(logins + "/login-half.test", logins + "/login-half.test.new");
+  CHECK(marks.hosts().empty());
+  CHECK(std::filesystem::exists(logins + "/login-half.test.new"));
+  const LoginMark named_so{"registry.new", "user", WallTime{1234567ms}};
+  REQUIRE(marks.write(named_so));
+  CHECK(marks.hosts() == std::vector{named_so.host});
+}
+
+TEST_CASE("a mark that an earlier version left in the state directory ends its login") {
+  Mac node;
+  node.crash_after_login();
+  std::filesystem::create_directories(node.config.state_dir);
+  std::filesystem::rename(node.login_dir + "/login-private.example",
+                          node.config.state_dir + "/login-private.example");
+  CHECK(node.pull({}, "demo:1"));
+  CHECK(eventually([&] { return std::filesystem::is_empty(node.config.state_dir); }, kLong));
+  CHECK(node.logins().empty());
+  CHECK(!node.marked());
 }
 
 #ifndef __SANITIZE_ADDRESS__

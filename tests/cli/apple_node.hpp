@@ -28,6 +28,7 @@ inline constexpr auto kLong = 40s;
 struct Node {
   LeakCheck leaks;
   TemporaryDirectory directory;
+  std::string login_dir = directory / "user/logins";  // of this Mac's user, for all plugins
   std::shared_ptr<EventLoop> loop = std::make_shared<EventLoop>();
   PluginConfig config;
   std::shared_ptr<ContainerRuntime> runtime;
@@ -73,7 +74,7 @@ struct Node {
   // As after a plugin restart.
   void restart() {
     runtime.reset();
-    runtime = *make_apple(config, loop, places::test_monitor, 0s);
+    runtime = *make_apple(config, loop, places::test_monitor, 0s, login_dir);
   }
   std::string files() const { return config.state_dir + "/" + id; }
   // Never another process: kill() takes a number below 1 for many.

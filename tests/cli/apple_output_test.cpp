@@ -100,7 +100,7 @@ TEST_CASE(
 
 TEST_CASE("who is to deliver a killed monitor's output, and cannot be started, is started again") {
   Node node;
-  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node));
+  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node), 15s, node.login_dir);
   const Uncollected task{node};
   const std::string broken = node.directory / "broken";
   { const std::ofstream made{broken}; }
@@ -115,7 +115,7 @@ TEST_CASE("output that nobody can be started for is told to the task's user") {
   std::mutex mutex;
   std::string told;
   Node node;
-  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node));
+  node.runtime = *make_apple(node.config, node.loop, fragile_monitor(node), 15s, node.login_dir);
   node.spec->stdout_path = node.directory / "out";
   REQUIRE(::mkfifo(node.spec->stdout_path.c_str(), 0600) == 0);
   const Awaited<TaskExit> exited;

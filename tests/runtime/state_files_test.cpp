@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "runtime/apple_files.hpp"
 #include "runtime/apple_login_mark.hpp"
@@ -153,7 +154,9 @@ TEST_CASE("what is left out of a damaged file, or given up, is said") {
   CHECK(state.said.has("BAD NAME"));
   CHECK(state.said.has("\"redi\""));
   const Kind& mark = damage("login mark", "login 3\n");
-  CHECK(LoginMarks{state.path}.hosts().empty());
+  const LoginMarks marks{state.path};
+  CHECK(marks.hosts() == std::vector<std::string>{"registry.example"});
+  marks.give_up("registry.example");
   CHECK(state.said.has("container registry logout"));
   CHECK_FALSE(fs::exists(mark.path));
 }
