@@ -102,13 +102,9 @@ func TestALoginThatADeadPluginLeftServesNoOtherTask(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, n *node) {
 		n.Fault(t, "registry-logout", "exit 1 no more")
 		starts(t, n, of("private.test/app:1", "auth {\n username = \"user\"\n password = \"secret\"\n}\n"))
-		marks := func() []string {
-			found, err := filepath.Glob(filepath.Join(n.StateDir, "login-*"))
-			must.NoError(t, err)
-			return found
-		}
-		must.Len(t, 1, marks())
-		mark, err := os.ReadFile(marks()[0])
+		marks := n.LoginMarks(t)
+		must.Len(t, 1, marks)
+		mark, err := os.ReadFile(marks[0])
 		must.NoError(t, err)
 		must.StrContains(t, string(mark), "user")
 		must.StrNotContains(t, string(mark), "secret")
@@ -120,7 +116,55 @@ func TestALoginThatADeadPluginLeftServesNoOtherTask(t *testing.T) {
 		loggedIn, err := n.Run("registry", "list", "--quiet")
 		must.NoError(t, err)
 		must.Eq(t, "", loggedIn)
-		must.SliceEmpty(t, marks())
+		must.SliceEmpty(t, n.LoginMarks(t))
+	})
+}
+
+// One user's agents have one keychain, whatever their state directories.
+func TestAgentsOfOneUserTakeTurnsAtALogin(t *testing.T) {
+	forEachVersion(t, func(t *testing.T, n *node) {
+		other := &node{nomadkit.StartPluginIn(t, t.TempDir(), n.Config()), n.Standin}
+		begin := func(n *node, image string) <-chan error {
+			task := nomadkit.MuteTask(t, n.Plugin, of(image, "auth {\n username = \"user\"\n password = \"secret\"\n}\n"))
+			done := make(chan error, 1)
+			go func() {
+				_, _, err := n.StartTask(task.TaskConfig)
+				done <- err
+			}()
+			return done
+		}
+		called := func(command string, want int) {
+			t.Helper()
+			nomadkit.Eventually(t, 20*time.Second, command, func() error {
+				if got := n.Calls(command); got != want {
+					return fmt.Errorf("%d calls, not %d", got, want)
+				}
+				return nil
+			})
+		}
+		n.Fault(t, "image-pull", "wait")
+		begin(n, "private.test/app:1")
+		called("image pull", 1)
+		started := begin(other, "private.test/app:2")
+		nomadkit.Eventually(t, 20*time.Second, "the other agent's plugin waits", func() error {
+			if !strings.Contains(other.Stderr.String(), "waits for its end") {
+				return fmt.Errorf("it does not say so")
+			}
+			return nil
+		})
+		must.Eq(t, 1, n.Calls("registry login"))
+		must.Eq(t, 0, n.Calls("registry logout"))
+
+		// What held the lock is gone, though the pull that it began goes on.
+		n.Kill9(t)
+		called("registry login", 2)
+		must.Eq(t, 1, n.Calls("registry logout"))
+		n.Fault(t, "image-pull", "")
+		must.NoError(t, nomadkit.Receive(t, started, 30*time.Second, "the other agent's task"))
+		loggedIn, err := n.Run("registry", "list", "--quiet")
+		must.NoError(t, err)
+		must.Eq(t, "", loggedIn)
+		must.SliceEmpty(t, n.LoginMarks(t))
 	})
 }
 

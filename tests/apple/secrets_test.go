@@ -103,5 +103,6 @@ func secretsOn(t *testing.T, version string) {
 	calls, _ := os.ReadFile(filepath.Join(n.State, "calls.jsonl"))
 	rejected, _ := os.ReadFile(filepath.Join(n.State, "rejected.jsonl"))
 	texts["the argv of each call"] = string(calls) + string(rejected)
-	watch.Check(t, texts, []string{n.StateDir, filepath.Dir(n.Socket())}, []string{os.TempDir(), "/var/tmp", "/dev/shm"})
+	ofUser := filepath.Join(filepath.Dir(n.CLI), ".nomad-driver-container")
+	watch.Check(t, texts, []string{n.StateDir, ofUser, filepath.Dir(n.Socket())}, []string{os.TempDir(), "/var/tmp", "/dev/shm"})
 }

@@ -247,9 +247,7 @@ func (w *world) leftovers() error {
 	var left []string
 	_ = filepath.WalkDir(w.stateDir, func(path string, entry os.DirEntry, err error) error {
 		hidden := entry != nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".")
-		// Of a login that may be ours; the next plugin looks after it.
-		mark := entry != nil && strings.HasPrefix(entry.Name(), "login-")
-		if err == nil && path != w.stateDir && !hidden && !mark {
+		if err == nil && path != w.stateDir && !hidden {
 			left = append(left, path)
 		}
 		return nil

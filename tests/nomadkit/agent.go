@@ -211,6 +211,9 @@ func (a *Agent) Exec() error {
 	// A plugin that is killed leaves its socket behind; it goes with the agent's directory.
 	a.cmd.Env = append(append(os.Environ(), "CONTAINERS_REGISTRIES_CONF="+a.registries(),
 		"TMPDIR="+filepath.Join(a.Dir, "tmp")), a.Env...)
+	if a.Kind != PodmanKind {
+		a.cmd.Env = append(a.cmd.Env, "HOME="+a.Dir) // as with a keychain of its own
+	}
 	// A group of its own: what the test run's terminal gets is not for the agent.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -64,9 +65,16 @@ func StartPlugin(t testing.TB, config string, env ...string) *Plugin {
 	return StartPluginIn(t, t.TempDir(), config, env...)
 }
 
-// StartPluginIn is StartPlugin with a given state directory: the successor of a killed plugin.
+// A config block that names a stand-in for Apple's CLI.
+var standinCLI = regexp.MustCompile(`container_path = "([^"]+)/container"`)
+
+// StartPluginIn is StartPlugin with a given state directory: the successor of a killed plugin. Over a
+// stand-in the plugin's user has a home of that stand-in's own, as with a keychain of its own.
 func StartPluginIn(t testing.TB, stateDir, config string, env ...string) *Plugin {
 	t.Helper()
+	if cli := standinCLI.FindStringSubmatch(config); cli != nil {
+		env = append([]string{"HOME=" + cli[1]}, env...)
+	}
 	p := Launch(t, env...)
 	p.StateDir = stateDir
 	if !strings.Contains(config, "state_dir") {
@@ -91,6 +99,7 @@ func Launch(t testing.TB, env ...string) *Plugin {
 			base.PluginTypeDriver: drivers.NewDriverPlugin(nil, hclog.NewNullLogger()),
 		},
 		Cmd:              p.Cmd,
+		SkipHostEnv:      true, // which is in it, and would take the place of what is added
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           hclog.NewNullLogger(),
 		Stderr:           p.Stderr,

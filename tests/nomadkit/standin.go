@@ -64,6 +64,16 @@ func (s *Standin) Config() string {
 	return fmt.Sprintf("runtime = \"apple\"\ncontainer_path = %q\n", s.CLI)
 }
 
+// LoginMarks lists the files that tell of logins which plugins on this stand-in have made.
+func (s *Standin) LoginMarks(t testing.TB) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(s.CLI), ".nomad-driver-container", ".logins", "login-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 // Run calls the CLI as a person would.
 func (s *Standin) Run(args ...string) (string, error) {
 	out, err := exec.Command(s.CLI, args...).CombinedOutput()
