@@ -58,7 +58,7 @@ bool answers(const std::string& path) { return connects(make_socket(), path); }
 
 bool readable(const UniqueFd& fd) {
   pollfd waiting{fd.get(), POLLIN, 0};
-  return ::poll(&waiting, 1, 10'000) == 1;
+  return ::poll(&waiting, 1, 60'000) == 1;
 }
 
 // Whether what is said at `path` is heard by the task that listens.

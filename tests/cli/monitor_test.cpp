@@ -129,7 +129,7 @@ class Connection {
     std::size_t end = 0;
     while ((end = text_.find('\n')) == std::string::npos) {
       pollfd wait{fd_.get(), POLLIN, 0};
-      REQUIRE(::poll(&wait, 1, 10'000) == 1);
+      REQUIRE(::poll(&wait, 1, 60'000) == 1);
       char buffer[256];
       const ssize_t got = ::read(fd_.get(), buffer, sizeof buffer);
       if (got <= 0) return "";

@@ -32,7 +32,7 @@ struct Podman {
     std::filesystem::permissions(directory / "podman", std::filesystem::perms::owner_all);
     PluginConfig config;
     config.podman_path = directory / "podman";
-    config.command_timeout = 5s;
+    config.command_timeout = 60s;
     cli = std::make_shared<PodmanCli>(loop, config);
     REQUIRE(loop.post([this] {
       cli->on_doubt([doubt = doubt] { doubt.set(true); });

@@ -46,7 +46,7 @@ struct Collector {
     std::string out;
     while (out.size() < size) {
       pollfd waiting{reader.get(), POLLIN, 0};
-      REQUIRE(::poll(&waiting, 1, 10000) == 1);
+      REQUIRE(::poll(&waiting, 1, 60'000) == 1);
       char buffer[4096];
       const ssize_t count =
           ::read(reader.get(), buffer, std::min(sizeof buffer, size - out.size()));
