@@ -68,6 +68,7 @@ struct Node {
                           "./container delete --force \"${c##*/}\"; done; true";
     (void)run(*loop, shell(command));
     if (const pid_t pid = living_monitor(files()); pid > 0) ::kill(pid, SIGKILL);
+    await_children();
     settle(*loop);
   }
 

@@ -91,6 +91,7 @@ class PodmanNode {
     for (const std::string& name : names_) podman({"rm", "--force", "--ignore", "--time=0", name});
     routes_.clear();
     settle(*loop_);
+    await_children();
     runtime_.reset();
     settle(*loop_);
   }
