@@ -58,7 +58,8 @@ class Uncollected {
     route_ = *route;
     route_->follow(container_, {});
     REQUIRE(eventually([&] {
-      return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= written_.size();
+      const auto waiting = Spool::pending_in((node.files() + "/spool.out").c_str());
+      return waiting + bytes_in_fifo(node.spec->stdout_path) == written_.size();
     }));
   }
   const ContainerRef& container() const { return container_; }
@@ -183,7 +184,8 @@ TEST_CASE("a task that is removed by force keeps its output until the collector 
   REQUIRE(started);
   constexpr std::size_t kFifo = 64 * 1024;  // what the FIFO may hold of it
   REQUIRE(eventually([&] {
-    return Spool::pending_in((node.files() + "/spool.out").c_str()) + kFifo >= want.size();
+    const auto waiting = Spool::pending_in((node.files() + "/spool.out").c_str());
+    return waiting + bytes_in_fifo(node.spec->stdout_path) == want.size();
   }));
   const Awaited<bool> removed;
   node.runtime->remove(started->container, false, [removed](const Expected<void>& result) {

@@ -268,7 +268,8 @@ TEST_CASE("a killed monitor's spool is delivered by the next, without a gap or a
   f.start("seq 1 " + std::to_string(lines) + "; sleep 60");
   const std::string want = numbered_lines(lines);
   REQUIRE(eventually([&] {
-    return Spool::pending_in((f.state + "/spool.out").c_str()) + 64 * 1024 >= want.size();
+    const auto waiting = Spool::pending_in((f.state + "/spool.out").c_str());
+    return waiting + bytes_in_fifo(f.out) == want.size();
   }));
   const pid_t monitor = living_monitor(f.state);
   REQUIRE(monitor > 0);  // kill() takes a number below 1 for many

@@ -3,14 +3,17 @@
 #pragma once
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -23,6 +26,7 @@
 
 #include "runtime/event_loop.hpp"
 #include "runtime/process.hpp"
+#include "runtime/unique_fd.hpp"
 #include "support/catch.hpp"
 
 namespace ndc::test {
@@ -185,6 +189,14 @@ class TemporaryDirectory {
  private:
   std::filesystem::path path_;
 };
+
+// What waits in a FIFO. By an end for reading alone: macOS says 0 to one that is open for both.
+inline std::size_t bytes_in_fifo(const std::string& path) {
+  const runtime::UniqueFd end{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+  int bytes = 0;
+  REQUIRE(::ioctl(end.get(), FIONREAD, &bytes) == 0);
+  return static_cast<std::size_t>(bytes);
+}
 
 inline runtime::Command shell(const std::string& script) {
   runtime::Command command;
