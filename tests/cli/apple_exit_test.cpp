@@ -2,13 +2,16 @@
 // hang, lie or die.
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -46,6 +49,32 @@ bool has_usage(const Node& node, const ContainerRef& container) {
 Expected<void> destroy_and_keep(const Node& node, const ContainerRef& container) {
   return node.call(
       [&](Done<void> done) { node.runtime->remove(container, true, std::move(done)); });
+}
+
+// For the next plugin. A CLI may stay attached to a container that is over for twice as long: who
+// waits for that wants it short.
+void set_command_timeout(Node& node, std::chrono::nanoseconds timeout) {
+  node.config.command_timeout = timeout;
+  node.restart();
+}
+
+Expected<void> remove_patiently(Node& node, const ContainerRef& container) {
+  set_command_timeout(node, 10s);
+  return node.remove(container);
+}
+
+// Where the time-out is short: what a busy machine does not answer in time is asked for again.
+StartedContainer start_at_last(const Node& node, const std::string& script,
+                               const Awaited<TaskExit>& exited) {
+  std::optional<StartedContainer> out;
+  const bool runs = eventually(
+      [&] {
+        if (auto started = node.start(script, exited)) out = std::move(*started);
+        return out.has_value();
+      },
+      kLong);
+  REQUIRE(runs);
+  return *out;
 }
 
 }  // namespace
@@ -235,9 +264,12 @@ TEST_CASE("a container whose end was seen is kept where the operator wants that"
 TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for the answer") {
   Node node;
   const Awaited<TaskExit> exited;
-  const auto started = node.start("sleep 1; echo Error: mine >&2; exit 1", exited);
+  const std::string go = node.directory / "go";
+  const auto started = node.start(
+      "until [ -e " + go + " ]; do sleep 0.1; done; echo Error: mine >&2; exit 1", exited);
   REQUIRE(started);
   node.fault("list", "exit 1 something is wrong");
+  { const std::ofstream made{go}; }
   REQUIRE(eventually([&] { return read_exit_record(node.files()).has_value(); }, kLong));
   // Asked in vain, and asked again.
   const int before = node.calls("list");
@@ -253,35 +285,31 @@ TEST_CASE("a failed question is no exit: a task that ended like a CLI waits for 
 TEST_CASE("a CLI that stays attached to a container that is over does not hide the end") {
   for (const bool removed : {false, true}) {
     Node node;
-    node.config.command_timeout = 500ms;  // half of how long it may
-    node.restart();
+    set_command_timeout(node, 500ms);
     node.fault("start", "hang-after");
     const Awaited<TaskExit> exited;
-    const auto started = node.start("sleep 1; exit 3", exited);
-    REQUIRE(started);
+    const auto started = start_at_last(node, "sleep 1; exit 3", exited);
     if (removed) node.fault("state/" + node.id, "missing");
     const TaskExit exit = exited.get(kLong);
     CHECK(unknown(exit));
     CHECK(contains(describe(exit), "does not return"));
     CHECK(contains(describe(exit), removed ? "none of this name" : "has stopped"));
     node.fault("state/" + node.id, "");
-    CHECK(node.remove(started->container));
+    CHECK(remove_patiently(node, started.container));
   }
 }
 
 TEST_CASE("a container that a new plugin has found again is looked at, too") {
   Node node;
-  node.config.command_timeout = 500ms;
-  node.restart();
   node.fault("start", "hang-after");
   const Awaited<TaskExit> exited;
   const auto started = node.start("sleep 2; exit 3", exited);
   REQUIRE(started);
-  node.restart();
+  set_command_timeout(node, 500ms);
   const Awaited<TaskExit> later;
   REQUIRE(node.attach(started->container, later));
   CHECK(contains(describe(later.get(kLong)), "does not return"));
-  CHECK(node.remove(started->container));
+  CHECK(remove_patiently(node, started->container));
 }
 
 TEST_CASE("samples of usage spare the looks at containers that run, and begin them when one ends") {
@@ -291,39 +319,55 @@ TEST_CASE("samples of usage spare the looks at containers that run, and begin th
   const Awaited<TaskExit> exited;
   const auto started = node.start("until [ -e " + go + " ]; do sleep 0.1; done; exit 3", exited);
   REQUIRE(started);
+  set_command_timeout(node, 2s);
+  using Clock = std::chrono::steady_clock;
+  auto asked = Clock::now();
+  std::chrono::nanoseconds longest{};
+  const auto note = [&] {
+    const auto now = Clock::now();
+    longest = std::max<std::chrono::nanoseconds>(longest, now - std::exchange(asked, now));
+  };
+  const Awaited<TaskExit> later;
+  REQUIRE(node.attach(started->container, later));
+  note();
   CHECK(has_usage(node, started->container));
-  const int before = node.calls("list");
+  int before = node.calls("list");
   // Past the time in which somebody would look otherwise.
-  const auto until = std::chrono::steady_clock::now() + 3 * node.config.command_timeout;
-  while (std::chrono::steady_clock::now() < until) {
-    CHECK(has_usage(node, started->container));
+  const auto until = Clock::now() + 3 * node.config.command_timeout;
+  while (asked < until) {
     std::this_thread::sleep_for(100ms);
+    note();
+    CHECK(has_usage(node, started->container));
   }
-  CHECK(node.calls("list") == before);
+  note();
+  // Where a busy machine leaves twice that time without a sample somebody does look.
+  if (longest < node.config.command_timeout) CHECK(node.calls("list") == before);
+  before = node.calls("list");
   { const std::ofstream made{go}; }
   REQUIRE(
-      eventually([&] { return !has_usage(node, started->container) && exited.is_set(); }, kLong));
-  CHECK(contains(describe(exited.get(kLong)), "does not return"));
-  CHECK(node.calls("list") <= before + 3);  // two as a rule, however many samples there were
-  CHECK(node.remove(started->container));
+      eventually([&] { return !has_usage(node, started->container) && later.is_set(); }, kLong));
+  CHECK(contains(describe(later.get(kLong)), "does not return"));
+  CHECK(node.calls("list") <= before + 4);  // two as a rule, however many samples there were
+  CHECK(remove_patiently(node, started->container));
 }
 
 TEST_CASE("a container that samples miss has not ended while the engine says that it runs") {
   Node node;
-  node.config.command_timeout = 500ms;
-  node.restart();
   node.fault("start", "hang-after");
-  const Awaited<TaskExit> exited;
-  const auto started = node.start("sleep 1; exit 3", exited);
+  const Awaited<TaskExit> never;
+  const auto started = node.start("sleep 1; exit 3", never);
   REQUIRE(started);
   node.fault("state/" + node.id, "running");
+  set_command_timeout(node, 500ms);
+  const Awaited<TaskExit> exited;
+  REQUIRE(node.attach(started->container, exited));
   REQUIRE(eventually([&] { return !has_usage(node, started->container); }, kLong));
   const int before = node.calls("list");
   REQUIRE(eventually([&] { return node.calls("list") >= before + 4; }, kLong));
   CHECK(!exited.is_set());
   node.fault("state/" + node.id, "");
   CHECK(contains(describe(exited.get(kLong)), "does not return"));
-  CHECK(node.remove(started->container));
+  CHECK(remove_patiently(node, started->container));
 }
 
 TEST_CASE("a task that ended with its monitor, while no plugin was there, is not said to go on") {
