@@ -115,7 +115,8 @@ TEST_CASE("a service that answers but tells no version is one that runs") {
 }
 
 TEST_CASE("a CLI that gives no answer makes the node unhealthy, whichever call it is") {
-  const Node node;
+  Node node;
+  node.config.command_timeout = 2s;
   const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
   node.fault("system-version", "xpc");
   node.fault("system-status", "hang");

@@ -175,7 +175,8 @@ TEST_CASE("private networks that a dead plugin left are swept, those of other no
 // Its image may have to be pulled, and that takes longer than any call of the engine.
 TEST_CASE("a task whose start takes longer than a command may is waited for all the same") {
   Node node{"1.2.2", "NDC_STANDIN_START_MS=4000\n"};
-  REQUIRE(node.config.command_timeout < 3s);
+  node.config.command_timeout = 2s;
+  node.restart();
   Companion side{node};
   const Awaited<TaskExit> exited;
   const auto main = node.start("sleep 30", exited);
@@ -190,7 +191,8 @@ TEST_CASE("a task whose start takes longer than a command may is waited for all 
 
 TEST_CASE("the network of a task that never runs is waited for within bounds") {
   Node node;
-  node.config.command_timeout = node.config.image_pull_timeout = 300ms;
+  node.config.command_timeout = 1400ms;
+  node.config.image_pull_timeout = 50ms;
   node.restart();
   const Awaited<TaskExit> never;
   const auto started = node.start("true", never, [](TaskConfig& c) {
@@ -199,6 +201,6 @@ TEST_CASE("the network of a task that never runs is waited for within bounds") {
   REQUIRE(!started);
   CHECK(started.error().code == ErrorCode::kTimeout);
   CHECK(contains(started.error().message(), "\"db\""));
-  CHECK(contains(started.error().message(), "within 600ms"));
+  CHECK(contains(started.error().message(), "within 1s450ms"));
   CHECK(!std::filesystem::exists(node.files()));
 }

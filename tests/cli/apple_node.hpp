@@ -44,7 +44,7 @@ struct Node {
                                              << more;
     config.container_path = directory / "container";
     config.state_dir = directory / "state";
-    config.command_timeout = 2s;
+    config.command_timeout = 10s;
     std::filesystem::create_directories(directory / "cli/faults/state");
     for (const char* path : {"alloc/alloc", "alloc/main/local", "alloc/main/secrets",
                              "alloc/side/local", "alloc/side/secrets"}) {

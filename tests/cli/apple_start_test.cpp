@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +39,9 @@ std::vector<FoundContainer> found_on(const Node& node) {
 
 TEST_CASE("a create may take as long as a pull") {
   Node node;
+  node.config.command_timeout = 2s;
+  node.restart();
   node.fault("create", "slow 3000");
-  REQUIRE(node.config.command_timeout < 3s);
   const Awaited<TaskExit> exited;
   const auto started = node.start("exit 3", exited);
   REQUIRE(started);
@@ -50,9 +52,10 @@ TEST_CASE("a create may take as long as a pull") {
 TEST_CASE("creates that hang are ended, and nothing else waits for them or suffers") {
   constexpr std::size_t kMoreThanSlots = 10;
   Node node;
-  node.config.image_pull_timeout = 4s;
+  node.config.command_timeout = node.config.image_pull_timeout = 4s;
   node.restart();
   node.fault("create", "hang");
+  const auto begun = std::chrono::steady_clock::now();
   std::vector<Awaited<Expected<StartedContainer>>> starts(kMoreThanSlots);
   for (std::size_t i = 0; i < kMoreThanSlots; ++i) {
     auto task = std::make_shared<TaskConfig>();
@@ -77,7 +80,11 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
   };
   REQUIRE(eventually([&] { return node.calls("create") > 0; }, kLong));
   CHECK(contains(looks(), "reports none"));
-  CHECK(std::none_of(starts.begin(), starts.end(), [](const auto& each) { return each.is_set(); }));
+  const bool none_is_over =
+      std::none_of(starts.begin(), starts.end(), [](const auto& each) { return each.is_set(); });
+  // Where the machine is too busy for a look in that time the starts have ended in it.
+  const bool in_time = std::chrono::steady_clock::now() - begun < node.config.image_pull_timeout;
+  CHECK((none_is_over || !in_time));
   for (const auto& each : starts) {
     const auto started = each.get(kLong);
     REQUIRE(!started);
@@ -107,7 +114,9 @@ TEST_CASE("a second start of a task waits for the first one and has its containe
   const auto sockets = [](TaskConfig& c) {
     c.publish_sockets = {{"local/run/app.sock", "/run/app.sock", {}}};
   };
-  const StartRequest request = node.request("sleep 1; exit 3", sockets);
+  const std::string go = node.directory / "go";
+  const StartRequest request =
+      node.request("until [ -e " + go + " ]; do sleep 0.05; done; exit 3", sockets);
   const Awaited<TaskExit> exits[3];
   const auto first = node.begin_start(request, exits[0]);
   const auto second = node.begin_start(request, exits[1]);  // while it is under way
@@ -120,6 +129,7 @@ TEST_CASE("a second start of a task waits for the first one and has its containe
   CHECK(!exits[0].is_set());
   CHECK(node.calls("create") == 1);
   CHECK(third->container == started->container);
+  { const std::ofstream made{go}; }
   for (const auto& exited : exits) {
     CHECK(exited.get(kLong).status == ExitStatus{Exited{3}});
     CHECK(exited.times() == 1);
