@@ -134,7 +134,7 @@ TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
   Node node;
   const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
   const auto poller = std::make_shared<ApplePoller>(cli, 30ms, 30ms);
-  const AppleWatchTools tools{cli, poller, poller, places::test_monitor, 300ms};
+  AppleWatchTools tools{cli, poller, poller, places::test_monitor, 300ms};
   const auto networks = std::make_shared<AppleNetworks>(cli, node.config.gc.dangling_containers);
   const auto start = [&] {
     const Awaited<Expected<AppleStart::Outcome>> result;
@@ -155,6 +155,7 @@ TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
     CHECK(probe(node, cli).health == then);
   }
   CHECK(contains(probe(node, cli).description, "container start: no start within 300ms"));
+  tools.start_patience = kLong;
   node.fault("start", "");
   REQUIRE(start());
   CHECK(probe(node, cli).health == Health::kHealthy);

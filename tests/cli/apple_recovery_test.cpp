@@ -1,5 +1,7 @@
 // The adapter over the stand-in: what the next plugin, or the next monitor, makes of a task.
 #include <chrono>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <variant>
 
@@ -95,7 +97,8 @@ TEST_CASE("a record that is seen late counts, though the monitor was given up") 
 TEST_CASE("a monitor that is not reached for long is not given up, and its record is read") {
   Node node;
   const Awaited<TaskExit> exited;
-  const auto started = node.start("sleep 8; exit 7", exited);
+  const std::string go = node.directory / "go";
+  const auto started = node.start("until [ -e " + go + " ]; do sleep 0.1; done; exit 7", exited);
   REQUIRE(started);
   const AppleFiles files{node.config.state_dir, node.id};
   REQUIRE(::unlink(files.socket().c_str()) == 0);
@@ -104,6 +107,7 @@ TEST_CASE("a monitor that is not reached for long is not given up, and its recor
   const auto attached = node.attach(started->container, later);
   REQUIRE(attached);
   CHECK(std::holds_alternative<StillRunning>(*attached));
+  { const std::ofstream made{go}; }
   CHECK(later.get(kLong).status == ExitStatus{Exited{7}});
   CHECK(node.remove(started->container));
 }
