@@ -187,6 +187,7 @@ Value view_image(const Call& call, const Json& stored, bool inspection, Alloc& a
 std::vector<Json> stored_images(const Store& store) {
   std::vector<Json> images;
   for (const auto& name : list_directory(store.path("images"))) {
+    if (!name.ends_with(".json")) continue;  // another call is just writing it
     const auto text = read_file(store.path("images/" + name));
     if (auto json = text ? parse_json(*text) : std::nullopt) images.push_back(*std::move(json));
   }

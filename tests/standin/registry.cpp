@@ -80,6 +80,7 @@ int list(const Call& call) {
   Json list(rapidjson::kArrayType);
   auto& alloc = list.GetAllocator();
   for (const auto& name : list_directory(call.store.path("registries"))) {
+    if (!name.ends_with(".json")) continue;  // another call is just writing it
     const auto text = read_file(call.store.path("registries/" + name));
     const auto stored = text ? parse_json(*text) : std::nullopt;
     if (!stored) continue;

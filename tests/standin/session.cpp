@@ -72,6 +72,7 @@ std::string Session::begin(const Plan& plan) {
 
   if (!options_.is_exec) {
     alive_ = lock_file(kAliveFile);
+    unlink(kStateFile);  // of a helper that was killed, whose lock this one has now
     log_ = Fd(open(kLogFile, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
     listener_ = listen_here();
     if (!listener_) return "cannot listen for the container's commands";
