@@ -104,9 +104,11 @@ TEST_CASE("a call may die after it has done its work", "[faults]") {
 TEST_CASE("the attached CLI may die while the workload lives", "[faults]") {
   const Standin cli(Version::v1_2_2);
   cli.fault("start", "die 50");
-  Running attached = start_sleeper(cli, "job-1");
-  CHECK(attached.wait().code == 137);
-  CHECK(is_alive(cli.pid_of("job-1")));
+  REQUIRE(cli.run({"create", "--name", "job-1", "--", "alpine", "sleep", "100"}).code == 0);
+  CHECK(cli.run({"start", "-a", "job-1"}).code == 137);
+  const pid_t workload = cli.pid_of("job-1");
+  REQUIRE(workload > 0);
+  CHECK(is_alive(workload));
 }
 
 TEST_CASE("a wrong state is reported for one container", "[faults]") {

@@ -85,7 +85,9 @@ Result Running::wait_undrained(int64_t deadline_ms) {
   return result;
 }
 
-void Running::signal(int number) const { kill(pid_, number); }
+void Running::signal(int number) const {
+  if (pid_ > 0) kill(pid_, number);
+}
 
 // ---------------------------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ Standin::Standin(Version version) : version_(version) {
   set("NDC_STANDIN_STATE", directory_);
   set("NDC_STANDIN_VERSION", std::string(to_string(version)));
   set("NDC_STANDIN_STATS_MS", "0");
-  set("NDC_STANDIN_DRAIN_MS", "300");
+  set("NDC_STANDIN_DRAIN_MS", "15000");  // also where the machine is busy
 }
 
 Standin::~Standin() {

@@ -44,6 +44,7 @@ class Running {
   Result wait(int64_t deadline_ms = 20000);
   /// Until it ends without reading from it.
   Result wait_undrained(int64_t deadline_ms = 20000);
+  /// Nothing once it has ended.
   void signal(int number) const;
 
  private:

@@ -1,5 +1,7 @@
 // The JSON of each family against the shapes of recorded outputs (shapes/): the same paths with the
 // same types, no more and no less.
+#include <unistd.h>
+
 #include "standin/kit.hpp"
 #include "support/catch.hpp"
 
@@ -50,6 +52,9 @@ void create_three(Standin* cli) {
     "alpine:3.22": {}})");
   const std::string source = cli->path("local");
   standin::make_directories(source);
+  const auto first = 20000 + getpid() % 10000;  // ports of this test
+  const std::string port = std::to_string(first);
+  const std::string range = port + "-" + std::to_string(first + 2);
   Words words = {"create",
                  "--name",
                  "web-8f1c2a9e",
@@ -62,9 +67,9 @@ void create_three(Standin* cli) {
                  "-v",
                  "webdata:/var/lib/web",
                  "-p",
-                 "127.0.0.1:24567:24567",
+                 "127.0.0.1:" + port + ":" + port,
                  "-p",
-                 "24600-24602:24600-24602/udp",
+                 range + ":" + range + "/udp",
                  "--publish-socket",
                  cli->path("web.sock") + ":/run/web.sock",
                  "--ulimit",
@@ -101,6 +106,9 @@ void create_three(Standin* cli) {
   REQUIRE(cli->run(job).code == 0);
   const Result ended = cli->run({"start", "-a", "job-41d0b7c3"});
   REQUIRE((ended.code == 3 || ended.code == 1));
+  // The state may turn a moment after the call returned.
+  REQUIRE(eventually(
+      [&] { return !cli->read("containers/job-41d0b7c3/state").starts_with("running"); }));
   REQUIRE(cli->run({"create", "--no-dns", "--network", "none", "--", "alpine:3.22"}).code == 0);
 }
 
