@@ -107,14 +107,24 @@ Expected<TaskEvent> EmbeddedDriver::wait_for_event(const std::string& task_id,
 
 Expected<void> EmbeddedDriver::wait_for_state(const std::string& task_id, TaskState state,
                                               Within within) {
-  const bool came = eventually(
+  const std::string what = "wait for the state of";
+  const auto deadline = std::chrono::steady_clock::now() + bounded_wait(within);
+  std::optional<Error> refused;  // with what asking again would not change
+  const bool settled = eventually(
       [&] {
-        const auto status = inspect(task_id, within);
-        return status && status->state == state;
+        // One question may use up all the time that is left, and no more.
+        auto status = inspect(task_id, deadline - std::chrono::steady_clock::now());
+        if (status) return status->state == state;
+        if (!status.error().recoverable()) refused = std::move(status.error());
+        return refused.has_value();
       },
       within);
-  if (came) return {};
-  return fail({.code = ErrorCode::kTimeout, .what = "wait for the state of", .on = task_id});
+  if (refused) return fail(std::move(*refused).wrap(what, task_id));
+  if (settled) return {};
+  return fail({.code = ErrorCode::kTimeout,
+               .what = what,
+               .on = task_id,
+               .cause = "it was not reached in time"});
 }
 
 Expected<void> EmbeddedDriver::kill_process(const TaskHandle& handle,

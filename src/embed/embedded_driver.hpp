@@ -63,9 +63,14 @@ class EmbeddedDriver {
   // The last kKeptEvents events of all tasks; who wants every one watches driver().watch_events().
   std::vector<TaskEvent> events() const;
   // Waits until the task has an event whose message holds `text`; one that came before and is
-  // still kept counts.
+  // still kept counts. The task need not be known yet. kInternal at once where none can come any
+  // more, because the root of the actors failed.
   Expected<TaskEvent> wait_for_event(const std::string& task_id, const std::string& text,
                                      Within within = kPatience);
+  // Inspects the task until it is in that state, and ends at once with an error that asking again
+  // would not change: kTaskNotFound for a task that is not known (yet, or any more), kInternal
+  // where an actor crashed over the question. A task whose actor is being restarted is waited for
+  // with wait_for_event.
   Expected<void> wait_for_state(const std::string& task_id, TaskState state,
                                 Within within = kPatience);
 

@@ -24,12 +24,12 @@ class EventLog final : public StreamSink<TaskEvent> {
   explicit EventLog(std::size_t limit) : limit_{limit} {}
 
   void next(TaskEvent event) override;
-  void end(std::optional<Error>) override { closed_ = true; }
+  void end(std::optional<Error>) override;
   bool closed() const override { return closed_; }
 
   std::vector<TaskEvent> all() const;
   // The oldest event of the task whose message holds `text`, at once or when it comes; kTimeout
-  // past the deadline.
+  // past the deadline, kInternal once the log has ended without it.
   Expected<TaskEvent> wait_for(const std::string& task_id, const std::string& text,
                                std::chrono::nanoseconds within);
 

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <string>
@@ -167,6 +168,46 @@ TEST_CASE("a failure of the root is told to the program") {
   REQUIRE(eventually([&] { return driver.messages().crash("driver_actor") == 1; }));
   CHECK(eventually([&] { return failed == 1; }));
   CHECK(driver.inspect("any").error().code == ErrorCode::kInternal);  // told, not left waiting
+}
+
+TEST_CASE("whoever waits for an event or a state while the root fails is told of it") {
+  Program p;
+  REQUIRE(p.driver.start(p.web));
+  auto event =
+      std::async(std::launch::async, [&] { return p.driver.wait_for_event(p.web.id, "no such"); });
+  auto state = std::async(std::launch::async,
+                          [&] { return p.driver.wait_for_state(p.web.id, TaskState::kExited); });
+  CHECK(event.wait_for(50ms) == std::future_status::timeout);
+  CHECK(p.driver.messages().crash("driver_actor") == 1);
+  CHECK(event.get().error().code == ErrorCode::kInternal);
+  CHECK(state.get().error().code == ErrorCode::kInternal);
+  // Nor is anything waited for from then on.
+  CHECK(p.driver.wait_for_event(p.web.id, "no such").error().code == ErrorCode::kInternal);
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kRunning).error().code ==
+        ErrorCode::kInternal);
+}
+
+TEST_CASE("no state is waited for of a task that is not known") {
+  Program p;
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kRunning).error().code ==
+        ErrorCode::kTaskNotFound);
+  REQUIRE(p.driver.start(p.web));
+  REQUIRE(p.driver.destroy(p.web.id));
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kExited).error().code ==
+        ErrorCode::kTaskNotFound);
+}
+
+TEST_CASE("a wait for a state is over in time though its last question is not answered") {
+  Program p;
+  REQUIRE(p.driver.start(p.web));
+  const actors::Messages question{"task_actor", p.web.id, "InspectTask"};
+  p.driver.messages().delay(question, 1500ms);
+  p.driver.messages().delay(question, 10s);
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(p.driver.wait_for_state(p.web.id, TaskState::kExited, 2s).error().code ==
+        ErrorCode::kTimeout);
+  CHECK(std::chrono::steady_clock::now() - begun < 3s);
+  CHECK(p.driver.messages().struck() == 2);
 }
 
 TEST_CASE("a runtime without processes has none that could be killed") {

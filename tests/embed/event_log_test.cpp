@@ -60,5 +60,22 @@ TEST_CASE("who waits for an event for ever does not give up at once") {
   CHECK(found.get().has_value());
 }
 
+TEST_CASE("who waits for an event is told when none can come any more") {
+  EventLog log{3};
+  auto found = std::async(std::launch::async, [&] { return log.wait_for("web", "new", 20s); });
+  CHECK(found.wait_for(50ms) == std::future_status::timeout);
+  log.end({});
+  CHECK(found.wait_for(10s) == std::future_status::ready);
+  CHECK(found.get().error().code == ErrorCode::kInternal);
+}
+
+TEST_CASE("of a log that has ended what it holds is found, and nothing else waited for") {
+  EventLog log{3};
+  log.next(event("web", "old"));
+  log.end({});
+  CHECK(log.wait_for("web", "old", 20s).has_value());
+  CHECK(log.wait_for("web", "new", 20s).error().code == ErrorCode::kInternal);
+}
+
 }  // namespace
 }  // namespace ndc::embed
