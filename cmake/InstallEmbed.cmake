@@ -20,7 +20,7 @@ function(ndc_install_embed)
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/embed
     DESTINATION include/${name} COMPONENT embed FILES_MATCHING PATTERN "*.hpp")
   # Of the layers below only what a program may use.
-  foreach(header actors/driver actors/driver_system actors/message_faults
+  foreach(header actors/driver actors/driver_system actors/message_faults actors/message_names
           runtime/container_runtime runtime/event_loop runtime/faulty_runtime runtime/make_runtime
           runtime/roles)
     get_filename_component(folder ${header} DIRECTORY)

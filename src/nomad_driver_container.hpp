@@ -7,12 +7,14 @@
 //   ndc::runtime::run_role        first in main, where make_runtime is used
 //   ndc::runtime::FaultyRuntime   calls of the runtime that fail, hang, answer late or throw
 //   ndc::actors::MessageFaults    lost and late messages, crashing actors
+//   ndc::actors::kMessageNames    the messages that those can name; kActorNames: the actors
 //   ndc::actors::Driver           the façade without anything that waits
 #pragma once
 
 #include "actors/driver.hpp"
 #include "actors/driver_system.hpp"
 #include "actors/message_faults.hpp"
+#include "actors/message_names.hpp"
 #include "embed/embedded_driver.hpp"
 #include "embed/simulated_runtime.hpp"
 #include "embed/waiting.hpp"

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include <nomad_driver_container.hpp>
 
@@ -21,11 +23,11 @@ void check(bool ok, const std::string& promise, const std::string& why = {}) {
   if (!ok) std::exit(1);  // NOLINT(concurrency-mt-unsafe): the end of the program
 }
 
-// The value of a result; the program ends where there is none.
+// The value of a result, if it has one; the program ends where it is an error.
 template <class T>
 T must(ndc::Expected<T> result, const std::string& what) {
   check(result.has_value(), what, result ? "" : result.error().message());
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 std::shared_ptr<ndc::runtime::ContainerRuntime> pick_runtime(int argc) {
@@ -63,12 +65,13 @@ int main(int argc, char** argv) {
 
   // 2. The task's actor crashes: its successor finds the container again, nothing else notices.
   // That of the refused start may be about to go still.
-  check(driver.messages().crash("task_actor", web.id) >= 1, "the actor of \"web\" is crashed");
+  const auto crashed = driver.messages().crash("task_actor", web.id);
+  check(crashed.value_or(0) >= 1, "the actor of \"web\" is crashed");
   must(driver.wait_for_event(web.id, "the task runs on"), "the user is told");
   check(driver.wait_for_state(web.id, ndc::TaskState::kRunning).has_value(), "the task runs on");
 
   // 3. A message is lost: the stop is not answered, and asking again helps.
-  driver.messages().drop({"task_actor", web.id, "StopTask"});
+  must(driver.messages().drop({"task_actor", web.id, "StopTask"}), "there is such a message");
   const auto lost = driver.stop(web.id, 1s, 2s);
   check(!lost, "a stop whose message is lost is not answered");
   check(driver.stop(web.id, 1s).has_value(), "the next stop ends the task");

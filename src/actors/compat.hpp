@@ -7,13 +7,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
 #include <caf/all.hpp>
 
 #include "actors/fault_seam.hpp"
+#include "actors/message_names.hpp"
 #include "model/duration.hpp"
 
 #if __has_include(<caf/anon_mail.hpp>)  // CAF_VERSION cannot be compared: it is 0100 in 1.1.0
@@ -93,13 +96,22 @@ void tell_after(const caf::actor& to, auto delay, auto&& message) {
 }
 #endif
 
+// "StopTask" for ndc::actors::StopTask; CAF has the whole name as a const char* (0.17) or a view.
+template <class Message>
+constexpr std::string_view message_name() {
+  const std::string_view full = caf::type_name<Message>::value;
+  return full.substr(full.rfind(':') + 1);
+}
+
 void tell(const caf::actor& to, auto&& message) {
+  constexpr std::string_view name = message_name<std::remove_cvref_t<decltype(message)>>();
+  static_assert(actors::is_among(actors::kMessageNames, name), "not in actors/message_names.hpp");
   if (!to) return;
   auto* receiver = caf::actor_cast<caf::abstract_actor*>(to);
   if (const auto faults = faults_of(receiver->home_system())) {
     const auto* who = dynamic_cast<const Addressed*>(receiver);
-    const auto verdict = faults->judge(who ? who->actor : "", who ? who->task : std::string{},
-                                       message_name(typeid(message)));
+    const auto verdict =
+        faults->judge(who ? who->actor : "", who ? who->task : std::string{}, name);
     using Action = actors::MessageFaults::Verdict::Action;
     if (verdict.action == Action::kDrop) return;
     if (verdict.action == Action::kCrash) return detail::send(to, Crash{});
@@ -115,6 +127,9 @@ inline bool failed(const caf::error& e) { return e != caf::none; }
 // task tells its id in a static `task_of(args...)`.
 template <class State>
 class Host final : public caf::event_based_actor, public Addressed {
+  static_assert(actors::is_among(actors::kActorNames, State::name),
+                "not in actors/message_names.hpp");
+
  public:
   template <class... Ts>
   explicit Host(caf::actor_config& cfg, Ts&&... xs) : event_based_actor(cfg) {

@@ -1,8 +1,5 @@
 #include "actors/fault_seam.hpp"
 
-#include <cxxabi.h>
-
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -38,15 +35,6 @@ std::shared_ptr<actors::MessageFaults> detail::find_faults(const caf::actor_syst
   const std::lock_guard lock{mutex};
   const auto found = all.find(&system);
   return found == all.end() ? nullptr : found->second;
-}
-
-std::string message_name(const std::type_info& type) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text{
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free};
-  std::string name = status == 0 ? text.get() : type.name();
-  const auto colon = name.rfind(':');
-  return colon == std::string::npos ? name : name.substr(colon + 1);
 }
 
 }  // namespace ndc::act

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <typeinfo>
 
 #include "actors/message_faults.hpp"
 
@@ -34,9 +33,6 @@ inline std::shared_ptr<actors::MessageFaults> faults_of(const caf::actor_system&
   if (detail::systems_with_faults.load(std::memory_order_relaxed) == 0) return nullptr;
   return detail::find_faults(system);
 }
-
-// "StopTask" for ndc::actors::StopTask.
-std::string message_name(const std::type_info& type);
 
 // Makes the actor that gets it fail.
 struct Crash {};

@@ -3,31 +3,52 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/message_names.hpp"
+
 namespace ndc::actors {
 namespace {
 
 bool fits(const std::string& wanted, std::string_view is) { return wanted.empty() || wanted == is; }
 
+// `kind`: "actor", "message".
+template <class Names>
+Expected<void> check_name(const std::string& kind, const std::string& name, const Names& known) {
+  if (name.empty() || is_among(known, name)) return {};
+  std::string all;
+  for (const std::string_view one : known) all.append(all.empty() ? "" : ", ").append(one);
+  return fail({.code = ErrorCode::kInvalidConfig,
+               .what = "inject a fault at " + kind,
+               .on = name,
+               .cause = "there is none of this name",
+               .hint = "there are " + all});
+}
+
 }  // namespace
 
-void MessageFaults::add(Messages which, Verdict verdict, int times) {
+Expected<void> MessageFaults::add(Messages which, Verdict verdict, int times) {
+  if (auto known = check_name("actor", which.actor, kActorNames); !known) return known;
+  if (auto known = check_name("message", which.message, kMessageNames); !known) return known;
   const std::lock_guard lock{mutex_};
   if (times > 0) faults_.push_back({std::move(which), verdict, times});
+  return {};
 }
 
-void MessageFaults::drop(Messages which, int times) {
-  add(std::move(which), {Verdict::Action::kDrop, {}}, times);
+Expected<void> MessageFaults::drop(Messages which, int times) {
+  return add(std::move(which), {Verdict::Action::kDrop, {}}, times);
 }
 
-void MessageFaults::delay(Messages which, std::chrono::nanoseconds by, int times) {
-  add(std::move(which), {Verdict::Action::kDelay, by}, times);
+Expected<void> MessageFaults::delay(Messages which, std::chrono::nanoseconds by, int times) {
+  return add(std::move(which), {Verdict::Action::kDelay, by}, times);
 }
 
-void MessageFaults::crash_on(Messages which, int times) {
-  add(std::move(which), {Verdict::Action::kCrash, {}}, times);
+Expected<void> MessageFaults::crash_on(Messages which, int times) {
+  return add(std::move(which), {Verdict::Action::kCrash, {}}, times);
 }
 
-int MessageFaults::crash(const std::string& actor, const std::string& task) {
+Expected<int> MessageFaults::crash(const std::string& actor, const std::string& task) {
+  if (auto known = check_name("actor", actor, kActorNames); !known) {
+    return fail(std::move(known.error()));
+  }
   std::vector<std::shared_ptr<Living>> hit;
   {
     const std::lock_guard lock{mutex_};

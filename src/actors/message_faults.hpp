@@ -15,28 +15,32 @@
 #include <string_view>
 #include <vector>
 
+#include "model/error.hpp"
+
 namespace ndc::actors {
 
 // Which messages a fault strikes. What is empty matches everything.
 struct Messages {
-  std::string actor;    // who receives it: "task_actor", "driver_actor", "log_forwarder_actor" …
+  std::string actor;    // who receives it, of kActorNames (actors/message_names.hpp)
   std::string task;     // the receiver's task id; actors that serve all tasks have none
-  std::string message;  // a type of actors/messages.hpp: "StopTask", "ContainerExited" …
+  std::string message;  // what it is, of kMessageNames: "StopTask", "ContainerExited" …
 };
 
 class MessageFaults {
  public:
   static constexpr int kAlways = std::numeric_limits<int>::max();
 
-  // Each strikes the next `times` messages that match; of several faults the oldest strikes.
-  void drop(Messages which, int times = 1);
-  void delay(Messages which, std::chrono::nanoseconds by, int times = 1);
+  // Each strikes the next `times` messages that match; of several faults the oldest strikes. A name
+  // that there is not would never strike: kInvalidConfig, with the names that there are. Whether an
+  // actor gets such a message at all is not looked at: struck() tells.
+  [[nodiscard]] Expected<void> drop(Messages which, int times = 1);
+  [[nodiscard]] Expected<void> delay(Messages which, std::chrono::nanoseconds by, int times = 1);
   // The receiver fails at the message, as if its handler had thrown; the message is lost.
-  void crash_on(Messages which, int times = 1);
+  [[nodiscard]] Expected<void> crash_on(Messages which, int times = 1);
 
   // Lets every living actor of this name (and task, unless empty) fail, after the messages that it
-  // has already got. Returns how many there are.
-  int crash(const std::string& actor, const std::string& task = {});
+  // has already got. Returns how many there are; kInvalidConfig as above.
+  [[nodiscard]] Expected<int> crash(const std::string& actor, const std::string& task = {});
 
   // How many messages and actors have been struck so far.
   int struck() const;
@@ -67,7 +71,7 @@ class MessageFaults {
     std::string task;
     std::function<void()> crash;
   };
-  void add(Messages which, Verdict verdict, int times);
+  Expected<void> add(Messages which, Verdict verdict, int times);
 
   mutable std::mutex mutex_;
   std::vector<Fault> faults_;

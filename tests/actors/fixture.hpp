@@ -147,6 +147,11 @@ struct Fixture {
     return answer;
   }
 
+  // How many there are that fail by it.
+  int crash(const std::string& actor, const std::string& task_id = {}) const {
+    return messages->crash(actor, task_id).value();
+  }
+
   bool has_event(const std::string& part) const {
     for (const auto& event : events->values) {
       if (event.message.find(part) != std::string::npos) return true;

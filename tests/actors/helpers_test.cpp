@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 void crash(Fixture& f, const char* actor) {
-  REQUIRE(f.messages->crash(actor) == 1);
+  REQUIRE(f.crash(actor) == 1);
   f.kit.run();
 }
 
@@ -50,9 +50,9 @@ TEST_CASE("a helper that fails too often pauses for the window, then serves what
   Fixture f;
   f.run_task();
   for (int i = 0; i < 4; ++i) crash(f, "event_actor");
-  CHECK(f.messages->crash("event_actor") == 0);
+  CHECK(f.crash("event_actor") == 0);
   f.kit.advance(59s, 1s);
-  CHECK(f.messages->crash("event_actor") == 0);
+  CHECK(f.crash("event_actor") == 0);
   f.kit.advance(2s, 1s);
   CHECK_FALSE(f.events->ended);
   f.stop(5s);
@@ -166,8 +166,8 @@ TEST_CASE("a late goodbye of a usage actor does not end what its successor is to
   auto stream = std::make_shared<Collected<ResourceUsage>>();
   act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, stream});
   f.kit.run();
-  f.messages->delay({"stats_actor", Fixture::spec().id, "Stop"}, 3s);
-  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  REQUIRE(f.messages->delay({"stats_actor", Fixture::spec().id, "Stop"}, 3s));
+  CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
   f.kit.run();
   ScriptedRuntime::answer(f.runtime->attaches,
                           Expected<runtime::Attached>{runtime::StillRunning{}});
@@ -193,8 +193,8 @@ TEST_CASE("a late goodbye of a usage actor does not end what its successor is to
 TEST_CASE("an image actor that was not told of the runtime refuses what it is asked for") {
   Fixture f;
   f.run_task();
-  f.messages->drop({"image_actor", "", "UseRuntime"});
-  CHECK(f.messages->crash("image_actor") == 1);
+  REQUIRE(f.messages->drop({"image_actor", "", "UseRuntime"}));
+  CHECK(f.crash("image_actor") == 1);
   f.kit.run();
   const auto started = f.start(Fixture::spec("other"));
   ScriptedRuntime::answer(f.runtime->checks, Expected<void>{});

@@ -161,7 +161,7 @@ TEST_CASE("a reaper that failed is followed by one that looks after another peri
   f.run_task(spec_on_node());
   f.kit.advance(6min, 1s);
   REQUIRE(f.runtime->lists.size() == 1);
-  REQUIRE(f.messages->crash("reaper_actor") == 1);
+  REQUIRE(f.crash("reaper_actor") == 1);
   f.kit.run();
   list(f, {found("lost")});  // to the one that failed
   CHECK(f.runtime->count("remove nomad-") == 0);
@@ -315,7 +315,7 @@ TEST_CASE("without gc.image no image is removed") {
 
 // Its actors fail at whatever they are asked for.
 void give_up(Fixture& f, const std::string& task_id) {
-  f.messages->crash_on({"task_actor", task_id, "InspectTask"}, 4);
+  REQUIRE(f.messages->crash_on({"task_actor", task_id, "InspectTask"}, 4));
   Answer<Expected<TaskStatus>> answer;
   for (int i = 0; i < 4; ++i) {
     act::tell(f.driver, actors::InspectTask{task_id, answer.reply()});

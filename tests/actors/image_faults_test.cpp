@@ -35,13 +35,13 @@ bool completes(Fixture& f, const Started& started) {
 }
 
 void crash(Fixture& f, const char* actor) {
-  CHECK(f.messages->crash(actor) == 1);
+  CHECK(f.crash(actor) == 1);
   f.kit.run();
 }
 
 TEST_CASE("the news of a lost request asks the successor that was heard of before it") {
   Fixture f;
-  f.messages->delay({"task_actor", Fixture::spec().id, "ImageReady"}, 1500ms);
+  REQUIRE(f.messages->delay({"task_actor", Fixture::spec().id, "ImageReady"}, 1500ms));
   const auto started = start_checked(f);
   crash(f, "image_actor");
   CHECK(f.runtime->count("find busybox") == 1);
@@ -53,7 +53,7 @@ TEST_CASE("the news of a lost request asks the successor that was heard of befor
 TEST_CASE("a request that is lost on its way to a living image actor is made again") {
   const int times = GENERATE(1, 3);
   Fixture f;
-  f.messages->drop({"image_actor", "", "EnsureImage"}, times);
+  REQUIRE(f.messages->drop({"image_actor", "", "EnsureImage"}, times));
   const auto started = start_checked(f);
   CHECK(f.runtime->count("find busybox") == 0);
   f.kit.advance(times * 5s, 100ms);  // each time it waits for its turn
@@ -65,7 +65,7 @@ TEST_CASE("a request that is lost on its way to a living image actor is made aga
 TEST_CASE("a start waits for an image actor that pauses, whatever other helpers do meanwhile") {
   Fixture f;
   for (int i = 0; i < 4; ++i) crash(f, "image_actor");
-  CHECK(f.messages->crash("image_actor") == 0);
+  CHECK(f.crash("image_actor") == 0);
   const auto started = start_checked(f);
   crash(f, "stats_sampler_actor");
   f.kit.advance(5s, 1s);
@@ -115,13 +115,13 @@ TEST_CASE("an image that image actors fail at fails nobody who waits for another
 TEST_CASE("news that the image actor fails at do not come for ever") {
   Fixture f;
   f.run_task();
-  f.messages->crash_on({"image_actor", "", "ImageUsed"}, actors::MessageFaults::kAlways);
+  REQUIRE(f.messages->crash_on({"image_actor", "", "ImageUsed"}, actors::MessageFaults::kAlways));
   crash(f, "image_actor");
   CHECK(f.messages->struck() == 4);
   CHECK(f.has_event("image actor failed too often and pauses for 1m"));
   f.kit.advance(10min, 1s);
   CHECK(f.messages->struck() == 4);
-  CHECK(f.messages->crash("image_actor") == 1);  // there is one
+  CHECK(f.crash("image_actor") == 1);  // there is one
 }
 
 TEST_CASE("a pull that goes on without its image actor counts among those allowed at a time") {

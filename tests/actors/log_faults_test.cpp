@@ -17,10 +17,10 @@ TaskSpec with_tty(bool tty) {
 
 void crash_often(Fixture& f, const char* child) {
   for (int i = 0; i < 4; ++i) {
-    CHECK(f.messages->crash(child, Fixture::spec().id) == 1);
+    CHECK(f.crash(child, Fixture::spec().id) == 1);
     f.kit.run();
   }
-  CHECK(f.messages->crash(child, Fixture::spec().id) == 0);
+  CHECK(f.crash(child, Fixture::spec().id) == 0);
 }
 
 TEST_CASE("a log forwarder that crashes while it drains is followed by one that drains") {
@@ -29,7 +29,7 @@ TEST_CASE("a log forwarder that crashes while it drains is followed by one that 
   auto waiter = f.wait();
   f.exit(0);
   CHECK_FALSE(waiter.arrived());
-  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("log_forwarder_actor", Fixture::spec().id) == 1);
   f.kit.run();
   REQUIRE(f.runtime->routes.size() == 2);
   CHECK(f.runtime->count("finish logs") == 2);
@@ -46,10 +46,10 @@ TEST_CASE("a log forwarder that crashes as the task exits does not hold up the t
   f.run_task(with_tty(true));
   auto waiter = f.wait();
   SECTION("before it is asked to finish") {
-    CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+    CHECK(f.crash("log_forwarder_actor", Fixture::spec().id) == 1);
   }
   SECTION("when it is asked to finish") {
-    f.messages->crash_on({"log_forwarder_actor", Fixture::spec().id, "FinishLogs"});
+    REQUIRE(f.messages->crash_on({"log_forwarder_actor", Fixture::spec().id, "FinishLogs"}));
   }
   f.exit(0);
   REQUIRE(f.runtime->routes.size() == 2);
@@ -71,8 +71,8 @@ TEST_CASE("without a log forwarder the task finishes its logs itself") {
     f.exit(0);
   }
   SECTION("when it fails each time that it is to finish") {
-    f.messages->crash_on({"log_forwarder_actor", Fixture::spec().id, "FinishLogs"},
-                         actors::MessageFaults::kAlways);
+    REQUIRE(f.messages->crash_on({"log_forwarder_actor", Fixture::spec().id, "FinishLogs"},
+                                 actors::MessageFaults::kAlways));
     f.exit(0);
     CHECK(f.has_event("log forwarder failed too often and stays off"));
   }
@@ -116,9 +116,9 @@ TEST_CASE("failures of one child do not use up the restarts of the other") {
   const char* one = stats_first ? "stats_actor" : "log_forwarder_actor";
   const char* other = stats_first ? "log_forwarder_actor" : "stats_actor";
   crash_often(f, one);
-  CHECK(f.messages->crash(other, Fixture::spec().id) == 1);
+  CHECK(f.crash(other, Fixture::spec().id) == 1);
   f.kit.run();
-  CHECK(f.messages->crash(other, Fixture::spec().id) == 1);  // the successor
+  CHECK(f.crash(other, Fixture::spec().id) == 1);  // the successor
 }
 
 TEST_CASE("a log that a new forwarder cannot open is finished by the route before") {
@@ -127,7 +127,7 @@ TEST_CASE("a log that a new forwarder cannot open is finished by the route befor
   auto waiter = f.wait();
   f.faults->fail({runtime::Call::kOpenLogs, "", runtime::Calls::kAlways},
                  {.code = ErrorCode::kInternal, .what = "open logs", .cause = "no descriptors"});
-  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("log_forwarder_actor", Fixture::spec().id) == 1);
   f.kit.run();
   CHECK(f.has_event("log cannot be delivered yet: "));
   f.exit(0);
@@ -143,7 +143,7 @@ TEST_CASE("a log that cannot be opened is opened later, and followed") {
   Fixture f;
   f.run_task(with_tty(true));
   f.faults->fail({runtime::Call::kOpenLogs, "", 2}, {.code = ErrorCode::kInternal});
-  CHECK(f.messages->crash("log_forwarder_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("log_forwarder_actor", Fixture::spec().id) == 1);
   f.kit.run();
   CHECK(f.runtime->count("follow") == 1);
   f.kit.advance(4s, 1s);

@@ -194,21 +194,21 @@ struct Run : Fixture {
               "reaper_actor", "event_actor", "stats_sampler_actor", "fingerprint_actor"});
     switch (random() % 4) {
       case 0:
-        messages->crash(actor);
+        REQUIRE(messages->crash(actor));
         return;
       case 1:
-        messages->crash_on({actor, "", ""});
+        REQUIRE(messages->crash_on({actor, "", ""}));
         return;
       case 2:
-        messages->drop({"image_actor", "", "EnsureImage"});
+        REQUIRE(messages->drop({"image_actor", "", "EnsureImage"}));
         return;
       default:
         // What the engine and a task's children report may come at any time.
-        messages->delay({"", "",
-                         pick({"JobChecked", "ImageFound", "ImageReady", "LogsOpened",
-                               "ContainerStarted", "ContainerAttached", "ContainerExited",
-                               "LogsDrained", "ContainerRemoved", "ContainersListed"})},
-                        std::chrono::milliseconds{1 + random() % 3000});
+        REQUIRE(messages->delay({"", "",
+                                 pick({"JobChecked", "ImageFound", "ImageReady", "LogsOpened",
+                                       "ContainerStarted", "ContainerAttached", "ContainerExited",
+                                       "LogsDrained", "ContainerRemoved", "ContainersListed"})},
+                                std::chrono::milliseconds{1 + random() % 3000}));
     }
   }
 

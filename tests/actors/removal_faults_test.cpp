@@ -37,9 +37,11 @@ TEST_CASE("an ended task whose actor fails over its removal is removed by the su
   f.run_task();
   f.exit(3);
   const auto crash_on = GENERATE(as<std::string>{}, "DestroyTask", "ContainerRemoved", "");
-  if (!crash_on.empty()) f.messages->crash_on({"task_actor", Fixture::spec().id, crash_on});
+  if (!crash_on.empty()) {
+    REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, crash_on}));
+  }
   const auto destroyed = f.destroy(GENERATE(false, true));
-  if (crash_on.empty()) CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  if (crash_on.empty()) CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
   f.kit.run();
   if (crash_on == "ContainerRemoved") remove_all(f);
   CHECK(destroyed.dropped());
@@ -58,7 +60,7 @@ TEST_CASE("a running task whose actor fails over its forced removal is removed b
   auto waiter = f.wait();
   const auto destroyed = f.destroy(true);
   CHECK(f.runtime->count("stop nomad-web-0a1b2c3d") == 1);
-  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
   f.kit.run();
   CHECK(destroyed.dropped());
   found(f, runtime::StillRunning{});
@@ -73,7 +75,7 @@ TEST_CASE("a removal that was refused is not made up for") {
   Fixture f;
   f.run_task();
   CHECK(f.destroy(false).value().error().code == ErrorCode::kWrongState);
-  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
   f.kit.run();
   found(f, runtime::StillRunning{});
   CHECK(f.runtime->count("stop") == 0);
@@ -86,7 +88,7 @@ TEST_CASE("a task whose start nobody waits for is ended by the successor of its 
   Fixture f;
   const auto reply = f.begin_start();
   CHECK(reply.abandon());
-  f.messages->crash_on({"task_actor", Fixture::spec().id, "DestroyTask"});
+  REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, "DestroyTask"}));
   f.started();
   CHECK(f.runtime->count("stop") == 0);
   found(f, runtime::StillRunning{});
@@ -100,8 +102,8 @@ TEST_CASE("a removal that every actor fails over is given up, and its container 
   Fixture f;
   f.run_task();
   auto waiter = f.wait();
-  f.messages->crash_on({"task_actor", Fixture::spec().id, "DestroyTask"},
-                       actors::MessageFaults::kAlways);
+  REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, "DestroyTask"},
+                               actors::MessageFaults::kAlways));
   CHECK(f.destroy(true).dropped());
   CHECK(f.messages->struck() == 4);
   CHECK(f.runtime->count("list containers") == 1);
@@ -120,10 +122,10 @@ TEST_CASE("a known exit outlives the container and its task's actor") {
     act::tell(f.driver, actors::RecoverTask{Fixture::spec().id, {}, recovered.reply()});
     f.kit.run();
     REQUIRE(recovered.value().has_value());
-    f.messages->crash_on({"task_actor", Fixture::spec().id, "ContainerRemoved"});
+    REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, "ContainerRemoved"}));
     remove_all(f);
   } else {
-    CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+    CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
     f.kit.run();
   }
   found(f, gone());
@@ -186,7 +188,7 @@ TEST_CASE("who asks for a removal again does not begin its steps anew") {
 TEST_CASE("the next attempt starts when the recovery of the one before finds nothing") {
   Fixture f;
   f.run_task();
-  CHECK(f.messages->crash("task_actor", Fixture::spec().id) == 1);
+  CHECK(f.crash("task_actor", Fixture::spec().id) == 1);
   f.kit.run();
   TaskSpec next = Fixture::spec();
   next.id.back() = '2';

@@ -73,7 +73,7 @@ TEST_CASE("a task that was given up is told of and ended, but not taken up again
   Fixture f;
   f.run_task();
   for (int i = 0; i < 4; ++i) {
-    CHECK(f.messages->crash("task_actor") == 1);
+    CHECK(f.crash("task_actor") == 1);
     f.kit.run();
   }
   f.runtime->transcript.clear();
@@ -97,7 +97,7 @@ TEST_CASE("an abandoned task's container is ended though the reaper crashes over
   f.run_task();
   const auto crash = [&](const char* actor, int times) {
     for (int i = 0; i < times; ++i) {
-      CHECK(f.messages->crash(actor) == 1);
+      CHECK(f.crash(actor) == 1);
       f.kit.run();
     }
   };
@@ -146,7 +146,7 @@ TEST_CASE("a message that crashes the task actor is lost, its caller told, the o
   auto stream = std::make_shared<Collected<ResourceUsage>>();
   act::tell(f.driver, actors::WatchUsage{Fixture::spec().id, 1s, stream});
   auto waiter = f.wait();
-  f.messages->crash_on({"task_actor", Fixture::spec().id, "SignalTask"});
+  REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, "SignalTask"}));
   CHECK(f.signal("SIGHUP").dropped());
   CHECK(f.runtime->attaches.size() == 1);  // one restart, and the message does not come again
   ScriptedRuntime::answer(f.runtime->attaches,
@@ -165,11 +165,11 @@ TEST_CASE("a crashed child restarts alone") {
   Fixture f;
   f.run_task();
   const char* child = GENERATE("stats_actor", "log_forwarder_actor");
-  CHECK(f.messages->crash(child, Fixture::spec().id) == 1);
+  CHECK(f.crash(child, Fixture::spec().id) == 1);
   f.kit.run();
   CHECK(f.has_event("Restarted the task's"));
   CHECK(f.runtime->count("attach") == 0);
-  CHECK(f.messages->crash(child, Fixture::spec().id) == 1);  // the successor
+  CHECK(f.crash(child, Fixture::spec().id) == 1);  // the successor
 }
 
 TEST_CASE("the fourth failure within the window is one too many, a later one is not") {

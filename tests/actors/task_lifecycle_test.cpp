@@ -394,7 +394,7 @@ TEST_CASE("the logs of a start are held while its actor is restarted") {
   // As the engine's program has them, until it fails.
   auto engine = f.runtime->routes.back()->hold();
   const std::weak_ptr<const void> held = engine;
-  f.messages->crash_on({"task_actor", Fixture::spec().id, "ContainerStarted"});
+  REQUIRE(f.messages->crash_on({"task_actor", Fixture::spec().id, "ContainerStarted"}));
   ScriptedRuntime::answer(f.runtime->starts,
                           Expected<runtime::StartedContainer>{fail({.what = "start container"})});
   f.kit.run();
@@ -462,7 +462,7 @@ TEST_CASE("a recovered task that ended meanwhile reports its real exit") {
 
 TEST_CASE("what a recovered task wrote meanwhile is delivered, however fast its exit is known") {
   Fixture f;
-  f.messages->delay({"task_actor", Fixture::spec().id, "LogsOpened"}, 1s);
+  REQUIRE(f.messages->delay({"task_actor", Fixture::spec().id, "LogsOpened"}, 1s));
   TaskHandle handle;
   handle.task_id = Fixture::spec().id;
   handle.runtime = "scripted";

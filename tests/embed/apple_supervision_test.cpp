@@ -34,7 +34,7 @@ TEST_CASE("an actor that fails over the news of a start has a successor that hea
   be_patient(node);
   EmbeddedDriver driver{node.runtime, node.config};
   const TaskSpec spec = task(node, "sleep 60");
-  driver.messages().crash_on({"task_actor", spec.id, "ContainerStarted"});
+  REQUIRE(driver.messages().crash_on({"task_actor", spec.id, "ContainerStarted"}));
   const auto handle = driver.start(spec, kLong);
   INFO((handle ? std::string{} : handle.error().message()));
   REQUIRE(handle);
@@ -53,10 +53,10 @@ TEST_CASE("an actor that fails during a start has a successor that waits for the
   const test::Awaited<Expected<TaskHandle>> started;
   std::thread caller{[&] { started.set(driver.start(spec, kLong)); }};
   const bool under_way = eventually([&] { return node.calls("start") == 1; }, kLong);
-  const int failed = driver.messages().crash("task_actor", spec.id);
+  const auto failed = driver.messages().crash("task_actor", spec.id);
   caller.join();
   CHECK(under_way);
-  CHECK(failed == 1);
+  CHECK(failed.value() == 1);
   const auto handle = started.get();
   INFO((handle ? std::string{} : handle.error().message()));
   REQUIRE(handle);

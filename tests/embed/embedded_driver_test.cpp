@@ -133,7 +133,7 @@ TEST_CASE("every kind of runtime fault strikes as often as it was set") {
 TEST_CASE("a task that ends while its actor fails over its start runs once, and keeps its exit") {
   Program p;
   p.driver.runtime().hang_after({Call::kStart});
-  p.driver.messages().crash_on({"task_actor", p.web.id, "ContainerStarted"});
+  REQUIRE(p.driver.messages().crash_on({"task_actor", p.web.id, "ContainerStarted"}));
   auto starting = std::async(std::launch::async, [&] { return p.driver.start(p.web); });
   REQUIRE(eventually([&] { return p.driver.runtime().hanging() == 1; }));
   CHECK(p.engine->end(container_of(p.web), {Exited{3}, false, {}}));
@@ -151,10 +151,10 @@ TEST_CASE("a task that ends while its actor fails over its start runs once, and 
 TEST_CASE("a delayed message arrives late, a dropped one never") {
   Program p;
   REQUIRE(p.driver.start(p.web));
-  p.driver.messages().delay({"task_actor", p.web.id, "InspectTask"}, 5s);
+  REQUIRE(p.driver.messages().delay({"task_actor", p.web.id, "InspectTask"}, 5s));
   CHECK(p.driver.inspect(p.web.id, 20ms).error().code == ErrorCode::kTimeout);
   CHECK(p.driver.inspect(p.web.id));
-  p.driver.messages().drop({"driver_actor", "", "WaitTask"});
+  REQUIRE(p.driver.messages().drop({"driver_actor", "", "WaitTask"}));
   // With the message its reply is gone: the caller is told rather than left waiting.
   CHECK(p.driver.wait(p.web.id).error().code == ErrorCode::kInternal);
   CHECK(p.driver.messages().struck() == 2);
@@ -165,7 +165,7 @@ TEST_CASE("a failure of the root is told to the program") {
   actors::DriverOptions options;
   options.failed = [&] { ++failed; };
   EmbeddedDriver driver{std::make_shared<SimulatedRuntime>(), {}, options};
-  REQUIRE(eventually([&] { return driver.messages().crash("driver_actor") == 1; }));
+  REQUIRE(eventually([&] { return driver.messages().crash("driver_actor").value() == 1; }));
   CHECK(eventually([&] { return failed == 1; }));
   CHECK(driver.inspect("any").error().code == ErrorCode::kInternal);  // told, not left waiting
 }
@@ -178,7 +178,7 @@ TEST_CASE("whoever waits for an event or a state while the root fails is told of
   auto state = std::async(std::launch::async,
                           [&] { return p.driver.wait_for_state(p.web.id, TaskState::kExited); });
   CHECK(event.wait_for(50ms) == std::future_status::timeout);
-  CHECK(p.driver.messages().crash("driver_actor") == 1);
+  CHECK(p.driver.messages().crash("driver_actor").value() == 1);
   CHECK(event.get().error().code == ErrorCode::kInternal);
   CHECK(state.get().error().code == ErrorCode::kInternal);
   // Nor is anything waited for from then on.
@@ -201,8 +201,8 @@ TEST_CASE("a wait for a state is over in time though its last question is not an
   Program p;
   REQUIRE(p.driver.start(p.web));
   const actors::Messages question{"task_actor", p.web.id, "InspectTask"};
-  p.driver.messages().delay(question, 1500ms);
-  p.driver.messages().delay(question, 10s);
+  REQUIRE(p.driver.messages().delay(question, 1500ms));
+  REQUIRE(p.driver.messages().delay(question, 10s));
   const auto begun = std::chrono::steady_clock::now();
   CHECK(p.driver.wait_for_state(p.web.id, TaskState::kExited, 2s).error().code ==
         ErrorCode::kTimeout);
