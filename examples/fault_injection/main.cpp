@@ -1,6 +1,6 @@
 // Runs tasks without Nomad, breaks something in each of four ways, and checks that the driver keeps
 // its promises. The containers are simulated; `fault_injection podman IMAGE` does the same with
-// real ones (as root).
+// real ones (as root). Killing processes, which simulated ones have none of: docs/embedding.md.
 
 #include <chrono>
 #include <cstdio>
