@@ -4,6 +4,8 @@
 #include <cctype>
 #include <vector>
 
+#include "runtime/apple_words.hpp"
+
 namespace ndc::runtime {
 namespace {
 
@@ -158,10 +160,11 @@ bool says_not_running(std::string_view err) {
 bool says_daemon_is_down(std::string_view err) { return contains(err, "xpc connection error"); }
 
 bool says_daemon_timed_out(std::string_view err) {
-  const std::string reason = lower(apple_reason(err));
-  const auto has = [&](const char* part) { return reason.find(part) != std::string::npos; };
+  const std::string words = apple_words(apple_reason(err));
+  const auto has = [&](const char* part) { return words.find(part) != std::string::npos; };
+  if (has("xpc timeout for request")) return true;
   if (has("url") || has("http") || has("connect")) return false;
-  return has("timed out") || has("timeout");
+  return has("timed out") || has_code_word(words, "timeout");
 }
 
 bool ends_like_cli_error(std::string_view err) {

@@ -22,8 +22,8 @@ bool says_already_exists(std::string_view err);
 bool says_not_running(std::string_view err);
 // The daemon does not answer: a failure of the engine, whatever was asked.
 bool says_daemon_is_down(std::string_view err);
-// The daemon took too long; no registry or network is named. Of a call that asks a registry itself
-// the same words may be about that.
+// The daemon took too long, in its own words, whatever the job's names say; no registry or network
+// is to blame. Of a call that asks a registry itself the same words may be about that.
 bool says_daemon_timed_out(std::string_view err);
 // The last line has the shape of the CLI's own, whoever wrote it.
 bool ends_like_cli_error(std::string_view err);

@@ -3,6 +3,7 @@
 
 #include "runtime/apple_errors.hpp"
 #include "runtime/apple_probe.hpp"
+#include "runtime/apple_words.hpp"
 #include "support/catch.hpp"
 
 using namespace ndc;
@@ -57,6 +58,50 @@ TEST_CASE("a daemon that takes too long is no registry that does not answer") {
   CHECK(!says_daemon_timed_out("Error: NSURLErrorDomain -1001: The request timed out.\n"));
   CHECK(!says_daemon_timed_out("Error: HTTPClientError.connectTimeout\n"));
   CHECK(!says_daemon_timed_out("Error: container already exists: timeless\n"));
+}
+
+TEST_CASE("a name that reads like a time-out is none") {
+  for (const char* err :
+       {"Error: network timeout-lab not found\n", "Error: network timeout not found\n",
+        "Error: container already exists: nomad-timeout-0a1b2c3d\n",
+        "Error: failed to bootstrap container nomad-timeout-0a1b2c3d (cause: \"internalError: "
+        "\"no such thing\"\")\n",
+        "Error: get failed: container timeout not found\n", "Error: image not found: timeout\n",
+        "Error: HTTP request to https://ghcr.io/v2/acme/timeout/manifests/1 failed with response: "
+        "503 Service Unavailable. Reason: timed out\n",
+        "Error: path '/alloc/local/it's timed out' does not exist\n",
+        "Error: failed to find target executable it timed out\n"}) {
+    INFO(err);
+    CHECK(!says_daemon_timed_out(err));
+  }
+  for (const char* err :
+       {"Error: failed to bootstrap container http-0a1b2c3d (cause: \"timeout: \"no answer\"\")\n",
+        "Error: internalError: \"failed to create container\" (cause: \"timeout: \"\")\n",
+        "Error: internalError: \"connect-lab\" (cause: \"internalError: \"XPC timeout for request "
+        "to com.apple.container.apiserver/containerCreate\"\")\n"}) {
+    INFO(err);
+    CHECK(says_daemon_timed_out(err));
+  }
+}
+
+TEST_CASE("names are cut out of the CLI's words, the words stay") {
+  CHECK(apple_words("Error: network My-Net not found") == "error: network * not found");
+  CHECK(apple_words("network network not found") == "network * not found");
+  CHECK(apple_words("network container not found") == "network * not found");
+  CHECK(apple_words("Network is unreachable") == "network is unreachable");
+  CHECK(apple_words("get failed: container X not found") == "get failed: container * not found");
+  CHECK(apple_words("(cause: \"notFound: \"container with ID c1 not found\"\")") ==
+        "(cause: \"notfound: \"container with id * not found\"\")");
+  CHECK(apple_words("container not found: a, b") == "container not found: *");
+  CHECK(apple_words("container X is not running") == "container * is not running");
+  CHECK(apple_words("container is not running") == "container is not running");
+  CHECK(apple_words("path '/a b/it's c' isn't there") == "path '*' isn't there");
+  CHECK(apple_words("it isn't there") == "it isn't there");
+  CHECK(apple_words("HTTP request to https://h/v2/x failed") == "http request to * failed");
+  CHECK(apple_words("connect(a/b:c:): No route") == "connect(a/b:c:): no route");
+  CHECK(apple_words("error querying keychain for ghcr.io") == "error querying keychain for *");
+  CHECK(apple_words("a b\nimage not found: c\n") == "a b\nimage not found: *\n");
+  CHECK(apple_words("").empty());
 }
 
 TEST_CASE("the CLI's failure is seen behind what the task wrote without a line break") {

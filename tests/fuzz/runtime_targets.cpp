@@ -11,6 +11,7 @@
 #include "runtime/apple_json.hpp"
 #include "runtime/apple_labels.hpp"
 #include "runtime/apple_networks.hpp"
+#include "runtime/apple_words.hpp"
 #include "runtime/doctor.hpp"
 #include "runtime/doctor_checks.hpp"
 #include "runtime/doctor_report.hpp"
@@ -150,6 +151,10 @@ void apple_text(std::string_view input) {
   says_already_exists(input);
   says_not_running(input);
   says_daemon_timed_out(input);
+  const std::string words = apple_words(input);
+  fuzz::require(
+      std::count(words.begin(), words.end(), '\n') == std::count(input.begin(), input.end(), '\n'),
+      "names are cut out line by line");
 }
 
 // Words with a NUL byte in between.
