@@ -11,38 +11,38 @@ namespace {
 
 constexpr std::size_t kMaxReason = 600;
 constexpr const char* kStart = "start it: container system start";
+constexpr const char* kUnlock =
+    "unlock the login keychain of the agent's user (security unlock-keychain), or run the agent in "
+    "that user's session";
 
 struct Rule {
-  const char* part;  // of the reason, in lower case
+  const char* part;  // of the reason, as apple_words() has it
   ErrorCode code;
   const char* hint;
 };
 
-// The first match counts: what is more specific stands first.
+// The first match counts: what is more specific stands first. A part of one word would match a name
+// as well, in a text in which nobody has seen one yet: there are two.
 const std::vector<Rule>& rules() {
   using enum ErrorCode;
   static const std::vector<Rule> table{
       {"xpc connection error", kRuntimeUnavailable, kStart},
-      {"keychain", kAuthFailed,
-       "unlock the login keychain of the agent's user (security unlock-keychain), or run the agent "
-       "in that user's session"},
-      {"-25308", kAuthFailed,
-       "unlock the login keychain of the agent's user (security unlock-keychain), or run the agent "
-       "in that user's session"},
+      {"response: 404", kImageNotFound, "check the image's name and tag"},
+      {"response: 429", kRegistryUnreachable, "the registry limits pulls: log in or use a mirror"},
+      {"response: 5", kRegistryUnreachable, ""},
       {"no credentials found for host", kAuthFailed,
        "give the task an auth block, or log in: container registry login"},
-      {"401 unauthorized", kAuthFailed, "check the image's name and the registry's credentials"},
-      {"403 forbidden", kAuthFailed, "check the image's name and the registry's credentials"},
-      {"429 ", kRegistryUnreachable, "the registry limits pulls: log in or use a mirror"},
-      {"404 not found", kImageNotFound, "check the image's name and tag"},
+      {"response: 401", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"response: 403", kAuthFailed, "check the image's name and the registry's credentials"},
+      {"error querying keychain", kAuthFailed, kUnlock},
+      {": -25308", kAuthFailed, kUnlock},
+      {"code=-25308", kAuthFailed, kUnlock},
       {"image not found", kImageNotFound, "pull the image or check its name"},
       {"no manifest", kImageNotFound, "the image does not exist for this platform"},
       {"unsupported platform", kImageNotFound, "the image does not exist for this platform"},
-      {"response: 5", kRegistryUnreachable, ""},
       {"could not connect", kRegistryUnreachable, "check the registry's address"},
       {"connection refused", kRegistryUnreachable, "check the registry's address"},
       {"connectiontimeout", kRegistryUnreachable, "check the network"},
-      {"nsurlerror", kRegistryUnreachable, "check the network"},
       {"urlerror", kRegistryUnreachable, "check the network"},
       {"network connection was lost", kRegistryUnreachable, "check the network"},
       {"network is unreachable", kRegistryUnreachable, "check the network"},
@@ -69,14 +69,15 @@ const std::vector<Rule>& rules() {
       {"is not a directory", kInvalidConfig, "check the source of the mount"},
       {"unable to find user", kStartFailed, "check the task's user: the image does not know it"},
       {"no users found", kStartFailed, "check the task's user: the image does not know it"},
-      {"container with id", kContainerGone, ""},
+      {"container with id * not found", kContainerGone, ""},
       {"container not found", kContainerGone, ""},
-      {"network ", kInvalidConfig, "create it: container network create"},
+      {"network * not found", kInvalidConfig, "create it: container network create"},
+      {"network not found", kInvalidConfig, "create it: container network create"},
       {"no such container", kContainerGone, ""},
       {"is not running", kWrongState, ""},
       {"container is stopped", kWrongState, ""},
       {"failed to bootstrap", kStartFailed, ""},
-      {"invalidargument", kInvalidConfig, ""},
+      {"invalidargument: \"", kInvalidConfig, ""},
   };
   return table;
 }
@@ -149,7 +150,9 @@ bool says_image_not_found(std::string_view err) {
 }
 
 bool says_already_exists(std::string_view err) {
-  return contains(err, "already exists") && contains(err, "container");
+  const std::string words = apple_words(err);
+  const auto has = [&](const char* part) { return words.find(part) != std::string::npos; };
+  return has("container already exists") || has("container with id * already exists");
 }
 
 bool says_not_running(std::string_view err) {
@@ -157,7 +160,9 @@ bool says_not_running(std::string_view err) {
          contains(err, "not in running state");
 }
 
-bool says_daemon_is_down(std::string_view err) { return contains(err, "xpc connection error"); }
+bool says_daemon_is_down(std::string_view err) {
+  return apple_words(err).find("xpc connection error") != std::string::npos;
+}
 
 bool says_daemon_timed_out(std::string_view err) {
   const std::string words = apple_words(apple_reason(err));
@@ -184,10 +189,10 @@ Error apple_error(std::string what, std::string on, const ExitStatus& status,
                   std::string_view err) {
   Error error{
       ErrorCode::kRuntimeUnavailable, std::move(what), std::move(on), apple_reason(err), {}};
-  const std::string text =
-      lower(says_daemon_is_down(err) ? std::string_view{err} : std::string_view{error.cause});
+  const std::string words =
+      apple_words(says_daemon_is_down(err) ? err : std::string_view{error.cause});
   for (const Rule& rule : rules()) {
-    if (text.find(rule.part) == std::string::npos) continue;
+    if (words.find(rule.part) == std::string::npos) continue;
     error.code = rule.code;
     error.hint = rule.hint;
     break;

@@ -18,6 +18,7 @@ Error apple_error(std::string what, std::string on, const ExitStatus& status, st
 // Of this container, not of something that it needs.
 bool says_container_not_found(std::string_view err, std::string_view id);
 bool says_image_not_found(std::string_view err);
+// A container of the name that was asked for.
 bool says_already_exists(std::string_view err);
 bool says_not_running(std::string_view err);
 // The daemon does not answer: a failure of the engine, whatever was asked.

@@ -41,6 +41,74 @@ TEST_CASE("the CLI's errors become ours") {
   CHECK(code_of("Error: path '/x' does not exist\n") == kInvalidConfig);
 }
 
+TEST_CASE("what a registry answers counts, not what the image is called") {
+  using enum ErrorCode;
+  const auto of = [](const std::string& image, const std::string& status) {
+    return apple_error("pull", image, ExitStatus{Exited{1}},
+                       "Error: HTTP request to https://ghcr.io/v2/acme/" + image +
+                           "/manifests/1 failed with response: " + status + ". Reason: x\n");
+  };
+  for (const char* image : {"keychain", "web-25308", "urlerror", "no-manifest", "network", "404"}) {
+    INFO(image);
+    CHECK(of(image, "404 Not Found").code == kImageNotFound);
+    CHECK(of(image, "503 Service Unavailable").code == kRegistryUnreachable);
+    CHECK(of(image, "429 Too Many Requests").code == kRegistryUnreachable);
+    CHECK(of(image, "401 Unauthorized").code == kAuthFailed);
+    CHECK(of(image, "401 Unauthorized").hint.find("keychain") == std::string::npos);
+  }
+  CHECK(code_of("Error: HTTP request to https://ghcr.io/v2/x failed with response: 404 Not Found. "
+                "Reason: 401 unauthorized, error querying keychain\n") == kImageNotFound);
+  const Error nobody = apple_error("pull", "x", ExitStatus{Exited{1}},
+                                   "Error: HTTP request to URL failed with response: 401 "
+                                   "Unauthorized. Reason: x no credentials found for host h\n");
+  CHECK(nobody.hint.find("auth block") != std::string::npos);
+}
+
+TEST_CASE("a locked keychain comes with its own cure") {
+  for (const char* err : {"Error: error querying keychain for h: unhandledError(status: -25308)\n",
+                          "Error: unhandledError(status: -25308)\n",
+                          "Error: Error Domain=NSOSStatusErrorDomain Code=-25308 \"x\"\n"}) {
+    INFO(err);
+    const Error error = apple_error("pull", "x", ExitStatus{Exited{1}}, err);
+    CHECK(error.code == ErrorCode::kAuthFailed);
+    CHECK(error.hint.find("unlock-keychain") != std::string::npos);
+  }
+}
+
+TEST_CASE("no name that a job chooses makes another error of it") {
+  using enum ErrorCode;
+  for (const char* name :
+       {"keychain", "x-25308", "timeout", "429", "404", "errno", "image", "container", "network",
+        "urlerror", "connectiontimeout", "invalidargument", "is", "with", "minimum"}) {
+    INFO(name);
+    const std::string it{name};
+    CHECK(code_of(("Error: network " + it + " not found\n").c_str()) == kInvalidConfig);
+    CHECK(code_of(("Error: image not found: " + it + "\n").c_str()) == kImageNotFound);
+    CHECK(code_of(("Error: container already exists: " + it + "\n").c_str()) == kAlreadyExists);
+    CHECK(code_of(("Error: failed to bootstrap container " + it + " (cause: \"unknown: \"x\"\")\n")
+                      .c_str()) == kStartFailed);
+    CHECK(code_of(("Error: failed to find target executable " + it + "\n").c_str()) ==
+          kStartFailed);
+    CHECK(code_of(("Error: path '/" + it + "/" + it + "' does not exist\n").c_str()) ==
+          kInvalidConfig);
+  }
+  CHECK(code_of("Error: path '/a/connection refused' does not exist\n") == kInvalidConfig);
+  CHECK(code_of("Error: failed to find target executable it's already exists\n") == kStartFailed);
+  CHECK(code_of("Error: failed to find target executable XPC connection error\n") == kStartFailed);
+  CHECK(!says_daemon_is_down("Error: path '/XPC connection error' does not exist\n"));
+}
+
+TEST_CASE("only a container's name that is taken is one") {
+  CHECK(says_already_exists("Error: container already exists: x\n"));
+  CHECK(
+      says_already_exists("Error: failed to create container (cause: \"exists: \"container already "
+                          "exists: x\"\")\n"));
+  CHECK(says_already_exists("Error: container with id x already exists\n"));
+  CHECK(!says_already_exists(
+      "Error: publish socket /alloc/container/app.sock already exists and may be in use\n"));
+  CHECK(!says_already_exists("Error: network container already exists\n"));
+}
+
 TEST_CASE("errors are recoverable exactly where a retry may help") {
   const auto recoverable = [](const char* err) {
     return apple_error("do", "it", ExitStatus{Exited{1}}, err).recoverable();
