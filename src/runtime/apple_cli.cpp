@@ -26,6 +26,8 @@ constexpr std::chrono::seconds kLookInterval{2};
 // node that Nomad gives no task would stay unhealthy for ever.
 constexpr BreakerLimits kStartLimits{2, std::chrono::minutes{5}, std::chrono::minutes{5}};
 
+constexpr const char* kGivenUp = "the service of Apple's container does not answer its CLI in time";
+
 // Which file a program is; empty if there is none.
 std::string identity_of(const Expected<std::string>& path) {
   struct stat info {};
@@ -85,7 +87,9 @@ void AppleCli::next(Lane& lane) {
   while (lane.running < kSlots && !lane.waiting.empty()) {
     Waiting call = std::move(lane.waiting.front());
     lane.waiting.pop_front();
-    auto refusal = breaker_.refusal(CircuitBreaker::Clock::now());
+    const auto now = CircuitBreaker::Clock::now();
+    auto refusal = service_.refusal(now);
+    if (!refusal) refusal = calls_.refusal(call_name(call.command.argv), now);
     // Others are trying whether creates work again. Were each that waits for them to try as well,
     // the last one of a node that comes up would be told after hours.
     const bool late = call.kind == Kind::kCreate && call.queued && lane.running > 0;
@@ -112,13 +116,14 @@ void AppleCli::next(Lane& lane) {
 }
 
 void AppleCli::launch(Waiting call) {
+  const std::string name = call_name(call.command.argv);
   call.done = timed(call.command.argv, call_sink_, std::move(call.done));
   call.command.ends_with_loop = call.kind == Kind::kLong || call.kind == Kind::kPing;
   run_command(
       loop_, std::move(call.command),
-      [self = shared_from_this(), kind = call.kind,
+      [self = shared_from_this(), kind = call.kind, name,
        done = std::move(call.done)](Expected<CommandResult> result) {
-        self->judge(kind, result);
+        self->judge(kind, name, result);
         if (result && result->truncated) {
           done(fail(
               {ErrorCode::kRuntimeUnavailable, "run", "container", "its answer is too long", {}}));
@@ -128,30 +133,57 @@ void AppleCli::launch(Waiting call) {
       });
 }
 
-// An answer, even a refusal, is a sign of life; silence and a missing daemon are not.
-void AppleCli::judge(Kind kind, const Expected<CommandResult>& result) {
-  const auto failed = [&](const std::string& reason) {
-    breaker_.failed(reason, CircuitBreaker::Clock::now());
+// An answer, even a refusal, is a sign of life; silence and a missing daemon are not. Silence is
+// that of one subcommand, whatever others say; the daemon is there for all or for none.
+void AppleCli::judge(Kind kind, const std::string& name, const Expected<CommandResult>& result) {
+  const auto now = CircuitBreaker::Clock::now();
+  const auto doubt = [&] {
     if (doubt_ && kind != Kind::kPing) doubt_();  // pings are the probe's own
   };
+  const auto silent = [&](const std::string& reason) {
+    if (kind == Kind::kLong) return;
+    if (kind == Kind::kCreate) return start_hung(reason);
+    // It may be one container's alone, of which the rest is to be spared.
+    if (kind != Kind::kVital) calls_.failed(name, reason, now);
+    doubt();
+  };
+  const auto missing = [&](const std::string& reason) {
+    service_.failed(reason, now);
+    doubt();
+  };
   if (!result) {
-    const bool slow = kind == Kind::kCreate && result.error().code == ErrorCode::kTimeout;
-    if (slow) return start_hung("container create: " + result.error().cause);
-    if (kind != Kind::kLong) failed(result.error().message());
+    const std::string reason = result.error().message();
+    if (result.error().code == ErrorCode::kTimeout) {
+      return silent(kind == Kind::kCreate ? "container create: " + result.error().cause : reason);
+    }
+    if (kind != Kind::kLong) missing(reason);
     return;
   }
   if (!ok(*result) && says_daemon_is_down(result->err)) {
-    return failed("Apple's container does not reach its service (XPC connection error)");
+    return missing("Apple's container does not reach its service (XPC connection error)");
   }
-  // The CLI gives up by itself, and before our deadline, on a service that hangs. Not so a stop:
-  // that says so of a slow machine, and works.
+  // The CLI gives up by itself, and before our deadline, on a service that hangs. A stop says so of
+  // a slow machine, too, and works.
   if (!ok(*result) && says_daemon_timed_out(result->err)) {
-    const char* reason = "the service of Apple's container does not answer its CLI in time";
-    if (kind == Kind::kCreate) return start_hung(reason);
-    if (kind == Kind::kNormal) return failed(reason);
-    if (kind == Kind::kLong) return;
+    if (kind == Kind::kNormal || kind == Kind::kCreate) silent(kGivenUp);
+    return;
   }
-  if (kind != Kind::kPing) breaker_.succeeded();
+  calls_.succeeded(name);
+  if (kind != Kind::kPing) service_.succeeded();  // some of those do not ask it
+}
+
+std::optional<std::string> AppleCli::failing() const {
+  return service_.open() ? service_.reason() : calls_.open();
+}
+
+std::optional<std::string> AppleCli::refusing() const {
+  const auto now = CircuitBreaker::Clock::now();
+  return service_.pauses(now) ? service_.reason() : calls_.pauses(now);
+}
+
+void AppleCli::service_stopped() {
+  forget_hung_starts();
+  calls_ = {};
 }
 
 void AppleCli::start_hung(const std::string& reason) {

@@ -37,11 +37,12 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
 
   using Result = std::function<void(Expected<CommandResult>)>;
 
-  // kVital calls end what runs: they are made even while the breaker is open, and do not wait for a
-  // slot. So are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take
-  // no slot, and a time-out of theirs says nothing about the engine. Both end with the loop.
-  // kCreate ones may have to fetch a kernel or an init image first: a time-out of theirs is a
-  // start_hung(), and their slots are their own.
+  // kVital calls end what runs, or show whether the engine works again: they are made even while a
+  // breaker is open, and do not wait for a slot; a time-out of theirs says nothing about others. So
+  // are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take no slot,
+  // and a time-out of theirs says nothing either. The last two end with the loop. kCreate ones may
+  // have to fetch a kernel or an init image first: a time-out of theirs is a start_hung(), and
+  // their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(const AppleCall& call) const;
@@ -79,7 +80,12 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // ContainerRuntime::on_call().
   void on_call(CallSink sink) { call_sink_ = std::move(sink); }
 
-  const CircuitBreaker& breaker() const { return breaker_; }
+  // Why calls fail again and again, if they do: of all, or of one subcommand.
+  std::optional<std::string> failing() const;
+  // The same, where for a while none is made but vital ones and pings.
+  std::optional<std::string> refusing() const;
+  // Once it runs again it may do what it did not before.
+  void service_stopped();
 
   // A create or a start that was not done in its time, or any that was. An engine may answer
   // everything else while it starts nothing. `reason`: without ids.
@@ -106,7 +112,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   void next(Lane& lane);
   void launch(Waiting call);
   void look_at_program();
-  void judge(Kind kind, const Expected<CommandResult>& result);
+  void judge(Kind kind, const std::string& name, const Expected<CommandResult>& result);
 
   EventLoop& loop_;
   std::string configured_;
@@ -114,7 +120,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   std::chrono::nanoseconds timeout_;
   Lane quick_;
   Lane creates_;
-  CircuitBreaker breaker_;
+  CircuitBreaker service_;  // that it is there, and its CLI
+  CircuitBreakers calls_;   // that each is answered
   CircuitBreaker starts_;
   std::optional<VersionNumber> version_;
   std::string version_of_;  // which file it is of

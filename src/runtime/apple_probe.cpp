@@ -103,7 +103,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     const auto status = parse_apple_status(result->out);
     const bool running = result->status == ExitStatus{Exited{0}};
     if (!running || (status && *status != "running")) {
-      cli_->forget_hung_starts();  // a restart is the cure
+      cli_->service_stopped();
       return done_(bad(Health::kUnhealthy, "the service of Apple's container is not running" +
                                                why_not_running(status, result->err) +
                                                ": container system start"));
@@ -124,16 +124,19 @@ class Probe : public std::enable_shared_from_this<Probe> {
       return done_(bad(Health::kUnhealthy, "Apple's container answers, but starts no containers (" +
                                                *hung + "); " + kRestart));
     }
-    if (!cli_->breaker().open()) return done_(std::move(out));
+    const auto reason = cli_->failing();
+    if (!reason) return done_(std::move(out));
     // The service answers pings, but other calls failed: is that over?
-    const std::string reason = cli_->breaker().reason();
     cli_->run(
         cli_->command(AppleCall::list_running()), AppleCli::Kind::kVital,
         [self = shared_from_this(), out = std::move(out),
-         reason](const Expected<CommandResult>& answer) {
-          if (answer && answer->status == ExitStatus{Exited{0}}) return self->done_(out);
+         reason = *reason](const Expected<CommandResult>& answer) {
+          const bool listed = answer && answer->status == ExitStatus{Exited{0}};
+          // Calls of another kind that fail do so still, and starts are not tried.
+          const auto pause = self->cli_->refusing();
+          if (listed && !pause) return self->done_(out);
           self->done_(bad(Health::kUnhealthy, "calls of Apple's container fail again and again (" +
-                                                  reason + "); " + kRestart));
+                                                  (listed ? *pause : reason) + "); " + kRestart));
         });
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -39,6 +40,27 @@ class CircuitBreaker {
   std::string reason_;
   std::chrono::seconds pause_ = limits_.first_pause;
   Clock::time_point next_try_{};
+};
+
+// One for each kind of call: that calls of another kind succeed says nothing about one that always
+// fails. While one of them pauses nothing is called; then those of another kind are, and one of its
+// own, as above.
+class CircuitBreakers {
+ public:
+  using Clock = CircuitBreaker::Clock;
+
+  // `call`: of a fixed set ("image inspect").
+  std::optional<std::string> refusal(const std::string& call, Clock::time_point now);
+  void succeeded(const std::string& call);
+  void failed(const std::string& call, const std::string& reason, Clock::time_point now);
+
+  // Why one of them is open; nullopt: none is.
+  std::optional<std::string> open() const;
+  // Why nothing, or nothing but a call of one kind, is called now.
+  std::optional<std::string> pauses(Clock::time_point now) const;
+
+ private:
+  std::map<std::string, CircuitBreaker> breakers_;
 };
 
 }  // namespace ndc::runtime

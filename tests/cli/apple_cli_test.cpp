@@ -161,6 +161,51 @@ TEST_CASE("starts that hang make the node unhealthy, one alone does not") {
   CHECK(probe(node, cli).health == Health::kHealthy);
 }
 
+TEST_CASE("a list that always hangs makes the node unhealthy, whatever else is answered") {
+  Node node;
+  node.config.command_timeout = 1s;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  const auto run = [&](const AppleCall& call) {
+    const Awaited<std::optional<Error>> failed;
+    node.loop->post([&] {
+      cli->run(call, [failed](const Expected<CommandResult>& result) {
+        failed.set(result ? std::nullopt : std::optional{result.error()});
+      });
+    });
+    return failed.get(kLong);
+  };
+  node.fault("list", "hang");
+  for (int tries = 0; tries < 5; ++tries) {
+    CHECK(!run(AppleCall::stats()));
+    const auto hung = run(AppleCall::list_all());
+    REQUIRE(hung);
+    CHECK(hung->code == ErrorCode::kTimeout);
+  }
+  const auto refused = run(AppleCall::stats());
+  REQUIRE(refused);
+  CHECK(contains(refused->message(), "not tried"));
+  CHECK(contains(probe(node, cli).description, "fail again and again"));
+  node.fault("list", "");
+  CHECK(eventually([&] { return probe(node, cli).health == Health::kHealthy; }, kLong));
+  CHECK(!run(AppleCall::stats()));
+}
+
+TEST_CASE("containers that cannot be stopped are no reason to start none") {
+  Node node;
+  node.config.command_timeout = 200ms;
+  const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
+  node.fault("stop", "hang");
+  for (int tries = 0; tries < 6; ++tries) {
+    const Awaited<bool> answered;
+    node.loop->post([&] {
+      cli->run(cli->command(AppleCall::stop("x")), AppleCli::Kind::kVital,
+               [answered](const Expected<CommandResult>& result) { answered.set(!result); });
+    });
+    CHECK(answered.get(kLong));
+  }
+  CHECK(!on_loop(*node.loop, [cli] { return cli->failing().has_value(); }));
+}
+
 TEST_CASE("a service that hangs behind a CLI that gives up by itself makes the node unhealthy") {
   Node node;
   const auto cli = std::make_shared<AppleCli>(*node.loop, node.config);
