@@ -22,8 +22,8 @@ constexpr std::size_t kCaptureLimit = 64u << 20;
 
 constexpr std::chrono::seconds kLookInterval{2};
 
-// One start may be slow. After some time without any the next one is worth a try: without that a
-// node that Nomad gives no task would stay unhealthy for ever.
+// Starts of one container may be slow, or never done. After some time without any the next one is
+// worth a try: without that a node that Nomad gives no task would stay unhealthy for ever.
 constexpr BreakerLimits kStartLimits{2, std::chrono::minutes{5}, std::chrono::minutes{5}};
 
 constexpr const char* kGivenUp = "the service of Apple's container does not answer its CLI in time";
@@ -141,8 +141,7 @@ void AppleCli::judge(Kind kind, const std::string& name, const Expected<CommandR
     if (doubt_ && kind != Kind::kPing) doubt_();  // pings are the probe's own
   };
   const auto silent = [&](const std::string& reason) {
-    if (kind == Kind::kLong) return;
-    if (kind == Kind::kCreate) return start_hung(reason);
+    if (kind == Kind::kLong || kind == Kind::kCreate) return;
     // It may be one container's alone, of which the rest is to be spared.
     if (kind != Kind::kVital) calls_.failed(name, reason, now);
     doubt();
@@ -153,9 +152,7 @@ void AppleCli::judge(Kind kind, const std::string& name, const Expected<CommandR
   };
   if (!result) {
     const std::string reason = result.error().message();
-    if (result.error().code == ErrorCode::kTimeout) {
-      return silent(kind == Kind::kCreate ? "container create: " + result.error().cause : reason);
-    }
+    if (result.error().code == ErrorCode::kTimeout) return silent(reason);
     if (kind != Kind::kLong) missing(reason);
     return;
   }
@@ -165,7 +162,7 @@ void AppleCli::judge(Kind kind, const std::string& name, const Expected<CommandR
   // The CLI gives up by itself, and before our deadline, on a service that hangs. A stop says so of
   // a slow machine, too, and works.
   if (!ok(*result) && says_daemon_timed_out(result->err)) {
-    if (kind == Kind::kNormal || kind == Kind::kCreate) silent(kGivenUp);
+    if (kind == Kind::kNormal) silent(kGivenUp);
     return;
   }
   calls_.succeeded(name);
@@ -186,9 +183,24 @@ void AppleCli::service_stopped() {
   calls_ = {};
 }
 
-void AppleCli::start_hung(const std::string& reason) {
+void AppleCli::start_hung(const std::string& id, const std::string& reason) {
+  // A job's own kernel or init image may never boot, however often that is tried.
+  if (id == last_hung_) return;
+  last_hung_ = id;
   starts_.failed(reason, CircuitBreaker::Clock::now());
   if (doubt_ && starts_.open()) doubt_();
+}
+
+void AppleCli::create_ended(const std::string& id, const Expected<CommandResult>& result) {
+  if (!result && result.error().code == ErrorCode::kTimeout) {
+    start_hung(id, "container create: " + result.error().cause);
+  }
+  if (result && !ok(*result) && says_daemon_timed_out(result->err)) start_hung(id, kGivenUp);
+}
+
+void AppleCli::forget_hung_starts() {
+  starts_.succeeded();
+  last_hung_.clear();
 }
 
 std::optional<std::string> AppleCli::hung_starts() const {

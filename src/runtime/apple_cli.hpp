@@ -41,8 +41,8 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // breaker is open, and do not wait for a slot; a time-out of theirs says nothing about others. So
   // are kPing ones, whose success says nothing about other calls. kLong ones (pulls) take no slot,
   // and a time-out of theirs says nothing either. The last two end with the loop. kCreate ones may
-  // have to fetch a kernel or an init image first: a time-out of theirs is a start_hung(), and
-  // their slots are their own.
+  // have to fetch a kernel or an init image first: a time-out of theirs is for create_ended() to
+  // judge, and their slots are their own.
   enum class Kind { kNormal, kVital, kPing, kLong, kCreate };
 
   Command command(const AppleCall& call) const;
@@ -87,11 +87,14 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   // Once it runs again it may do what it did not before.
   void service_stopped();
 
-  // A create or a start that was not done in its time, or any that was. An engine may answer
-  // everything else while it starts nothing. `reason`: without ids.
-  void start_hung(const std::string& reason);
-  void forget_hung_starts() { starts_.succeeded(); }
-  // Why no start is to be expected to work, where more than one in a row has hung lately.
+  // A start of the container `id` that was not done in its time, or any that was. An engine may
+  // answer everything else while it starts nothing. `reason`: without ids.
+  void start_hung(const std::string& id, const std::string& reason);
+  // A kCreate call: whether it was a start_hung().
+  void create_ended(const std::string& id, const Expected<CommandResult>& result);
+  void forget_hung_starts();
+  // Why no start is to be expected to work, where those of more than one container have hung lately
+  // and none has worked in between.
   std::optional<std::string> hung_starts() const;
 
   std::chrono::nanoseconds timeout() const { return timeout_; }
@@ -123,6 +126,7 @@ class AppleCli : public std::enable_shared_from_this<AppleCli> {
   CircuitBreaker service_;  // that it is there, and its CLI
   CircuitBreakers calls_;   // that each is answered
   CircuitBreaker starts_;
+  std::string last_hung_;  // id, of no start that worked since
   std::optional<VersionNumber> version_;
   std::string version_of_;  // which file it is of
   std::function<void()> doubt_;

@@ -240,6 +240,7 @@ void AppleStart::make_container() {
 }
 
 void AppleStart::created(Expected<CommandResult> result) {
+  tools_.cli->create_ended(id_, result);
   if (!result) return namesake({std::move(result.error()).wrap(kStartContainer, id_)});
   if (result->status == ExitStatus{Exited{0}}) return launch_monitor();
   const std::string& network = wanted_.private_network;

@@ -183,7 +183,7 @@ bool AppleWatch::starting_answer(const Expected<std::optional<AppleContainer>>& 
   }
   if (std::chrono::steady_clock::now() - begun_ < tools_.start_patience) return true;
   const std::string within = "within " + format_duration(tools_.start_patience);
-  tools_.cli->start_hung("container start: no start " + within);
+  tools_.cli->start_hung(id_, "container start: no start " + within);
   start_failed({ErrorCode::kTimeout, kStart, id_, "it did not start " + within,
                 "check the node: container system status"});
   return false;

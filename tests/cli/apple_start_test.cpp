@@ -88,7 +88,7 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
   for (const auto& each : starts) {
     const auto started = each.get(kLong);
     REQUIRE(!started);
-    // Once two in a row have hung, what waits behind another one is not tried.
+    // Once two of them have hung, what waits behind another one is not tried.
     CHECK((started.error().code == ErrorCode::kTimeout ||
            contains(started.error().message(), "not tried")));
     CHECK(started.error().recoverable());
@@ -106,6 +106,20 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
   CHECK(node.probe().health == Health::kHealthy);
   CHECK(exited.get(kLong).status == ExitStatus{Exited{0}});
   CHECK(node.remove(started->container));
+}
+
+TEST_CASE("creates of one task that hang again and again leave the node healthy") {
+  Node node;
+  node.config.image_pull_timeout = 1s;
+  node.restart();
+  node.fault("create", "hang");
+  for (int tries = 0; tries < 3; ++tries) {
+    const Awaited<TaskExit> never;
+    const auto hung = node.start("exit 0", never);
+    REQUIRE(!hung);
+    CHECK(hung.error().code == ErrorCode::kTimeout);
+  }
+  CHECK(node.probe().health == Health::kHealthy);
 }
 
 TEST_CASE("a second start of a task waits for the first one and has its container") {
