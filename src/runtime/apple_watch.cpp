@@ -26,7 +26,8 @@ constexpr const char* kStart = "start container";
 // Past it the output of a workload that the log collector does not take makes the workload wait.
 constexpr const char* kSpoolLimit = "67108864";
 
-// The engine may say "running" for a moment after the attached CLI has returned.
+// The engine may say "running" for a moment after the attached CLI has returned (contract 6.4): for
+// up to 3 s, in which it waits for the container's streams to close.
 constexpr int kLagTries = 20;
 constexpr auto kLagPause = 200ms;
 
@@ -220,8 +221,8 @@ std::string AppleWatch::cli_end() const {
       break;
   }
   out += "failed";
-  const std::string reason = apple_reason(record_->stderr_tail);
-  return ends_with_cli_failure(record_->stderr_tail) ? out + " (" + reason + ")" : out;
+  const bool said = is_doubtful() || ends_with_cli_failure(record_->stderr_tail);
+  return said ? out + " (" + apple_reason(record_->stderr_tail) + ")" : out;
 }
 
 // Of one that has left no record.
@@ -241,9 +242,16 @@ bool AppleWatch::is_the_tasks_own() const {
   return record_->value != 1 || !ends_with_cli_failure(record_->stderr_tail);
 }
 
+// Words that look like the CLI's: where they are none that are known, the engine has to tell.
+bool AppleWatch::is_doubtful() const {
+  return record_->kind == ExitRecord::Kind::kExited && record_->value == 1 &&
+         ends_like_cli_error(record_->stderr_tail);
+}
+
 void AppleWatch::judge() {
   phase_ = Phase::kJudging;
   tries_ = 0;
+  lags_ = 0;
   timer_.reset();
   if (record_->kind == ExitRecord::Kind::kNotSpawned) {
     if (started_) {
@@ -256,9 +264,7 @@ void AppleWatch::judge() {
   }
   // A CLI that did not get as far as the process may return anything but success.
   if (started_ && cli_status() == ExitStatus{Exited{0}}) started({});
-  // Words that look like the CLI's, but are none that are known: the engine may tell.
-  const bool doubtful = record_->value == 1 && ends_like_cli_error(record_->stderr_tail);
-  if (runs_ && is_the_tasks_own() && !doubtful) return end(Exited{record_->value});
+  if (runs_ && is_the_tasks_own() && !is_doubtful()) return end(Exited{record_->value});
   verify();
 }
 
@@ -283,6 +289,7 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
     }
     return again(pause, &AppleWatch::verify);
   }
+  const bool own = is_the_tasks_own();
   if (!*found) {
     if (started_) {
       return start_failed({ErrorCode::kContainerGone,
@@ -291,17 +298,17 @@ void AppleWatch::verified(const Expected<std::optional<AppleContainer>>& found) 
                            "the container was removed while it started",
                            {}});
     }
-    return end(UnknownExit{removal_ ? "the container had to be removed by force"
-                                    : "the container was removed before its exit was known"});
+    if (removal_) return end(UnknownExit{"the container had to be removed by force"});
+    if (own) return end(Exited{record_->value});
+    return end(UnknownExit{"the container was removed before its exit was known"});
   }
   const AppleContainer& container = **found;
   if (started_ && container.was_started()) started(container);
-  const bool own = is_the_tasks_own();
   // Whatever is not "stopped" is no end: neither "stopping" nor a word that is new.
   if (container.state != "stopped") {
     // The state may lag behind for as long as it likes: the CLI has not failed.
-    if (runs_ && own) return end(Exited{record_->value});
-    if (++tries_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
+    if (runs_ && own && !is_doubtful()) return end(Exited{record_->value});
+    if (++lags_ < kLagTries) return again(kLagPause, &AppleWatch::verify);
     if (runs_) return degrade(cli_end());
   }
   if (!runs_) {

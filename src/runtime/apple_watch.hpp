@@ -115,6 +115,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::string monitor_end() const;
   ExitStatus cli_status() const;
   bool is_the_tasks_own() const;
+  bool is_doubtful() const;
 
   AppleWatchTools tools_;
   AppleFiles files_;
@@ -127,6 +128,7 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   bool removal_ = false;
   bool may_run_on_ = false;
   int tries_ = 0;
+  int lags_ = 0;   // answers that a container still runs whose CLI has returned
   pid_t cli_ = 0;  // attached, as its monitor says
   std::optional<std::chrono::steady_clock::time_point> over_since_;  // by the engine's list
   Started started_;

@@ -37,6 +37,11 @@ pid_t workload_of(const Node& node) {
   return pid;
 }
 
+// A script that waits for the file first.
+std::string after(const std::string& file, const std::string& script) {
+  return "until [ -e " + file + " ]; do sleep 0.1; done; " + script;
+}
+
 bool has_usage(const Node& node, const ContainerRef& container) {
   const Awaited<bool> sampled;
   node.runtime->sample({container}, [sampled](const std::vector<UsageReading>& got) {
@@ -122,8 +127,8 @@ TEST_CASE("with a terminal, too, exit 1 of the CLI is not the task's") {
   }
 }
 
-TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state") {
-  for (const char* words : {"", "echo Error: mine >&2; "}) {
+TEST_CASE("exit 1 without words like the CLI's is the task's own, whatever the engine says") {
+  for (const char* words : {"", "echo mine >&2; "}) {
     Node node;
     node.fault("state/" + node.id, "running");
     const Awaited<TaskExit> exited;
@@ -132,6 +137,47 @@ TEST_CASE("exit 1 of the task is its own, whatever the engine says of its state"
     CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
     CHECK(node.remove(started->container));
   }
+}
+
+// They may be the task's or those of a CLI that failed, and then the task runs on: only what the
+// engine says of the container tells.
+TEST_CASE("exit 1 behind words like the CLI's is the task's own once its container is over") {
+  for (const bool gone : {false, true}) {
+    Node node{"1.2.2", "NDC_STANDIN_STATE_LAG_MS=1500\n"};
+    const std::string go = node.directory / "go";
+    const Awaited<TaskExit> exited;
+    const auto started = node.start(after(go, "echo Error: mine >&2; exit 1"), exited);
+    REQUIRE(started);
+    if (gone) node.fault("state/" + node.id, "missing");
+    { const std::ofstream made{go}; }
+    CHECK(exited.get(kLong).status == ExitStatus{Exited{1}});
+    node.fault("state/" + node.id, "");
+    REQUIRE(eventually([&] { return !contains(node.ask("list --quiet"), node.id); }, kLong));
+    CHECK(node.remove(started->container));
+  }
+}
+
+TEST_CASE("exit 1 behind words like the CLI's is no exit while the container runs on") {
+  Node node;
+  const std::string go = node.directory / "go";
+  const Awaited<TaskExit> exited;
+  const auto started = node.start(after(go, "echo Error: mine >&2; exit 1"), exited);
+  REQUIRE(started);
+  node.fault("state/" + node.id, "running");
+  { const std::ofstream made{go}; }
+  const auto route = node.runtime->open_logs({"/dev/null", "/dev/null"}, false);
+  REQUIRE(route);
+  const Awaited<std::string> told;
+  (*route)->follow(started->container, [told](const Error& error) { told.set(error.message()); });
+  CHECK(contains(told.get(kLong), "the attached CLI failed (mine): the task goes on"));
+  const int before = node.calls("list");
+  REQUIRE(eventually([&] { return node.calls("list") > before; }, kLong));
+  CHECK(!exited.is_set());
+  node.fault("state/" + node.id, "");
+  const TaskExit exit = exited.get(kLong);
+  CHECK(unknown(exit));
+  CHECK(contains(describe(exit), "the attached CLI failed (mine)"));
+  CHECK(node.remove(started->container));
 }
 
 TEST_CASE("exit 1 of the task is its own, however late the engine sees it") {
@@ -317,7 +363,7 @@ TEST_CASE("samples of usage spare the looks at containers that run, and begin th
   node.fault("start", "hang-after");
   const std::string go = node.directory / "go";
   const Awaited<TaskExit> exited;
-  const auto started = node.start("until [ -e " + go + " ]; do sleep 0.1; done; exit 3", exited);
+  const auto started = node.start(after(go, "exit 3"), exited);
   REQUIRE(started);
   set_command_timeout(node, 2s);
   using Clock = std::chrono::steady_clock;
