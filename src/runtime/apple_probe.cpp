@@ -60,8 +60,9 @@ class Probe : public std::enable_shared_from_this<Probe> {
         const auto program = cli_->program();
         if (!program) {
           return done_(bad(Health::kUndetected,
-                           "Apple's container was not found: install it from "
-                           "https://github.com/apple/container, or set container_path"));
+                           "Apple's container was not found: brew install container, or install "
+                           "the package of https://github.com/apple/container/releases, or set "
+                           "container_path"));
         }
       }
       // Where the CLI is not made for the system, that is what is to be told.
@@ -168,12 +169,16 @@ Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<Vers
                               const std::optional<VersionNumber>& macos, bool volumes_enabled) {
   if (macos && *macos < kOldestMacos) {
     return bad(Health::kUnhealthy,
-               "macOS " + macos->text() + " is too old for Apple's container: update to macOS 26");
+               "macOS " + macos->text() + " is too old for Apple's container: update it to " +
+                   std::to_string(kOldestMacos.major) +
+                   " or newer: softwareupdate --list, then softwareupdate --install --all "
+                   "--restart");
   }
   if (cli < kOldestApple) {
     return bad(Health::kUnhealthy, "Apple's container " + cli.text() + " is too old: install " +
                                        kOldestApple.text() +
-                                       " or newer from https://github.com/apple/container");
+                                       " or newer: brew upgrade container, or the package of "
+                                       "https://github.com/apple/container/releases");
   }
   if (daemon && *daemon != cli) {
     return bad(Health::kUnhealthy, "Apple's container is " + cli.text() + ", its service still " +

@@ -38,7 +38,9 @@ TEST_CASE("a CLI that is installed while the plugin runs is found, and again whe
   const std::string second = node.directory / "second-place";
   const auto cli =
       std::make_shared<AppleCli>(*node.loop, node.config, std::vector<std::string>{first, second});
-  CHECK(probe(node, cli).health == Health::kUndetected);
+  const Fingerprint missing = probe(node, cli);
+  CHECK(missing.health == Health::kUndetected);
+  CHECK(contains(missing.description, "brew install container"));
   std::filesystem::create_symlink(places::standin, second);
   CHECK(probe(node, cli).health == Health::kHealthy);
   std::filesystem::rename(second, first);
@@ -54,6 +56,7 @@ TEST_CASE("a macOS that is too old is told before a service that is down") {
   const Fingerprint old = probe(node, cli, VersionNumber{15, 4, 0});
   CHECK(old.health == Health::kUnhealthy);
   CHECK(contains(old.description, "macOS 15.4.0 is too old"));
+  CHECK(contains(old.description, "softwareupdate --install --all --restart"));
   CHECK(!contains(old.description, "system start"));
   CHECK(node.calls("system status") == 0);
   CHECK(contains(probe(node, cli, VersionNumber{26, 0, 0}).description, "container system start"));

@@ -213,11 +213,13 @@ TEST_CASE("a node's health comes with the command that cures it") {
   CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}).health == Health::kHealthy);
   CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}).description == "Healthy");
   CHECK(of({0, 10, 0}, {}).health == Health::kUnhealthy);
+  CHECK(of({0, 10, 0}, {}).description.find("brew upgrade container") != std::string::npos);
   const auto mixed = of({1, 2, 2}, VersionNumber{1, 0, 0});
   CHECK(mixed.health == Health::kUnhealthy);
   CHECK(mixed.description.find("container system start") != std::string::npos);
-  CHECK(of({1, 2, 2}, VersionNumber{1, 2, 2}, VersionNumber{15, 4, 0}).health ==
-        Health::kUnhealthy);
+  const auto old_macos = of({1, 2, 2}, VersionNumber{1, 2, 2}, VersionNumber{15, 4, 0});
+  CHECK(old_macos.health == Health::kUnhealthy);
+  CHECK(old_macos.description.find("softwareupdate --install") != std::string::npos);
   const auto newer = of({1, 4, 0}, VersionNumber{1, 4, 0});
   CHECK(newer.health == Health::kHealthy);
   CHECK(newer.description.find("newer") != std::string::npos);
