@@ -1,7 +1,6 @@
 #include "runtime/apple_probe.hpp"
 
 #include <array>
-#include <string_view>
 #include <utility>
 
 #ifdef __APPLE__
@@ -9,28 +8,18 @@
 #endif
 
 #include "model/capabilities.hpp"
-#include "runtime/apple_errors.hpp"
+#include "runtime/apple_health.hpp"
 #include "runtime/apple_json.hpp"
 #include "runtime/apple_version.hpp"
 
 namespace ndc::runtime {
 namespace {
 
-constexpr VersionNumber kOldestMacos{26, 0, 0};
-constexpr const char* kRestart =
-    "restart it when no container is needed: container system stop && container system start";
-
 Fingerprint bad(Health health, std::string description) {
   Fingerprint out;
   out.health = health;
   out.description = std::move(description);
   return out;
-}
-
-// What is in the way, if anything, of a service that does not say "running".
-std::string why_not_running(const Expected<std::string>& status, std::string_view err) {
-  const std::string why = status && *status != "running" ? *status : apple_reason(err);
-  return why.empty() || why == "not running" ? std::string{} : " (" + why + ")";
 }
 
 // Keeps itself until it has answered. A node in order costs one process, `system version`: it names
@@ -59,14 +48,12 @@ class Probe : public std::enable_shared_from_this<Probe> {
       if (error.code == ErrorCode::kRuntimeUnavailable) {
         const auto program = cli_->program();
         if (!program) {
-          return done_(bad(Health::kUndetected,
-                           "Apple's container was not found: brew install container, or install "
-                           "the package of https://github.com/apple/container/releases, or set "
-                           "container_path"));
+          return done_(bad(Health::kUndetected, std::string{"Apple's container was not found: "} +
+                                                    kInstallApple + ", or set container_path"));
         }
       }
       // Where the CLI is not made for the system, that is what is to be told.
-      if (macos_ && *macos_ < kOldestMacos) return done_(judged({}));
+      if (macos_ && macos_fault(*macos_)) return done_(judged({}));
       return done_(bad(Health::kUnhealthy, error.message() + "; check: container --version"));
     }
     version_ = *version;
@@ -101,20 +88,16 @@ class Probe : public std::enable_shared_from_this<Probe> {
 
   void has_status(const Expected<CommandResult>& result) {
     if (!result) return silent(result.error());
-    const auto status = parse_apple_status(result->out);
-    const bool running = result->status == ExitStatus{Exited{0}};
-    if (!running || (status && *status != "running")) {
+    if (const auto fault = service_fault(*result)) {
       cli_->service_stopped();
-      return done_(bad(Health::kUnhealthy, "the service of Apple's container is not running" +
-                                               why_not_running(status, result->err) +
-                                               ": container system start"));
+      return done_(bad(Health::kUnhealthy, fault->text()));
     }
     runs({});
   }
 
   void silent(const Error& error) {
     done_(bad(Health::kUnhealthy, "the service of Apple's container does not answer (" +
-                                      error.message() + "); " + kRestart));
+                                      error.message() + "); " + kRestartApple));
   }
 
   // `daemon`: empty where the service answered, but told no version.
@@ -123,22 +106,22 @@ class Probe : public std::enable_shared_from_this<Probe> {
     if (out.health != Health::kHealthy) return done_(std::move(out));
     if (const auto hung = cli_->hung_starts()) {
       return done_(bad(Health::kUnhealthy, "Apple's container answers, but starts no containers (" +
-                                               *hung + "); " + kRestart));
+                                               *hung + "); " + kRestartApple));
     }
     const auto reason = cli_->failing();
     if (!reason) return done_(std::move(out));
     // The service answers pings, but other calls failed: is that over?
-    cli_->run(
-        cli_->command(AppleCall::list_running()), AppleCli::Kind::kVital,
-        [self = shared_from_this(), out = std::move(out),
-         reason = *reason](const Expected<CommandResult>& answer) {
-          const bool listed = answer && answer->status == ExitStatus{Exited{0}};
-          // Calls of another kind that fail do so still, and starts are not tried.
-          const auto pause = self->cli_->refusing();
-          if (listed && !pause) return self->done_(out);
-          self->done_(bad(Health::kUnhealthy, "calls of Apple's container fail again and again (" +
-                                                  (listed ? *pause : reason) + "); " + kRestart));
-        });
+    cli_->run(cli_->command(AppleCall::list_running()), AppleCli::Kind::kVital,
+              [self = shared_from_this(), out = std::move(out),
+               reason = *reason](const Expected<CommandResult>& answer) {
+                const bool listed = answer && answer->status == ExitStatus{Exited{0}};
+                // Calls of another kind that fail do so still, and starts are not tried.
+                const auto pause = self->cli_->refusing();
+                if (listed && !pause) return self->done_(out);
+                self->done_(bad(Health::kUnhealthy,
+                                "calls of Apple's container fail again and again (" +
+                                    (listed ? *pause : reason) + "); " + kRestartApple));
+              });
   }
 
   Fingerprint judged(const std::optional<VersionNumber>& daemon) {
@@ -167,23 +150,10 @@ std::optional<VersionNumber> macos_version() {
 
 Fingerprint apple_fingerprint(const VersionNumber& cli, const std::optional<VersionNumber>& daemon,
                               const std::optional<VersionNumber>& macos, bool volumes_enabled) {
-  if (macos && *macos < kOldestMacos) {
-    return bad(Health::kUnhealthy,
-               "macOS " + macos->text() + " is too old for Apple's container: update it to " +
-                   std::to_string(kOldestMacos.major) +
-                   " or newer: softwareupdate --list, then softwareupdate --install --all "
-                   "--restart");
-  }
-  if (cli < kOldestApple) {
-    return bad(Health::kUnhealthy, "Apple's container " + cli.text() + " is too old: install " +
-                                       kOldestApple.text() +
-                                       " or newer: brew upgrade container, or the package of "
-                                       "https://github.com/apple/container/releases");
-  }
-  if (daemon && *daemon != cli) {
-    return bad(Health::kUnhealthy, "Apple's container is " + cli.text() + ", its service still " +
-                                       daemon->text() + ": " + kRestart);
-  }
+  auto fault = macos ? macos_fault(*macos) : std::nullopt;
+  if (!fault) fault = cli_fault(cli);
+  if (!fault) fault = versions_fault(cli, daemon);
+  if (fault) return bad(Health::kUnhealthy, fault->text());
   Fingerprint out;
   out.health = Health::kHealthy;
   out.description = "Healthy";

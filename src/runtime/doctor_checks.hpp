@@ -8,6 +8,7 @@
 
 #include "runtime/doctor.hpp"
 #include "runtime/doctor_report.hpp"
+#include "runtime/process.hpp"
 
 namespace ndc::runtime {
 
@@ -35,7 +36,7 @@ Findings apple_findings(EventLoop& loop, const DoctorOptions& options);
 // The answers of `container system version` and `container system status`, both with
 // `--format json`. Pure.
 Findings apple_version_findings(std::string_view version_json);
-Findings apple_status_findings(std::string_view status_json);
+Findings apple_status_findings(const CommandResult& status);
 // `sw_vers -productVersion` and `uname -m`. Pure.
 Findings macos_findings(std::string_view version, std::string_view machine);
 

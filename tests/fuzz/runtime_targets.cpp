@@ -176,8 +176,10 @@ void doctor_options(std::string_view input) {
 void doctor_answers(std::string_view input) {
   doctor_options(input);
   Findings all{{"any", Verdict::kWarning, std::string{input}, std::string{input}}};
-  for (const Findings& some : {podman_info_findings(input), apple_version_findings(input),
-                               apple_status_findings(input), macos_findings(input, input)}) {
+  for (const Findings& some :
+       {podman_info_findings(input), apple_version_findings(input),
+        apple_status_findings({Exited{1}, std::string{input}, std::string{input}, false}),
+        macos_findings(input, input)}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   const std::string json = findings_json(all);

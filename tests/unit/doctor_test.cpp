@@ -156,21 +156,32 @@ TEST_CASE("Apple's container is judged by its version and its service's") {
   }
 }
 
+TEST_CASE("a service of Apple's container whose version cannot be read is no failure of its own") {
+  CHECK(tasks_can_run(apple_version_findings(versions("1.2.2", "?"))));
+}
+
 TEST_CASE("Apple's service runs only if it says so") {
-  CHECK(tasks_can_run(apple_status_findings(R"({"status":"running","appRoot":"/"})")));
-  CHECK(tasks_can_run(apple_status_findings(R"({"apiServer":{"status":"running"}})")));
-  for (const char* down :
-       {R"({"status":"not running"})", R"({"status":"unregistered"})", "", "[]"}) {
-    const Findings findings = apple_status_findings(down);
+  const auto said = [](int code, const char* json) {
+    return apple_status_findings({Exited{code}, json, "Error: it is down\n", false});
+  };
+  CHECK(tasks_can_run(said(0, R"({"status":"running","appRoot":"/"})")));
+  CHECK(tasks_can_run(said(0, R"({"apiServer":{"status":"running"}})")));
+  CHECK(tasks_can_run(said(0, "what nobody has seen yet")));  // as the probe has it
+  for (const char* down : {R"({"status":"not running"})", R"({"status":"unregistered"})",
+                           R"({"status":"running"})", "", "[]"}) {
+    const Findings findings = said(1, down);
     CHECK(verdict(findings, "container's service") == Verdict::kFailed);
     CHECK(findings.front().cure.find("container system start") != std::string::npos);
   }
+  CHECK_FALSE(tasks_can_run(said(0, R"({"status":"not running"})")));
 }
 
 TEST_CASE("macOS 26 on Apple silicon is needed") {
   CHECK(tasks_can_run(macos_findings("26.0", "arm64")));
   CHECK(tasks_can_run(macos_findings("27.1.2", "arm64")));
   CHECK_FALSE(tasks_can_run(macos_findings("15.6", "arm64")));
+  CHECK(find(macos_findings("15.6", "arm64"), "operating system")->cure.find("softwareupdate") !=
+        std::string::npos);
   CHECK_FALSE(tasks_can_run(macos_findings("26.0", "x86_64")));
   CHECK_FALSE(tasks_can_run(macos_findings("", "")));
 }
