@@ -173,6 +173,11 @@ bool Channel::take_back() {
   return true;
 }
 
+void Channel::keep() {
+  take_back();
+  if (held_ > 0 && spool_.append(held_bytes_, held_)) held_ = 0;
+}
+
 void Channel::remember(const char* bytes, std::size_t size) {
   if (tail_.bytes == nullptr) return;
   const std::size_t kept = std::min(size, tail_.size);

@@ -57,6 +57,9 @@ class Channel {
   // Takes back what nobody has read from the FIFO, for a later process to deliver. False when the
   // disk has no room for it: then it stays where it was.
   bool take_back();
+  // take_back(), and behind it what has found no place yet: the spool has all that is not
+  // delivered, unless the disk is full.
+  void keep();
 
   std::size_t tail_size() const { return tail_.used; }
 

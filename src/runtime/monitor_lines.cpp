@@ -28,6 +28,7 @@ MonitorNews parse_monitor_news(std::string_view line) {
 MonitorOrder parse_monitor_order(std::string_view line) {
   constexpr int kMost = 9999;
   if (line == "quit") return {MonitorOrder::Kind::kQuit, 0, 0};
+  if (line == "keep") return {MonitorOrder::Kind::kKeep, 0, 0};
   std::string_view rows_text;
   if (!take(line, "resize ") || !take_until(line, rows_text, ' ')) return {};
   const int rows = number(rows_text);

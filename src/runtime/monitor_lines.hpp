@@ -2,8 +2,9 @@
 // anything may come. Part of the monitor: no allocation.
 //
 // Monitor: "running <pid of the CLI>", "exit" (the record is there), "delivered" (the collector has
-// everything). Plugin: "resize <rows> <columns>", "quit" (the container is gone, what is not
-// delivered yet is not wanted any more).
+// everything). Plugin: "resize <rows> <columns>", "quit" (the container is gone: end now), and
+// before it "keep" (what the FIFOs hold then goes back into the spools, for a successor to deliver;
+// without it that is left to whoever else has the FIFOs open).
 #pragma once
 
 #include <sys/types.h>
@@ -22,7 +23,7 @@ MonitorNews parse_monitor_news(std::string_view line);
 
 // What the monitor is told to do.
 struct MonitorOrder {
-  enum class Kind { kNone, kResize, kQuit };
+  enum class Kind { kNone, kResize, kKeep, kQuit };
   Kind kind = Kind::kNone;
   int rows = 0;  // with kResize both are from 1 to 9999
   int columns = 0;

@@ -146,6 +146,7 @@ class Monitor final : MonitorClients::Orders {
   bool unsynced_ = false;
   std::int64_t sync_at_ = 0;
   bool said_delivered_ = false;
+  bool keep_ = false;
   bool quit_ = false;
   std::int64_t quit_at_ = 0;
   std::int64_t progress_at_ = 0;
@@ -249,6 +250,9 @@ void Monitor::greet() {
 void Monitor::obey(const char* line) {
   const MonitorOrder order = parse_monitor_order(line);
   switch (order.kind) {
+    case MonitorOrder::Kind::kKeep:
+      keep_ = true;
+      return;
     case MonitorOrder::Kind::kQuit:
       quit_ = true;
       quit_at_ = monotonic_ms();
@@ -289,6 +293,10 @@ bool Monitor::may_end(std::int64_t now) {
   if (quit_) {
     // The container is gone, and with it what the CLI was for.
     if (now - quit_at_ > kQuitPatience) cli_.kill();
+    if (ended_ && keep_ && !unwanted()) {
+      out_.keep();
+      err_.keep();
+    }
     return ended_;
   }
   if (ended_ && !exited_ && now >= write_at_) write_record(now);

@@ -454,6 +454,69 @@ TEST_CASE("a monitor that is told to quit ends with what is left of its CLI") {
   CHECK(f.ended());
 }
 
+TEST_CASE("what nobody has read when a monitor is told to keep it comes before its successor's") {
+  Fixture f;
+  const std::string want = numbered_lines(100'010);
+  const std::string first = numbered_lines(100'000);  // ten times what a FIFO holds
+  f.start("seq 1 100000; exit 3");
+  CHECK(f.record().value == 3);
+  {
+    const Connection plugin{f.socket};
+    plugin.send("keep\nquit\n");
+    REQUIRE(f.ended());
+  }
+  CHECK(spooled(f.state) == first.size());
+  Collector out{f.out};
+  f.start("seq 100001 100010");
+  CHECK((out.read(want.size()) == want));  // too long to be shown
+  CHECK(f.ended());
+  CHECK(!has_spooled(f.state));
+}
+
+TEST_CASE("what waits in the FIFO alone is kept, too, of both streams") {
+  Fixture f;
+  f.start("echo out; echo err >&2");
+  f.record();
+  {
+    const Connection plugin{f.socket};
+    plugin.send("keep\nquit\n");
+    REQUIRE(f.ended());
+  }
+  CHECK(spooled(f.state) == 8);
+  Collector out{f.out};
+  Collector err{f.err};
+  f.start("echo more; echo than >&2");
+  CHECK(out.read(9) == "out\nmore\n");
+  CHECK(err.read(9) == "err\nthan\n");
+  CHECK(f.ended());
+}
+
+TEST_CASE("what was kept and what comes after it have one limit") {
+  Fixture f;
+  constexpr std::uint64_t kLimit = 65536;
+  f.limit = std::to_string(kLimit);
+  f.start("seq 1 20000");  // some 109 KB
+  f.record();
+  {
+    const Connection plugin{f.socket};
+    plugin.send("keep\nquit\n");
+    REQUIRE(f.ended());
+  }
+  const std::string spool = f.state + "/spool.out";
+  REQUIRE(Spool::pending_in(spool.c_str()) == numbered_lines(20'000).size());
+  const std::string done = f.directory / "done";
+  const int lines = 80'000;  // some 470 KB: FIFO, spool and pipe together hold less
+  f.start("seq 20001 " + std::to_string(lines) + "; : > " + done);
+  REQUIRE(eventually([&] { return Spool::pending_in(spool.c_str()) >= 2 * kLimit; }));
+  CHECK(Spool::pending_in(spool.c_str()) <= 2 * kLimit + 32 * 1024);
+  CHECK(!std::filesystem::exists(done));
+  const std::string want = numbered_lines(lines);
+  Collector out{f.out};
+  CHECK((out.read(want.size()) == want));
+  CHECK(f.ended());
+  CHECK(std::filesystem::exists(done));
+}
+
 TEST_CASE("a monitor whose directory was removed does not wait for a collector") {
   Fixture f;
   f.start("echo nobody reads this");
