@@ -100,6 +100,11 @@ std::optional<WallTime> abandoned_since(const std::string& directory) {
   return since;
 }
 
+// "<allocation>/<task>/" of an attempt's id; empty where it is none of Nomad's.
+std::string_view task_of(std::string_view task_id) {
+  return task_id.substr(0, task_id.rfind('/') + 1);
+}
+
 }  // namespace
 
 void remove_task_directory(const std::string& directory) {
@@ -146,6 +151,16 @@ std::string owner_task(const std::string& directory) {
   if (!owner) return {};
   const auto task = owner->labels.find(kLabelTaskId);
   return task == owner->labels.end() ? std::string{} : task->second;
+}
+
+bool is_of_task(const std::string& directory, std::string_view task_id) {
+  const std::string owner = owner_task(directory);
+  if (owner.empty() || owner == task_id) return !owner.empty();
+  return !task_of(owner).empty() && task_of(owner) == task_of(task_id);
+}
+
+void renew_owner(const std::string& directory) {
+  ::utimensat(AT_FDCWD, (directory + kOwner).c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
 }
 
 std::vector<FoundContainer> StateLeftovers::look(const std::set<std::string>& containers) const {

@@ -26,6 +26,11 @@ Expected<void> write_owner(const std::string& directory,
 // The task id that write_owner() left there; empty if none.
 std::string owner_task(const std::string& directory);
 
+// Whether write_owner() was called there for an attempt of the same task of the same allocation.
+bool is_of_task(const std::string& directory, std::string_view task_id);
+// What is left there is as old as this call, not as the task's last start.
+void renew_owner(const std::string& directory);
+
 // Removes a task's directory with what is in it, and last what says whose it is: who is killed
 // meanwhile leaves it as one that StateLeftovers finds. What cannot be removed stays, and is made
 // anew or replaced by the next task of this name.
@@ -43,9 +48,9 @@ class StateLeftovers {
   bool claimed(const std::string& name) const { return claimed_.contains(name); }
 
   // Directories that have neither a container, of these names, nor a claim, with the age of the
-  // task's last start. One that does not say whose it is, as a removal that was cut off may leave
-  // it, comes without labels and with the time of its last change: only where it is named as
-  // containers are and private, has nothing but files and none of them is locked.
+  // task's last start, or of renew_owner(). One that does not say whose it is, as a removal that
+  // was cut off may leave it, comes without labels and with the time of its last change: only where
+  // it is named as containers are and private, has nothing but files and none of them is locked.
   std::vector<FoundContainer> look(const std::set<std::string>& containers) const;
 
  private:

@@ -83,6 +83,36 @@ TEST_CASE("a task's directory without a container and a claim is left over, and 
   CHECK(leftovers.look({}).empty());
 }
 
+TEST_CASE("a directory is of a task whichever attempt has made it, and of no other task") {
+  const State state;
+  const std::string directory = state.make("nomad-web-0a1b2c3d");
+  CHECK_FALSE(is_of_task(directory, "a1/web/1"));
+  CHECK_FALSE(is_of_task(directory, ""));
+  REQUIRE(write_owner(directory, {{kLabelTaskId, "a1/web/1"}}));
+  CHECK(is_of_task(directory, "a1/web/1"));
+  CHECK(is_of_task(directory, "a1/web/2"));
+  for (const char* other : {"a2/web/1", "a1/db/1", "a1/web", "a1/web/", "web/1", "1", ""}) {
+    CAPTURE(other);
+    CHECK(is_of_task(directory, other) == (std::string{other} == "a1/web/"));
+  }
+  REQUIRE(write_owner(directory, {{kLabelTaskId, "web"}}));  // of a program that embeds the driver
+  CHECK(is_of_task(directory, "web"));
+  CHECK_FALSE(is_of_task(directory, "db"));
+}
+
+TEST_CASE("what is left of a task is as old as was said last") {
+  const State state;
+  const std::string directory = state.make("nomad-web-0a1b2c3d");
+  renew_owner(directory);  // nothing to renew
+  CHECK_FALSE(fs::exists(directory + "/owner"));
+  REQUIRE(write_owner(directory, {{kLabelTaskId, "a1/web/1"}}));
+  age(directory + "/owner");
+  const auto since = [&] { return *StateLeftovers{state.path}.look({}).at(0).created_at; };
+  CHECK(std::chrono::system_clock::now() - since() > std::chrono::minutes{59});
+  renew_owner(directory);
+  CHECK(std::chrono::system_clock::now() - since() < std::chrono::minutes{59});
+}
+
 TEST_CASE("what does not say whose it is is left alone") {
   const State state;
   state.make("nothing");
