@@ -13,8 +13,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include "model/labels.hpp"
 #include "runtime/fnv.hpp"
 #include "runtime/monitor_files.hpp"
+#include "runtime/monitor_spool.hpp"
 #include "runtime/own_file.hpp"
 #include "runtime/state_directory.hpp"
 #include "runtime/state_leftovers.hpp"
@@ -26,11 +28,18 @@ namespace {
 constexpr std::size_t kMaxSocketPath = 100;  // macOS has room for 103 and a zero
 constexpr const char* kEnvironment = "environment";
 constexpr const char* kFailed = "failed";
+constexpr const char* kSpools[] = {kMonitorSpoolOut, kMonitorSpoolErr};
+constexpr const char* kOthers[] = {kMonitorExit, kEnvironment, kFailed};
 
 std::string hash(std::string_view text) {
   char out[20];
   std::snprintf(out, sizeof out, "%016" PRIx64, fnv1a(text));
   return out;
+}
+
+Expected<void> remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail(state_error(path, errno));
+  return {};
 }
 
 }  // namespace
@@ -59,16 +68,20 @@ Expected<void> AppleFiles::make(const std::map<std::string, std::string>& labels
   for (const std::string& path : {state_dir_, socket_.substr(0, socket_.rfind('/')), directory_}) {
     if (auto made = make_private_directory(path); !made) return made;
   }
+  // Before the directory says that it is this task's, for then its output would be, too.
+  const auto task = labels.find(kLabelTaskId);
+  const bool same = task != labels.end() && is_of_task(directory_, task->second);
+  for (const char* spool : kSpools) {
+    const std::string path = directory_ + "/" + spool;
+    if (same && Spool::pending_in(path.c_str()) > 0) continue;
+    if (auto removed = remove_file(path); !removed) return removed;
+  }
+  for (const char* other : kOthers) {
+    if (auto removed = remove_file(directory_ + "/" + other); !removed) return removed;
+  }
   if (auto owned = write_owner(directory_, labels); !owned) {
     ::rmdir(directory_.c_str());  // where it was made just now
     return owned;
-  }
-  for (const char* leftover :
-       {kMonitorExit, kMonitorSpoolOut, kMonitorSpoolErr, kEnvironment, kFailed}) {
-    const std::string path = directory_ + "/" + leftover;
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return fail(state_error(path, errno));
-    }
   }
   return {};
 }
@@ -77,6 +90,23 @@ void AppleFiles::remove() const {
   if (!is_state_name(name_)) return;
   remove_task_directory(directory_);
   ::unlink(socket_.c_str());
+}
+
+// The lock stays: a monitor that does not end must not lose what proves it alive.
+std::uint64_t AppleFiles::remove_all_but_output() const {
+  const std::uint64_t left = is_state_name(name_) ? spooled(directory_) : 0;
+  if (left == 0 || owner_task(directory_).empty()) {
+    remove();
+    return 0;
+  }
+  renew_owner(directory_);
+  for (const char* spool : kSpools) {
+    const std::string path = directory_ + "/" + spool;
+    if (Spool::pending_in(path.c_str()) == 0) ::unlink(path.c_str());
+  }
+  for (const char* other : kOthers) ::unlink((directory_ + "/" + other).c_str());
+  if (living_monitor(directory_) == 0) ::unlink(socket_.c_str());
+  return left;
 }
 
 void AppleFiles::note_failed_start() const {

@@ -2,6 +2,7 @@
 // monitor writes there (monitor_files.hpp), and the monitor's socket.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -15,10 +16,15 @@ class AppleFiles {
   AppleFiles(const std::string& state_dir, std::string container_name);
 
   // Makes both directories, 0700, for a container with these labels, and removes what an earlier
-  // one of this name left, its exit record too. The error is kInternal.
+  // one of this name left, its exit record too, but for output of the same task that waits for the
+  // log collector. The error is kInternal.
   Expected<void> make(const std::map<std::string, std::string>& labels) const;
   // Everything of this container; nothing where the name is no container name.
   void remove() const;
+  // The same, but output that waits for the log collector stays for the task's next attempt, which
+  // delivers it before its own; where none comes it is a leftover, as old as this call
+  // (state_leftovers.hpp). How many bytes; 0: nothing is left.
+  std::uint64_t remove_all_but_output() const;
 
   // Notes that the container which this start made, or may have made, could not be removed: until
   // the next make() or remove().

@@ -26,9 +26,11 @@ using namespace std::chrono_literals;
 constexpr const char* kStartContainer = "start container";
 
 // How long a new attempt waits for the monitor of the one before, whose container is gone: as a
-// rule some milliseconds, and without end where no log collector takes what it has.
+// rule some milliseconds, and without end where no log collector takes what it has. Then it is told
+// to quit, and with it goes a CLI that hangs, after five seconds.
 constexpr auto kMonitorPause = 20ms;
 constexpr int kMonitorTries = 150;
+constexpr int kQuitTries = 300;
 
 constexpr int kNetworkTries = 3;
 
@@ -161,6 +163,9 @@ void AppleStart::find_peer() {
 bool AppleStart::ran_before() const {
   const std::string& directory = files_.directory();
   if (living_monitor(directory) != 0) return true;
+  // This start has made the files, or seen that the container has gone: what the spools hold waits
+  // for its collector.
+  if (owns_files_ || replaced_) return false;
   if (owner_task(directory) != request_.spec->id) return false;
   const RecordLook look = look_for_exit_record(directory);
   return look.record || look.damaged || !look.known || has_spooled(directory);
@@ -211,6 +216,7 @@ void AppleStart::make_room_for_sockets() {
 void AppleStart::make_container() {
   if (!watch_) {
     owns_files_ = true;
+    note_damaged_output();
     if (auto made = files_.make(driver_labels(*request_.spec, {})); !made)
       return answer(std::move(made.error()));
   }
@@ -271,7 +277,9 @@ void AppleStart::namesake(Obstacle obstacle) {
                             const Expected<std::optional<AppleContainer>>& found) {
     // The monitor of an earlier attempt may outlive its container for a moment.
     const bool gone = found && !*found && obstacle.name_taken;
-    if (gone && !std::exchange(self->replaced_, true)) return self->await_monitor(kMonitorTries);
+    if (gone && !std::exchange(self->replaced_, true)) {
+      return self->await_monitor(kMonitorTries + kQuitTries);
+    }
     // A create that was not answered may have made it.
     if (!found && self->owns_files_) self->leave_container();
     if (!found || !*found) return self->answer(obstacle.error);
@@ -324,21 +332,43 @@ void AppleStart::replace(const Obstacle& obstacle) {
         if (!removed) return self->answer(std::move(removed.error()));
         if (self->watch_) self->watch_->dismiss();
         self->watch_.reset();
-        self->await_monitor(kMonitorTries);
+        self->await_monitor(kMonitorTries + kQuitTries);
       });
 }
 
-// The earlier attempt's last output comes before everything of the next one.
+// The earlier attempt's last output comes before everything of the next one: its monitor delivers
+// it, or ours does once that is gone. What nobody has read from the FIFOs stays there for as long
+// as we hold them.
 void AppleStart::await_monitor(int tries) {
   const bool lives = living_monitor(files_.directory()) != 0;
   // It waits for a CLI that hangs, and once its files are gone nobody would find it again.
-  if (lives && tries == 0) std::make_shared<AppleWatch>(tools_, files_, id_)->dismiss();
-  if (!lives || tries == 0) {
+  if (lives && tries == kQuitTries) std::make_shared<AppleWatch>(tools_, files_, id_)->dismiss();
+  const std::uint64_t left = spooled(files_.directory());
+  if (!lives) {
+    files_.remove_all_but_output();
+    return create();
+  }
+  if (tries == 0 || (tries <= kQuitTries && left == 0)) {
+    if (left > 0) {
+      spdlog::warn(
+          "container {}: {} bytes of an earlier attempt's output are lost: its monitor "
+          "does not end",
+          id_, left);
+    }
     files_.remove();
     return create();
   }
   pause_ = tools_.cli->loop().after(
       kMonitorPause, [self = shared_from_this(), tries] { self->await_monitor(tries - 1); });
+}
+
+// Of an earlier attempt, whose own user has not been told where it was damaged since.
+void AppleStart::note_damaged_output() {
+  if (!is_of_task(files_.directory(), request_.spec->id)) return;
+  const auto damage = spool_damage(files_);
+  if (!damage) return;
+  spdlog::warn("{}", damage->message());
+  notes_.push_back("Task log interrupted: " + damage->message());
 }
 
 void AppleStart::launch_monitor() {
@@ -420,14 +450,19 @@ void AppleStart::leave_container() {
 void AppleStart::answer(Error error) {
   crash_point("apple.start.failed");
   const bool others = !watch_ && living_monitor(files_.directory()) != 0;
-  if (!container_stays_) {
-    if (watch_) watch_->dismiss();
-    if (!others && (watch_ || owns_files_)) files_.remove();
-  }
-  networks_->release(wanted_.private_network,
-                     [self = shared_from_this(), error = std::move(error)]() mutable {
-                       self->done_(fail(std::move(error)));
-                     });
+  auto release = [self = shared_from_this(), error = std::move(error)]() mutable {
+    self->networks_->release(
+        self->wanted_.private_network,
+        [self, error = std::move(error)]() mutable { self->done_(fail(std::move(error))); });
+  };
+  if (container_stays_ || others || (!watch_ && !owns_files_)) return release();
+  // What waits for the collector is the next attempt's to deliver, as after a task's end.
+  auto clean = [self = shared_from_this(), release = std::move(release)]() mutable {
+    remove_files(self->tools_, self->files_);
+    release();
+  };
+  if (!watch_) return clean();
+  watch_->dismiss(std::move(clean));
 }
 
 void AppleStart::answer(const AppleContainer& container) {
@@ -445,7 +480,9 @@ void AppleStart::answer(const AppleContainer& container) {
   const auto now = std::chrono::system_clock::now();
   out.container.started_at = container.started.value_or(container.created.value_or(now));
   out.container.network = driver_network(*request_.spec, *request_.config, container);
-  out.container.notes = std::move(arguments_.notes);
+  out.container.notes = std::move(notes_);
+  out.container.notes.insert(out.container.notes.end(), arguments_.notes.begin(),
+                             arguments_.notes.end());
   if (!shares_parent_directories(wanted_.version)) {
     for (const AppleMount& mount : wanted_.mounts) {
       if (mount.kind != AppleMount::Kind::kFile) continue;

@@ -58,6 +58,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   void adopt(const AppleContainer& found);
   void replace(const Obstacle& obstacle);
   void await_monitor(int tries);
+  void note_damaged_output();
   void launch_monitor();
   void monitor_launched(const Expected<CommandResult>& result);
   void started(Expected<AppleContainer> result);
@@ -77,6 +78,7 @@ class AppleStart : public std::enable_shared_from_this<AppleStart> {
   AppleRequest wanted_;
   AppleArguments arguments_;
   std::vector<CheckedPath> checked_;
+  std::vector<std::string> notes_;  // of what is told whatever becomes of the arguments
   std::shared_ptr<EventLoop::Timer> pause_;
   bool replaced_ = false;
   bool owns_files_ = false;  // what is in them is this start's: they go with its failure

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -32,6 +33,9 @@ struct AppleWatchTools {
   // How long a CLI may stay attached to a container that has stopped. It gives up reading after 3
   // s.
   std::chrono::nanoseconds return_patience = std::chrono::minutes{1};
+  // What the collector has not taken of a task that is removed waits for its next attempt. False:
+  // it goes with the task, for nobody would remove it where no next one comes.
+  bool keep_output = true;
 };
 
 class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
@@ -74,6 +78,15 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   void give_up_exit();
   // The container was removed: no monitor, no watch any more.
   void dismiss();
+  // The same, and `gone` once no monitor writes into the spools any more, or one does not end for
+  // some seconds: at once where there is nothing to spool.
+  void dismiss(const std::function<void()>& gone);
+  // Before dismiss(): what nobody has read from the collector's FIFOs goes into the spools.
+  void keep_output();
+  // There may be output that the collector has not taken.
+  bool has_output() const;
+  // What becomes of it when the task is removed, for a message.
+  std::string fate_of_output() const;
 
   const std::string& id() const { return id_; }
   bool ended() const { return exit_.has_value(); }
@@ -151,6 +164,13 @@ class AppleWatch : public std::enable_shared_from_this<AppleWatch> {
   std::shared_ptr<EventLoop::Timer> deliver_timer_;
   std::chrono::steady_clock::time_point begun_{};
 };
+
+// Removes a container's files, but for output that is kept: how many bytes.
+std::uint64_t remove_files(const AppleWatchTools& tools, const AppleFiles& files);
+
+// Why what waits for the collector in the spools there cannot be delivered, for the task's user;
+// nullopt: it can. Not while a monitor lives.
+std::optional<Error> spool_damage(const AppleFiles& files);
 
 // The command that launches a monitor; `cli` empty: it only delivers what is spooled.
 Command monitor_command(const std::string& program, const AppleFiles& files, const LogPaths& logs,

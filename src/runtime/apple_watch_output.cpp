@@ -1,6 +1,10 @@
-// What a killed monitor has spooled: processes that hand it over, and what is told where none can.
+// What waits in the spools: processes that hand over what a killed monitor left there, what is told
+// where none can, and what becomes of it when the task is removed.
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -27,10 +31,24 @@ constexpr auto kDeliverPause = 500ms;
 constexpr auto kLockPause = 20ms;
 constexpr int kLockLooks = 100;
 
+// A monitor that is told to quit ends within milliseconds, or when it has written a large spool
+// anew.
+constexpr int kEndLooks = 150;
+
 std::string why_not_launched(const Expected<CommandResult>& result) {
   if (!result) return result.error().message();
   const std::string said = valid_utf8(result->err.substr(0, result->err.find('\n')));
   return said.empty() ? describe(TaskExit{result->status, false, {}}) : said;
+}
+
+// The timer is nobody's: neither a second removal nor a start of that name ends this one's wait.
+void await_monitor_end(EventLoop& loop, const std::string& directory, int looks,
+                       const std::function<void()>& gone) {
+  if (looks == 0 || living_monitor(directory) == 0) return gone();
+  auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();
+  *timer = loop.after(kLockPause, [&loop, directory, looks, gone, timer] {
+    await_monitor_end(loop, directory, looks - 1, gone);
+  });
 }
 
 }  // namespace
@@ -74,19 +92,24 @@ void AppleWatch::deliver_to(const LogPaths& paths, std::function<void(Error)> lo
   deliver();
 }
 
+std::optional<Error> spool_damage(const AppleFiles& files) {
+  const std::string spools = damaged_spools(files.directory());
+  if (spools.empty()) return std::nullopt;
+  return Error{ErrorCode::kInternal,
+               "deliver the log in",
+               files.directory(),
+               spools +
+                   ": damaged, another user's, or of a newer version of the driver: the output "
+                   "that waited there for Nomad's log collector is lost",
+               {}};
+}
+
 // Once, and the other stream is delivered all the same.
 void AppleWatch::tell_of_damaged_spools() {
-  const std::string spools = damaged_spools(files_.directory());
-  if (spools.empty() || std::exchange(damage_told_, true)) return;
-  const Error error{ErrorCode::kInternal,
-                    "deliver the log in",
-                    files_.directory(),
-                    spools +
-                        ": damaged, another user's, or of a newer version of the driver: the "
-                        "output that waited there for Nomad's log collector is lost",
-                    {}};
-  spdlog::warn("{}", error.message());
-  if (output_lost_) output_lost_(error);
+  const auto error = spool_damage(files_);
+  if (!error || std::exchange(damage_told_, true)) return;
+  spdlog::warn("{}", error->message());
+  if (output_lost_) output_lost_(*error);
 }
 
 // It stays where it is until the task is removed.
@@ -97,7 +120,7 @@ void AppleWatch::tell_of_undelivered(const std::string& why) {
                     std::to_string(left) +
                         " bytes wait for Nomad's log collector, and no process can be started that "
                         "hands them over (" +
-                        why + "); they go when the task is removed",
+                        why + "); " + fate_of_output(),
                     "see what the node lacks: processes, memory, or room for state_dir"};
   spdlog::warn("{}", error.message());
   if (output_lost_) output_lost_(error);
@@ -144,6 +167,38 @@ void AppleWatch::deliverer_launched(const Expected<CommandResult>& result) {
     return delivered();
   }
   if (!link_) connect();
+}
+
+// --- the removal
+// -------------------------------------------------------------------------------------
+
+// One whose CLI goes on has nothing but what is in the collector's FIFO.
+bool AppleWatch::has_output() const {
+  if (delivered_) return false;
+  return has_spooled(files_.directory()) || read_exit_record(files_.directory());
+}
+
+std::string AppleWatch::fate_of_output() const {
+  return tools_.keep_output ? "they are kept for the task's next attempt"
+                            : "they go when the task is removed";
+}
+
+void AppleWatch::keep_output() {
+  if (!tools_.keep_output || !has_output()) return;
+  if (!link_ && living_monitor(files_.directory()) != 0) connect();
+  if (link_) link_->send("keep");
+}
+
+void AppleWatch::dismiss(const std::function<void()>& gone) {
+  const int looks = has_output() ? kEndLooks : 0;
+  dismiss();
+  await_monitor_end(tools_.cli->loop(), files_.directory(), looks, gone);
+}
+
+std::uint64_t remove_files(const AppleWatchTools& tools, const AppleFiles& files) {
+  if (tools.keep_output) return files.remove_all_but_output();
+  files.remove();
+  return 0;
 }
 
 }  // namespace ndc::runtime

@@ -5,8 +5,8 @@
 //   <directory>/lock       held (flock) while the monitor lives; holds its process id
 //   <directory>/exit       the exit record; appears once, whole, and is on the disk before the
 //                          monitor ends
-//   <directory>/spool.out  what the log collector has not taken yet (monitor_spool.hpp)
-//   <directory>/spool.err
+//   <directory>/spool.out  what the log collector has not taken yet (monitor_spool.hpp); found by
+//   <directory>/spool.err  the monitor of the task's next attempt, delivered first
 //
 // What is said on the socket is in monitor_lines.hpp.
 #pragma once
