@@ -44,12 +44,11 @@ class Delivery : public std::enable_shared_from_this<Delivery> {
     left_ = std::min(left, left_);
     if (now - moved_ >= kPatience) {
       if (left > 0) {
-        const Error error{ErrorCode::kRuntimeUnavailable, "deliver the log in",
-                          watch_->files().directory(),
-                          std::to_string(left) +
-                              " bytes wait for Nomad's log collector, which takes nothing; they go "
-                              "when the task is removed",
-                          "see what became of the task's logmon process"};
+        const Error error{
+            ErrorCode::kRuntimeUnavailable, "deliver the log in", watch_->files().directory(),
+            std::to_string(left) + " bytes wait for Nomad's log collector, which takes nothing; " +
+                watch_->fate_of_output(),
+            "see what became of the task's logmon process"};
         spdlog::warn("{}", error.message());
         if (gave_up_) gave_up_(error);
       }

@@ -79,6 +79,8 @@ AppleRuntime::AppleRuntime(PluginConfig config, std::shared_ptr<EventLoop> loop,
       leftovers_{state_dir_} {
   tools_.return_patience =
       std::max<std::chrono::nanoseconds>(2 * config_.command_timeout, drain_time);
+  const PluginConfig::DanglingContainers& reaper = config_.gc.dangling_containers;
+  tools_.keep_output = reaper.enabled && !reaper.dry_run;
   lookout_ = std::make_shared<AppleLookout>(cli_, tools_.return_patience);
   if (config_.allow_caps) return;
   // What every container has anyway may be given back to one that dropped all.
@@ -132,6 +134,12 @@ void AppleRuntime::remove_leftover(const std::string& name, const Done<void>& do
   if (leftovers_.claimed(name)) return done({});  // a task has been given that name meanwhile
   const auto watch =
       std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, name}, name);
+  if (const std::uint64_t lost = spooled(watch->files().directory()); lost > 0) {
+    spdlog::warn(
+        "container {}: {} bytes that waited for Nomad's log collector are lost: no next attempt of "
+        "the task has come to deliver them",
+        name, lost);
+  }
   watch->dismiss();
   watch->files().remove();
   done({});
@@ -382,11 +390,14 @@ void AppleRuntime::remove(ContainerRef container, bool keep_container, Done<void
 
 // The exit of a task that had to be removed arrives from its monitor, if at all, and may do so
 // before the engine's answer. What the collector has not taken by then is the task's last output,
-// and waits for it as after every other end.
+// and waits for it as after every other end. Also of a task that had ended before: a collector that
+// has just come, as that of a restarted client, may be about to take it. What it does not take then
+// is the next attempt's to deliver.
 void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done) {
   crash_point("apple.remove.deleted");
   auto watch = watch_of(container.id);
   const bool lived = watch && (watch->removal_expected() || !watch->ended());
+  const bool may_deliver = watch && watch->has_output();
   if (!watch) {
     watch = std::make_shared<AppleWatch>(tools_, AppleFiles{config_.state_dir, container.id},
                                          container.id);
@@ -394,15 +405,23 @@ void AppleRuntime::forget(const ContainerRef& container, const Done<void>& done)
   const auto on = container.state.find(kNetworkState);
   auto clean = [self = shared_from_this(), watch, done, id = container.id,
                 network = on == container.state.end() ? std::string{} : on->second] {
-    watch->dismiss();
-    crash_point("apple.remove.dismissed");
-    watch->files().remove();
-    crash_point("apple.remove.cleaned");
-    self->followed_.erase(id);
-    self->networks_->release(network, [done] { done({}); });
+    watch->keep_output();
+    watch->dismiss([self, watch, done, id, network] {
+      crash_point("apple.remove.dismissed");
+      if (const std::uint64_t left = remove_files(self->tools_, watch->files()); left > 0) {
+        spdlog::warn("container {}: {} bytes wait for the log collector of the task's next attempt",
+                     id, left);
+      }
+      crash_point("apple.remove.cleaned");
+      self->followed_.erase(id);
+      self->networks_->release(network, [done] { done({}); });
+    });
   };
   if (!lived) {
-    loop_->post(std::move(clean));
+    loop_->post([loop = loop_, watch, may_deliver, clean = std::move(clean)]() mutable {
+      if (!may_deliver) return clean();
+      await_delivery(*loop, watch, std::move(clean));
+    });
     return;
   }
   auto timer = std::make_shared<std::shared_ptr<EventLoop::Timer>>();

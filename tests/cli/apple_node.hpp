@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "runtime/machine.hpp"
 #include "runtime/make_apple.hpp"
@@ -165,5 +166,15 @@ struct Node {
     return text.str();
   }
 };
+
+// What the reaper sees.
+inline std::vector<FoundContainer> found_on(const Node& node) {
+  const Awaited<Expected<std::vector<FoundContainer>>> listed;
+  node.runtime->list_containers(
+      [listed](Expected<std::vector<FoundContainer>> found) { listed.set(std::move(found)); });
+  const auto found = listed.get(kLong);
+  REQUIRE(found);
+  return *found;
+}
 
 }  // namespace ndc::test

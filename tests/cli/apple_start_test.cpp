@@ -26,15 +26,6 @@ constexpr const char* kBusy = "exit 1 invalidState: \"container is shutting down
 
 void without_a_program(TaskConfig& config) { config.command = "/no/such/program"; }
 
-std::vector<FoundContainer> found_on(const Node& node) {
-  const Awaited<Expected<std::vector<FoundContainer>>> listed;
-  node.runtime->list_containers(
-      [listed](Expected<std::vector<FoundContainer>> found) { listed.set(std::move(found)); });
-  const auto found = listed.get(kLong);
-  REQUIRE(found);
-  return *found;
-}
-
 }  // namespace
 
 TEST_CASE("a create may take as long as a pull") {
