@@ -82,6 +82,8 @@ void MonitorClients::say(Client& client, const char* text) {
 #else
   const ssize_t sent = ::write(client.fd.get(), text, static_cast<std::size_t>(size));
 #endif
+  // One that has gone may have said something before: that is still to be read.
+  if (sent < 0 && errno == EPIPE) return;
   if (sent != size) client.fd.reset();  // it reads nothing: it may come back
 }
 

@@ -444,6 +444,20 @@ TEST_CASE("a terminal is the CLI's own, changes no byte and takes a size") {
   CHECK(f.ended());
 }
 
+TEST_CASE("an order counts, though who gave it has gone before the monitor came to it") {
+  Fixture f;
+  f.start("sleep 100");
+  const pid_t pid = living_monitor(f.state);
+  REQUIRE(pid > 0);
+  REQUIRE(::kill(pid, SIGSTOP) == 0);
+  {
+    const auto plugin = Connection{f.socket};
+    plugin.send("quit\n");
+  }
+  REQUIRE(::kill(pid, SIGCONT) == 0);
+  CHECK(f.ended());
+}
+
 TEST_CASE("a monitor that is told to quit ends with what is left of its CLI") {
   Fixture f;
   f.start("echo lost; exit 0");
