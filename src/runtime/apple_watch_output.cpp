@@ -169,8 +169,7 @@ void AppleWatch::deliverer_launched(const Expected<CommandResult>& result) {
   if (!link_) connect();
 }
 
-// --- the removal
-// -------------------------------------------------------------------------------------
+// --- the removal ---
 
 // One whose CLI goes on has nothing but what is in the collector's FIFO.
 bool AppleWatch::has_output() const {

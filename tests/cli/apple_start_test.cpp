@@ -102,6 +102,7 @@ TEST_CASE("creates that hang are ended, and nothing else waits for them or suffe
 TEST_CASE("creates of one task that hang again and again leave the node healthy") {
   Node node;
   node.config.image_pull_timeout = 1s;
+  node.config.command_timeout = 1s;
   node.restart();
   node.fault("create", "hang");
   for (int tries = 0; tries < 3; ++tries) {
