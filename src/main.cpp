@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <string>
@@ -79,7 +80,11 @@ int run_plugin() {
   // Nomad starts a plugin again that has ended, and recovers its tasks.
   options.failed = [] { ::kill(::getpid(), SIGTERM); };
   const auto driver = ndc::actors::make_driver(std::move(options));
-  return ndc::rpc::serve(*driver, *request);
+  const int code = ndc::rpc::serve(*driver, *request);
+  // Calls of the engine and gRPC's threads may still be at work, and destructors, those of static
+  // objects too, would take away what they use. The tasks go on without this process.
+  std::fflush(nullptr);
+  std::_Exit(code);
 }
 
 }  // namespace

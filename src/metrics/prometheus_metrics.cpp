@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -21,13 +22,17 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
+// Nothing here needs a destructor: while the process exits, a call of the engine may still end.
 // In seconds. A start is 0.3 s where nothing has to be pulled; the longest pull has 5 min.
-const Histogram::BucketBoundaries kPhaseBuckets{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                                1,     2.5,  5,     10,   30,  60,   300};
+constexpr double kPhaseBuckets[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                    1,     2.5,  5,     10,   30,  60,   300};
 // A call is some 0.1 s, and ends at command_timeout.
-const Histogram::BucketBoundaries kCallBuckets{0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                               1,    2.5,   5,    10,  30};
-const Histogram::BucketBoundaries kPullBuckets{0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+constexpr double kCallBuckets[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+constexpr double kPullBuckets[] = {0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+
+Histogram::BucketBoundaries bounds(std::span<const double> buckets) {
+  return {buckets.begin(), buckets.end()};
+}
 
 double seconds(std::chrono::nanoseconds took) {
   return std::chrono::duration<double>(took).count();
@@ -118,7 +123,8 @@ void PrometheusMetrics::tasks_changed(std::string_view state, int by) {
 }
 
 void PrometheusMetrics::start_phase_done(StartPhase phase, std::chrono::nanoseconds took) {
-  families_->phases.Add({{"phase", to_string(phase)}}, kPhaseBuckets).Observe(seconds(took));
+  families_->phases.Add({{"phase", to_string(phase)}}, bounds(kPhaseBuckets))
+      .Observe(seconds(took));
 }
 
 void PrometheusMetrics::usage(const std::string& owner, const std::string& alloc_id,
@@ -154,13 +160,14 @@ void PrometheusMetrics::pulls_changed(PullActivity activity) {
 }
 
 void PrometheusMetrics::pull_done(bool ok, std::chrono::nanoseconds took) {
-  families_->pulls.Add({{"outcome", ok ? "ok" : "failed"}}, kPullBuckets).Observe(seconds(took));
+  families_->pulls.Add({{"outcome", ok ? "ok" : "failed"}}, bounds(kPullBuckets))
+      .Observe(seconds(took));
 }
 
 void PrometheusMetrics::runtime_call(std::string_view call, std::string_view outcome,
                                      std::chrono::nanoseconds took) {
   families_->calls
-      .Add({{"call", std::string{call}}, {"outcome", std::string{outcome}}}, kCallBuckets)
+      .Add({{"call", std::string{call}}, {"outcome", std::string{outcome}}}, bounds(kCallBuckets))
       .Observe(seconds(took));
 }
 
